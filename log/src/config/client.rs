@@ -1,0 +1,258 @@
+//! Settings of producers and consumers.
+
+use std::time::Duration;
+
+use super::value::Setting;
+use crate::error::Result;
+use crate::types::{Acks, Isolation};
+
+/// Settings of one producer. An unknown key is an error that names the closest known one.
+///
+/// `linger.ms`, `client.id`, `enable.idempotence`, `retries`, `buffer.memory` and the like are accepted and have no
+/// effect: the embedded producer sends when a batch is full or [`flush`](crate::Producer::flush) is called, on the
+/// calling thread, and nothing between it and the log can be lost or doubled.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProducerConfig {
+    /// `acks`: what a flush waits for. Default `all`, which is stable storage here.
+    pub acks: Acks,
+    /// `batch.size`: bytes at which a batch is sent. Default 16384.
+    pub batch_size: usize,
+    /// `max.request.size`: largest record. Default 1 MiB.
+    pub max_request_size: usize,
+    /// `transactional.id`: makes this a transactional producer and fences older ones with the same id.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`: age at which an open transaction may be aborted by the log. Default 60 s.
+    pub transaction_timeout: Duration,
+}
+
+impl Default for ProducerConfig {
+    fn default() -> Self {
+        Self {
+            acks: Acks::Synced,
+            batch_size: 16_384,
+            max_request_size: 1 << 20,
+            transactional_id: None,
+            transaction_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+impl ProducerConfig {
+    /// The keys that a producer takes.
+    pub const KEYS: [&'static str; 15] = [
+        "acks",
+        "batch.size",
+        "buffer.memory",
+        "client.id",
+        "compression.type",
+        "delivery.timeout.ms",
+        "enable.idempotence",
+        "linger.ms",
+        "max.block.ms",
+        "max.in.flight.requests.per.connection",
+        "max.request.size",
+        "request.timeout.ms",
+        "retries",
+        "transaction.timeout.ms",
+        "transactional.id",
+    ];
+
+    /// The defaults with `properties` applied. Fails on an unknown key or a value its key does not take.
+    pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self> {
+        let mut config = Self::default();
+        for (key, value) in properties {
+            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
+        }
+        Ok(config)
+    }
+
+    /// Sets `acks`.
+    #[must_use]
+    pub fn acks(mut self, acks: Acks) -> Self {
+        self.acks = acks;
+        self
+    }
+
+    /// Sets `batch.size`.
+    #[must_use]
+    pub fn batch_size(mut self, bytes: usize) -> Self {
+        self.batch_size = bytes;
+        self
+    }
+
+    /// Sets `transactional.id`.
+    #[must_use]
+    pub fn transactional_id(mut self, id: impl Into<String>) -> Self {
+        self.transactional_id = Some(id.into());
+        self
+    }
+
+    fn set(&mut self, setting: Setting<'_>) -> Result<()> {
+        match setting.key {
+            "acks" => self.acks = parse_acks(setting)?,
+            "batch.size" => self.batch_size = setting.size(0)?,
+            "max.request.size" => self.max_request_size = setting.size(0)?,
+            "transaction.timeout.ms" => self.transaction_timeout = setting.millis()?,
+            "transactional.id" => self.transactional_id = Some(setting.nonempty()?),
+            "compression.type" => setting.one_of(&[("none", ())])?,
+            "enable.idempotence" => drop(setting.boolean()?),
+            "client.id" => {}
+            "buffer.memory"
+            | "delivery.timeout.ms"
+            | "linger.ms"
+            | "max.block.ms"
+            | "max.in.flight.requests.per.connection"
+            | "request.timeout.ms"
+            | "retries" => drop(setting.integer(0..=i64::MAX)?),
+            _ => return Err(setting.unknown("producer", Self::KEYS)),
+        }
+        Ok(())
+    }
+}
+
+/// Where a consumer starts in a partition for which it has no valid position, `auto.offset.reset`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoOffsetReset {
+    /// At the log start offset.
+    Earliest,
+    /// At the end: only what is appended from now on.
+    #[default]
+    Latest,
+    /// Nowhere: the poll fails.
+    None,
+}
+
+/// Settings of one consumer. An unknown key is an error that names the closest known one.
+///
+/// `client.id`, `fetch.min.bytes`, `fetch.max.wait.ms`, `max.poll.records`, `check.crcs` and the session settings are
+/// accepted and have no effect: a poll returns whole batches, at once when there are any, and they are always checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsumerConfig {
+    /// `group.id`: whose offsets are committed. Without it nothing can be committed.
+    pub group_id: Option<String>,
+    /// `auto.offset.reset`. Default `latest`.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// `isolation.level`. Default `read_uncommitted`.
+    pub isolation: Isolation,
+    /// `enable.auto.commit`: whether a poll commits what earlier polls returned. Default true with a group.
+    pub enable_auto_commit: bool,
+    /// `auto.commit.interval.ms`: time between such commits. Default 5 s.
+    pub auto_commit_interval: Duration,
+    /// `fetch.max.bytes`: bytes that a poll returns at most, though always one whole batch. Default 50 MiB.
+    pub fetch_max_bytes: usize,
+    /// `max.partition.fetch.bytes`: the same for each partition. Default 1 MiB.
+    pub max_partition_fetch_bytes: usize,
+}
+
+impl Default for ConsumerConfig {
+    fn default() -> Self {
+        Self {
+            group_id: None,
+            auto_offset_reset: AutoOffsetReset::Latest,
+            isolation: Isolation::ReadUncommitted,
+            enable_auto_commit: true,
+            auto_commit_interval: Duration::from_secs(5),
+            fetch_max_bytes: 50 << 20,
+            max_partition_fetch_bytes: 1 << 20,
+        }
+    }
+}
+
+impl ConsumerConfig {
+    /// The keys that a consumer takes.
+    pub const KEYS: [&'static str; 15] = [
+        "auto.commit.interval.ms",
+        "auto.offset.reset",
+        "check.crcs",
+        "client.id",
+        "enable.auto.commit",
+        "fetch.max.bytes",
+        "fetch.max.wait.ms",
+        "fetch.min.bytes",
+        "group.id",
+        "heartbeat.interval.ms",
+        "isolation.level",
+        "max.partition.fetch.bytes",
+        "max.poll.interval.ms",
+        "max.poll.records",
+        "session.timeout.ms",
+    ];
+
+    /// The defaults with `properties` applied. Fails on an unknown key or a value its key does not take.
+    pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self> {
+        let mut config = Self::default();
+        for (key, value) in properties {
+            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
+        }
+        Ok(config)
+    }
+
+    /// Sets `group.id`.
+    #[must_use]
+    pub fn group_id(mut self, group: impl Into<String>) -> Self {
+        self.group_id = Some(group.into());
+        self
+    }
+
+    /// Sets `auto.offset.reset`.
+    #[must_use]
+    pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> Self {
+        self.auto_offset_reset = reset;
+        self
+    }
+
+    /// Sets `isolation.level`.
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Sets `enable.auto.commit`.
+    #[must_use]
+    pub fn enable_auto_commit(mut self, enable: bool) -> Self {
+        self.enable_auto_commit = enable;
+        self
+    }
+
+    fn set(&mut self, setting: Setting<'_>) -> Result<()> {
+        match setting.key {
+            "group.id" => self.group_id = Some(setting.nonempty()?),
+            "auto.offset.reset" => {
+                self.auto_offset_reset = setting.one_of(&[
+                    ("earliest", AutoOffsetReset::Earliest),
+                    ("latest", AutoOffsetReset::Latest),
+                    ("none", AutoOffsetReset::None),
+                ])?;
+            }
+            "isolation.level" => {
+                self.isolation = setting.one_of(&[
+                    ("read_uncommitted", Isolation::ReadUncommitted),
+                    ("read_committed", Isolation::ReadCommitted),
+                ])?;
+            }
+            "enable.auto.commit" => self.enable_auto_commit = setting.boolean()?,
+            "auto.commit.interval.ms" => self.auto_commit_interval = setting.millis()?,
+            "fetch.max.bytes" => self.fetch_max_bytes = setting.size(0)?,
+            "max.partition.fetch.bytes" => self.max_partition_fetch_bytes = setting.size(0)?,
+            "check.crcs" => drop(setting.boolean()?),
+            "client.id" => {}
+            "fetch.max.wait.ms"
+            | "fetch.min.bytes"
+            | "heartbeat.interval.ms"
+            | "max.poll.interval.ms"
+            | "max.poll.records"
+            | "session.timeout.ms" => drop(setting.integer(0..=i64::MAX)?),
+            _ => return Err(setting.unknown("consumer", Self::KEYS)),
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn parse_acks(setting: Setting<'_>) -> Result<Acks> {
+    setting.one_of(&[("0", Acks::None), ("1", Acks::Written), ("all", Acks::Synced), ("-1", Acks::Synced)])
+}

@@ -1,0 +1,89 @@
+//! Settings of the log as a whole: a broker's, as far as they apply.
+
+use std::time::Duration;
+
+use super::value::Setting;
+use crate::error::Result;
+use crate::types::Acks;
+
+/// Settings of one log. An unknown key is an error that names the closest known one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// `auto.create.topics.enable`: whether a producer creates the topics it writes to. Default true.
+    pub auto_create_topics: bool,
+    /// `num.partitions`: partitions of a topic that does not say. Default 1.
+    pub num_partitions: u32,
+    /// `offsets.topic.num.partitions`: partitions of `__consumer_offsets`, made on first use. Default 50.
+    pub offsets_topic_partitions: u32,
+    /// `offsets.commit.required.acks`: what a commit of group offsets waits for. Default -1, stable storage.
+    pub offsets_commit_acks: Acks,
+    /// `offset.metadata.max.bytes`: longest text kept with a committed offset. Default 4096.
+    pub offset_metadata_bytes_max: usize,
+    /// `transaction.state.log.num.partitions`: partitions of `__transaction_state`, made on first use. Default 50.
+    pub transaction_topic_partitions: u32,
+    /// `transaction.max.timeout.ms`: longest timeout a transactional producer may ask for. Default 15 min.
+    pub transaction_timeout_max: Duration,
+    /// `millstream.tail.bytes`: newest bytes of a partition kept in memory for its readers. Default 8 MiB.
+    pub tail_bytes: usize,
+    /// `millstream.tail.total.bytes`: the same for all partitions together; when it is used up, partitions that are
+    /// written to keep 256 KiB. Default 32 MiB.
+    pub tail_bytes_total: usize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            auto_create_topics: true,
+            num_partitions: 1,
+            offsets_topic_partitions: 50,
+            offsets_commit_acks: Acks::Synced,
+            offset_metadata_bytes_max: 4096,
+            transaction_topic_partitions: 50,
+            transaction_timeout_max: Duration::from_secs(15 * 60),
+            tail_bytes: 8 << 20,
+            tail_bytes_total: 32 << 20,
+        }
+    }
+}
+
+impl LogConfig {
+    /// The keys that a log takes.
+    pub const KEYS: [&'static str; 9] = [
+        "auto.create.topics.enable",
+        "millstream.tail.bytes",
+        "millstream.tail.total.bytes",
+        "num.partitions",
+        "offset.metadata.max.bytes",
+        "offsets.commit.required.acks",
+        "offsets.topic.num.partitions",
+        "transaction.max.timeout.ms",
+        "transaction.state.log.num.partitions",
+    ];
+
+    /// The defaults with `properties` applied. Fails on an unknown key or a value its key does not take.
+    pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self> {
+        let mut config = Self::default();
+        for (key, value) in properties {
+            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
+        }
+        Ok(config)
+    }
+
+    fn set(&mut self, setting: Setting<'_>) -> Result<()> {
+        match setting.key {
+            "auto.create.topics.enable" => self.auto_create_topics = setting.boolean()?,
+            "millstream.tail.bytes" => self.tail_bytes = setting.size(0)?,
+            "millstream.tail.total.bytes" => self.tail_bytes_total = setting.size(0)?,
+            "num.partitions" => self.num_partitions = setting.count(1)?,
+            "offset.metadata.max.bytes" => self.offset_metadata_bytes_max = setting.size(0)?,
+            "offsets.commit.required.acks" => self.offsets_commit_acks = super::client::parse_acks(setting)?,
+            "offsets.topic.num.partitions" => self.offsets_topic_partitions = setting.count(1)?,
+            "transaction.max.timeout.ms" => self.transaction_timeout_max = setting.millis()?,
+            "transaction.state.log.num.partitions" => self.transaction_topic_partitions = setting.count(1)?,
+            _ => return Err(setting.unknown("log", Self::KEYS)),
+        }
+        Ok(())
+    }
+}

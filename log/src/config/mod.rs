@@ -1,0 +1,16 @@
+//! Settings, with Kafka's names at the border and our types inside.
+//!
+//! Each kind of setting has one table, a `match` from the key to its field; an unknown key is an error that names the
+//! closest known one.
+
+mod client;
+mod log;
+mod topic;
+mod value;
+
+pub use client::{AutoOffsetReset, ConsumerConfig, ProducerConfig};
+pub use log::LogConfig;
+pub use topic::{CleanupPolicy, TimestampType, TopicConfig};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::types::{Acks, Isolation};
+
+fn topic(key: &str, value: &str) -> crate::Result<TopicConfig> {
+    TopicConfig::from_overrides(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+}
+
+#[test]
+fn values_become_types() {
+    let config = topic("cleanup.policy", "compact, delete").unwrap();
+    assert_eq!(config.cleanup_policy, CleanupPolicy { delete: true, compact: true });
+    assert_eq!(topic("retention.ms", "-1").unwrap().retention, None);
+    assert_eq!(topic("segment.ms", "10").unwrap().segment, Duration::from_millis(10));
+
+    let producer = ProducerConfig::from_properties([("acks", "-1"), ("transactional.id", "t")]).unwrap();
+    assert_eq!((producer.acks, producer.transactional_id.as_deref()), (Acks::Synced, Some("t")));
+    let consumer = ConsumerConfig::from_properties([("isolation.level", "read_committed")]).unwrap();
+    assert_eq!(consumer.isolation, Isolation::ReadCommitted);
+}
+
+#[test]
+fn mistakes_name_the_key_and_what_it_takes() {
+    for (error, expected) in [
+        (
+            topic("cleanup.polcy", "delete").unwrap_err().to_string(),
+            "unknown topic config \"cleanup.polcy\": did you mean \"cleanup.policy\"?",
+        ),
+        (topic("zzz", "1").unwrap_err().to_string(), "unknown topic config \"zzz\""),
+        (
+            topic("segment.bytes", "1k").unwrap_err().to_string(),
+            "invalid value \"1k\" for segment.bytes: it takes a whole number from 14 to 2147483647",
+        ),
+        (
+            ProducerConfig::from_properties([("acks", "2")]).unwrap_err().to_string(),
+            "invalid value \"2\" for acks: it takes one of 0, 1, all, -1",
+        ),
+        (
+            ConsumerConfig::from_properties([("group.ids", "g")]).unwrap_err().to_string(),
+            "unknown consumer config \"group.ids\": did you mean \"group.id\"?",
+        ),
+        (
+            LogConfig::from_properties([("num.partition", "3")]).unwrap_err().to_string(),
+            "unknown log config \"num.partition\": did you mean \"num.partitions\"?",
+        ),
+    ] {
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
+fn every_listed_key_is_known() {
+    for key in TopicConfig::KEYS {
+        if let Err(error) = topic(key, "1") {
+            assert!(matches!(error, crate::LogError::InvalidConfig { .. }), "{key}: {error}");
+        }
+    }
+    for key in ProducerConfig::KEYS {
+        if let Err(error) = ProducerConfig::from_properties([(key, "1")]) {
+            assert!(matches!(error, crate::LogError::InvalidConfig { .. }), "{key}: {error}");
+        }
+    }
+    for key in ConsumerConfig::KEYS {
+        if let Err(error) = ConsumerConfig::from_properties([(key, "1")]) {
+            assert!(matches!(error, crate::LogError::InvalidConfig { .. }), "{key}: {error}");
+        }
+    }
+    for key in LogConfig::KEYS {
+        if let Err(error) = LogConfig::from_properties([(key, "1")]) {
+            assert!(matches!(error, crate::LogError::InvalidConfig { .. }), "{key}: {error}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! A partitioned, append-only log on local disk, in Kafka's record format and with its transactions.
+//!
+//! ```text
+//! Producer ─▶ BatchBuilder ─▶ Partition ─▶ active segment ─▶ .log .index .timeindex
+//! Consumer ◀─ RecordBatch  ◀─ Partition ◀─ tail in memory, or batches read back and checked
+//! ```
+//! Reading order: `record` bytes, `segment` files, `partition` offsets, `transaction` markers, `engine` the whole.
+//! Not here: replication, value formats, compression. Nothing is async and a partition starts no thread.
+
+mod catalogue;
+mod clock;
+mod config;
+mod consumer;
+mod engine;
+mod error;
+mod fetched;
+mod mutex;
+mod partitioner;
+mod producer;
+mod record;
+mod storage;
+mod types;
+
+pub use catalogue::{NewTopic, TopicDescription, TopicId};
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use config::{
+    AutoOffsetReset, CleanupPolicy, ConsumerConfig, LogConfig, ProducerConfig, TimestampType, TopicConfig,
+};
+pub use consumer::{Consumer, PartitionRecords, Waker};
+pub use engine::{Committed, Log, LogBuilder};
+pub use error::{LogError, Recovery, Result};
+pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
+pub use partitioner::{murmur2, partition_for_key};
+pub use producer::{Producer, Record, RecordMetadata, TopicHandle};
+pub use record::{BatchBuilder, Header, HeaderView, Headers, RecordBatch, RecordView, Records};
+pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, Storage};
+pub use types::{
+    Acks, Isolation, Offset, OffsetSpec, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
+};

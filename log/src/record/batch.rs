@@ -1,0 +1,224 @@
+//! A whole batch as a view of its bytes.
+
+use bytes::{Bytes, BytesMut};
+
+use super::view::Records;
+use crate::error::{LogError, Result};
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
+
+/// Bytes before the first record.
+pub(crate) const HEADER_BYTES: usize = 61;
+/// Base offset and length: what is needed to know where a batch ends.
+pub(crate) const PREFIX_BYTES: usize = 12;
+
+pub(super) const CRC_FROM: usize = 21;
+pub(super) const CODEC: i16 = 0b111;
+pub(super) const LOG_APPEND_TIME: i16 = 1 << 3;
+pub(super) const TRANSACTIONAL: i16 = 1 << 4;
+pub(super) const CONTROL: i16 = 1 << 5;
+
+/// Who wrote a batch: the producer fields of its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ProducerStamp {
+    pub(crate) id: ProducerId,
+    pub(crate) epoch: ProducerEpoch,
+    pub(crate) sequence: i32,
+}
+
+/// One batch of version 2, kept as the bytes it has on disk and on the wire. Cloning copies no bytes.
+///
+/// Whoever holds one knows: the frame is whole, the magic is 2, offsets and counts are not negative. The CRC is checked
+/// by [`check_crc`](Self::check_crc); what the log hands out has passed it, or never left this process's memory.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RecordBatch {
+    bytes: Bytes,
+}
+
+impl RecordBatch {
+    /// Takes exactly one batch. Fails with [`LogError::InvalidBatch`] if the header contradicts itself or the length.
+    pub fn parse(bytes: Bytes) -> Result<Self> {
+        match check_frame(&bytes) {
+            Ok(length) if length == bytes.len() => Ok(Self { bytes }),
+            Ok(_) => Err(LogError::InvalidBatch { offset: read_i64(&bytes, 0), reason: "bytes follow the batch" }),
+            Err(reason) => Err(LogError::InvalidBatch {
+                offset: if bytes.len() < 8 { -1 } else { read_i64(&bytes, 0) },
+                reason,
+            }),
+        }
+    }
+
+    /// Splits the first batch off `bytes`. `Ok(None)` if the bytes end before the batch does.
+    pub(crate) fn take(bytes: &mut Bytes) -> Result<Option<Self>, &'static str> {
+        match frame_length(bytes)? {
+            Some(length) if length <= bytes.len() => {
+                check_frame(&bytes[..length])?;
+                Ok(Some(Self { bytes: bytes.split_to(length) }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The whole batch.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// Size of the whole batch in bytes.
+    pub fn len_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Offset of the first record, or where it was before compaction.
+    pub fn base_offset(&self) -> Offset {
+        Offset::from_wire(self.i64(0)).expect("checked when the batch was parsed")
+    }
+
+    /// Offset of the last record, kept by compaction.
+    pub fn last_offset(&self) -> Offset {
+        self.base_offset() + u64::from(self.i32(23).unsigned_abs())
+    }
+
+    /// Where the next batch may start: the last offset + 1.
+    pub fn next_offset(&self) -> Offset {
+        self.last_offset() + 1
+    }
+
+    /// Number of records inside; 0 for a batch that compaction emptied.
+    pub fn record_count(&self) -> u32 {
+        self.i32(57).unsigned_abs()
+    }
+
+    /// Timestamp that the records' deltas count from.
+    pub fn base_timestamp(&self) -> Timestamp {
+        Timestamp::new(self.i64(27))
+    }
+
+    /// Largest timestamp of its records, or the append time if the topic uses that.
+    pub fn max_timestamp(&self) -> Timestamp {
+        Timestamp::new(self.i64(35))
+    }
+
+    /// Whether this is a marker of the log itself, never delivered to applications.
+    pub fn is_control(&self) -> bool {
+        self.attributes() & CONTROL != 0
+    }
+
+    /// Whether the batch belongs to a transaction.
+    pub fn is_transactional(&self) -> bool {
+        self.attributes() & TRANSACTIONAL != 0
+    }
+
+    /// The idempotent or transactional producer that wrote it.
+    pub fn producer_id(&self) -> Option<ProducerId> {
+        let id = self.i64(43);
+        (id >= 0).then(|| ProducerId::new(id))
+    }
+
+    /// Epoch of the producer, -1 without one.
+    pub fn producer_epoch(&self) -> ProducerEpoch {
+        ProducerEpoch::new(i16::from_be_bytes([self.bytes[51], self.bytes[52]]))
+    }
+
+    /// Sequence number of the first record for its producer, -1 without one.
+    pub fn base_sequence(&self) -> i32 {
+        self.i32(53)
+    }
+
+    /// Epoch of the leader that appended it; always 0 here.
+    pub fn leader_epoch(&self) -> i32 {
+        self.i32(12)
+    }
+
+    /// Name of the codec that its records are compressed with.
+    pub fn codec(&self) -> Option<&'static str> {
+        match self.attributes() & CODEC {
+            0 => None,
+            1 => Some("gzip"),
+            2 => Some("snappy"),
+            3 => Some("lz4"),
+            4 => Some("zstd"),
+            _ => Some("an unknown codec"),
+        }
+    }
+
+    /// Whether the bytes are those that were written.
+    pub fn check_crc(&self) -> bool {
+        crc32c::crc32c(&self.bytes[CRC_FROM..]) == self.i32(17) as u32
+    }
+
+    /// Its records in order. A compressed batch yields one [`LogError::Compressed`].
+    pub fn records(&self) -> Records<'_> {
+        Records::new(self)
+    }
+
+    /// Whether the records' timestamps are the time of the append.
+    pub fn is_log_append_time(&self) -> bool {
+        self.attributes() & LOG_APPEND_TIME != 0
+    }
+
+    pub(super) fn attributes(&self) -> i16 {
+        i16::from_be_bytes([self.bytes[21], self.bytes[22]])
+    }
+
+    fn i32(&self, at: usize) -> i32 {
+        read_i32(&self.bytes, at)
+    }
+
+    fn i64(&self, at: usize) -> i64 {
+        read_i64(&self.bytes, at)
+    }
+}
+
+impl std::fmt::Debug for RecordBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordBatch")
+            .field("base_offset", &self.base_offset().get())
+            .field("last_offset", &self.last_offset().get())
+            .field("record_count", &self.record_count())
+            .field("len_bytes", &self.len_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes what the log decides: the base offset, and leader epoch 0. Both lie outside the CRC.
+pub(crate) fn assign_offset(batch: &mut BytesMut, base: Offset) {
+    batch[..8].copy_from_slice(&base.to_wire().to_be_bytes());
+    batch[12..16].copy_from_slice(&0_i32.to_be_bytes());
+}
+
+/// Size of the batch that `bytes` starts with, `None` if even its length is cut off.
+fn frame_length(bytes: &[u8]) -> Result<Option<usize>, &'static str> {
+    if bytes.len() < PREFIX_BYTES {
+        return Ok(None);
+    }
+    match usize::try_from(read_i32(bytes, 8)) {
+        Ok(length) if length >= HEADER_BYTES - PREFIX_BYTES => Ok(Some(length + PREFIX_BYTES)),
+        _ => Err("its length is smaller than a header"),
+    }
+}
+
+/// Checks the header at the start of `bytes` and returns the size of the batch.
+fn check_frame(bytes: &[u8]) -> Result<usize, &'static str> {
+    let Some(length) = frame_length(bytes)? else {
+        return Err("its header is cut off");
+    };
+    if length > bytes.len() {
+        return Err("it is cut off");
+    }
+    if bytes[16] != 2 {
+        return Err("its magic is not 2");
+    }
+    let (delta, count) = (read_i32(bytes, 23), read_i32(bytes, 57));
+    if read_i64(bytes, 0) < 0 || delta < 0 || count < 0 {
+        return Err("an offset or count is negative");
+    }
+    Ok(length)
+}
+
+fn read_i32(bytes: &[u8], at: usize) -> i32 {
+    i32::from_be_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn read_i64(bytes: &[u8], at: usize) -> i64 {
+    i64::from_be_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}

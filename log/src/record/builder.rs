@@ -1,0 +1,199 @@
+//! Building a batch, record by record, in one growing buffer.
+
+use bytes::{BufMut, BytesMut};
+
+use super::batch::{CRC_FROM, HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL};
+use super::varint::{self, VARLONG_BYTES_MAX};
+use super::view::Header;
+use crate::types::Timestamp;
+
+/// Collects records and writes them as one uncompressed batch with base offset 0.
+///
+/// After [`finish`](Self::finish) it is empty and can be used again.
+///
+/// ```
+/// # use millstream_log::{BatchBuilder, RecordBatch, Timestamp};
+/// let mut builder = BatchBuilder::new();
+/// builder.append(Timestamp::new(5), Some(b"key"), Some(b"value"), &[]);
+/// let batch = RecordBatch::parse(builder.finish().freeze())?;
+/// assert!(batch.check_crc());
+/// assert_eq!(batch.records().next().unwrap()?.value, Some(&b"value"[..]));
+/// # Ok::<(), millstream_log::LogError>(())
+/// ```
+#[derive(Debug)]
+pub struct BatchBuilder {
+    buffer: BytesMut,
+    capacity: usize,
+    count: u32,
+    base_timestamp: i64,
+    max_timestamp: i64,
+    producer: Option<ProducerStamp>,
+}
+
+impl Default for BatchBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl BatchBuilder {
+    /// An empty builder for batches of some 16 KiB; larger ones grow.
+    pub fn new() -> Self {
+        Self::with_capacity(16 * 1024)
+    }
+
+    /// An empty builder whose buffer holds `bytes` before it has to grow. It is allocated with the first record.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self {
+            buffer: BytesMut::new(),
+            capacity: bytes.max(HEADER_BYTES),
+            count: 0,
+            base_timestamp: 0,
+            max_timestamp: 0,
+            producer: None,
+        }
+    }
+
+    /// Makes the next batch part of `stamp`'s transaction.
+    pub(crate) fn transactional(&mut self, stamp: ProducerStamp) {
+        self.producer = Some(stamp);
+    }
+
+    /// Adds a record. `None` is null, for the key as for the value.
+    #[inline]
+    pub fn append(&mut self, timestamp: Timestamp, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) {
+        let timestamp = timestamp.get();
+        if self.count == 0 {
+            self.start(timestamp);
+        }
+        self.max_timestamp = self.max_timestamp.max(timestamp);
+        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        let length = 1
+            + varint::size(timestamp_delta)
+            + varint::size(i64::from(self.count))
+            + size_of_bytes(key)
+            + size_of_bytes(value)
+            + varint::size(headers.len() as i64)
+            + headers.iter().map(size_of_header).sum::<usize>();
+
+        // Length, attributes, both deltas and the key's length in one go.
+        let mut front = [0_u8; 5 * VARLONG_BYTES_MAX];
+        let mut at = varint::write(length as i64, &mut front);
+        at += 1; // attributes: 0
+        at += varint::write(timestamp_delta, &mut front[at..]);
+        at += varint::write(i64::from(self.count), &mut front[at..]);
+        at += varint::write(length_or_null(key), &mut front[at..]);
+
+        self.buffer.reserve(length + VARLONG_BYTES_MAX);
+        self.buffer.put_slice(&front[..at]);
+        self.buffer.put_slice(key.unwrap_or_default());
+        self.put_varint(length_or_null(value));
+        self.buffer.put_slice(value.unwrap_or_default());
+        self.put_varint(headers.len() as i64);
+        for header in headers {
+            self.put_varint(header.key.len() as i64);
+            self.buffer.put_slice(header.key.as_bytes());
+            self.put_varint(length_or_null(header.value.as_deref()));
+            self.buffer.put_slice(header.value.as_deref().unwrap_or_default());
+        }
+        self.count += 1;
+    }
+
+    /// Size of the batch so far, 0 if there is no record in it.
+    pub fn len_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Number of records so far.
+    pub fn record_count(&self) -> u32 {
+        self.count
+    }
+
+    /// Whether there is no record in it.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Upper bound of what a record adds to the batch, in bytes.
+    pub fn record_bytes_max(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) -> usize {
+        let headers: usize = headers.iter().map(size_of_header).sum();
+        4 * VARLONG_BYTES_MAX + 1 + size_of_bytes(key) + size_of_bytes(value) + headers
+    }
+
+    /// Forgets the records so far.
+    pub fn clear(&mut self) {
+        self.buffer.clear();
+        self.count = 0;
+    }
+
+    /// Completes the header and hands the batch out; `freeze()` it to read it. Empty if there is no record.
+    ///
+    /// Mutable, because the log fills in the base offset without copying.
+    pub fn finish(&mut self) -> BytesMut {
+        if self.count == 0 {
+            return BytesMut::new();
+        }
+        let mut batch = std::mem::take(&mut self.buffer);
+        let (id, epoch, sequence) = match self.producer.take() {
+            Some(stamp) => (stamp.id.get(), stamp.epoch.get(), stamp.sequence),
+            None => (-1, -1, -1),
+        };
+        let attributes = if id >= 0 { TRANSACTIONAL } else { 0 };
+        let length = i32::try_from(batch.len() - PREFIX_BYTES).expect("a batch is far smaller than 2 GiB");
+        let mut header = [0_u8; HEADER_BYTES];
+        header[8..12].copy_from_slice(&length.to_be_bytes());
+        header[16] = 2;
+        header[21..23].copy_from_slice(&attributes.to_be_bytes());
+        header[23..27].copy_from_slice(&(self.count as i32 - 1).to_be_bytes());
+        header[27..35].copy_from_slice(&self.base_timestamp.to_be_bytes());
+        header[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());
+        header[43..51].copy_from_slice(&id.to_be_bytes());
+        header[51..53].copy_from_slice(&epoch.to_be_bytes());
+        header[53..57].copy_from_slice(&sequence.to_be_bytes());
+        header[57..61].copy_from_slice(&(self.count as i32).to_be_bytes());
+        batch[..HEADER_BYTES].copy_from_slice(&header);
+        seal(&mut batch);
+        self.count = 0;
+        batch
+    }
+
+    fn start(&mut self, timestamp: i64) {
+        if self.buffer.capacity() < self.capacity {
+            self.buffer = BytesMut::with_capacity(self.capacity);
+        }
+        self.buffer.put_bytes(0, HEADER_BYTES);
+        self.base_timestamp = timestamp;
+        self.max_timestamp = timestamp;
+    }
+
+    #[inline]
+    fn put_varint(&mut self, value: i64) {
+        if (0..64).contains(&value) {
+            self.buffer.put_u8((value as u8) << 1);
+            return;
+        }
+        let mut bytes = [0_u8; VARLONG_BYTES_MAX];
+        let size = varint::write(value, &mut bytes);
+        self.buffer.put_slice(&bytes[..size]);
+    }
+}
+
+/// Computes the CRC of a batch whose other fields are complete.
+pub(super) fn seal(batch: &mut BytesMut) {
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[inline]
+fn length_or_null(bytes: Option<&[u8]>) -> i64 {
+    bytes.map_or(-1, |bytes| bytes.len() as i64)
+}
+
+#[inline]
+fn size_of_bytes(bytes: Option<&[u8]>) -> usize {
+    varint::size(length_or_null(bytes)) + bytes.map_or(0, <[u8]>::len)
+}
+
+fn size_of_header(header: &Header) -> usize {
+    size_of_bytes(Some(header.key.as_bytes())) + size_of_bytes(header.value.as_deref())
+}
