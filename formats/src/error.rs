@@ -1,0 +1,110 @@
+//! What can be wrong with a format, its settings or the columns given to it.
+
+use arrow::datatypes::DataType;
+
+use crate::{Format, type_name};
+
+/// Why a format, a setting or a list of columns was refused. Bad payloads are not errors of this kind: they are
+/// [`RowError`](crate::RowError)s of one batch.
+///
+/// The texts of the capability errors are ksqlDB's, so that its users and its test cases know them.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// No format has this name.
+    #[error("Unknown format: {name}. Valid formats are: {}", Format::names())]
+    UnknownFormat {
+        /// The name as written.
+        name: String,
+    },
+    /// The format cannot hold this type, at the top or nested.
+    #[error("The '{format}' format does not support type '{data_type}'")]
+    UnsupportedType {
+        /// The format asked.
+        format: Format,
+        /// SQL name of the type.
+        data_type: String,
+    },
+    /// A MAP whose keys are not STRING.
+    #[error("{format} only supports MAP types with STRING keys")]
+    MapKey {
+        /// The format asked.
+        format: Format,
+    },
+    /// A nested field that forbids NULL: every SQL type is nullable at every depth.
+    #[error("field '{field}' inside {data_type} must be nullable: declare it so")]
+    NotNullable {
+        /// Name of the nested field.
+        field: String,
+        /// SQL name of the type around it.
+        data_type: String,
+    },
+    /// The format holds at most one column.
+    #[error("The '{format}' format only supports a single field. Got: [{fields}]")]
+    SingleFieldOnly {
+        /// The format asked.
+        format: Format,
+        /// The columns, as `NAME TYPE, ...`.
+        fields: String,
+    },
+    /// The format holds no columns at all.
+    #[error("The '{format}' format can only be used when no columns are defined. Got: [{fields}]")]
+    NoFieldsAllowed {
+        /// The format asked.
+        format: Format,
+        /// The columns, as `NAME TYPE, ...`.
+        fields: String,
+    },
+    /// The format cannot wrap a value in a record with named fields.
+    #[error("Format '{format}' does not support 'WRAP_SINGLE_VALUE' set to 'true'.")]
+    CannotWrap {
+        /// The format asked.
+        format: Format,
+    },
+    /// Unwrapping needs exactly one column.
+    #[error("'WRAP_SINGLE_VALUE' is only valid for single-field value schemas. Got: [{fields}]")]
+    CannotUnwrap {
+        /// The columns, as `NAME TYPE, ...`.
+        fields: String,
+    },
+    /// A delimiter that is not one ASCII character.
+    #[error("Invalid delimiter value: '{value}'. Delimiter must be a single character or TAB,SPACE")]
+    InvalidDelimiter {
+        /// The value as written.
+        value: String,
+    },
+    /// A setting that belongs to another format.
+    #[error("{format} does not support the following configs: [{config}]")]
+    UnsupportedConfig {
+        /// The format asked.
+        format: Format,
+        /// Name of the setting.
+        config: &'static str,
+    },
+    /// A projection that names a column the fields do not have.
+    #[error(
+        "column {index} is projected but only {columns} columns are declared: give positions below {columns}"
+    )]
+    Projection {
+        /// The position asked for.
+        index: usize,
+        /// Number of declared columns.
+        columns: usize,
+    },
+    /// The encoder was given other columns than it was made for.
+    #[error(
+        "the encoder was made for {expected} but was given {found}: pass the columns in the declared order"
+    )]
+    Columns {
+        /// What the encoder was made for.
+        expected: String,
+        /// What it was given.
+        found: String,
+    },
+}
+
+impl FormatError {
+    pub(crate) fn unsupported(format: Format, data_type: &DataType) -> Self {
+        Self::UnsupportedType { format, data_type: type_name(data_type) }
+    }
+}
