@@ -1,0 +1,83 @@
+//! The `millstream` program: a SQL shell, admin commands and a demo over the embedded engine.
+//!
+//! ```text
+//! args ─▶ command ─▶ sql engine, connect worker, log     (all in this process, on --data-dir)
+//!            │
+//!            └─▶ output: table, JSON lines or CSV         style: colours    interrupt: Ctrl-C
+//! ```
+//! Reading order: [`args`], then a command ([`topics`], [`produce`], [`consume`], [`sql`], [`connect`], [`perf`], [`demo`]),
+//! [`shell`] for the interactive part, [`output`] and [`cell`] for what is printed.
+//! Not here: anything that computes; commands call the libraries and print what they return.
+
+mod args;
+mod cell;
+mod connect;
+mod consume;
+mod demo;
+mod error;
+mod interrupt;
+mod line_reader;
+mod output;
+mod perf;
+mod produce;
+mod property;
+mod record_format;
+mod session;
+mod shell;
+mod sql;
+mod style;
+mod topics;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::{Cli, Command, Global};
+use crate::error::{CliError, chain};
+use crate::style::{Colours, ERROR, paint};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are no failures; clap knows which stream each belongs to.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(2) } else { ExitCode::SUCCESS };
+        }
+    };
+    let colours = Colours::choose(cli.global.color);
+    log_to_stderr(&cli.global, colours);
+    match run(&cli, colours) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !error.is_quiet() {
+                let label = if colours.stderr { paint(ERROR, "error") } else { "error".to_owned() };
+                // Nobody is left to tell when standard error is closed too.
+                let _ = writeln!(io::stderr(), "{label}: {}", chain(&error));
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
+    match &cli.command {
+        None => shell::run(&cli.global, colours),
+        Some(Command::Sql(args)) => sql::run(&cli.global, args, colours),
+        Some(Command::Topics(command)) => topics::run(&cli.global, command),
+        Some(Command::Produce(args)) => produce::run(&cli.global, args),
+        Some(Command::Consume(args)) => consume::run(&cli.global, args),
+        Some(Command::Connect(command)) => connect::run(&cli.global, command),
+        Some(Command::Perf(command)) => perf::run(&cli.global, command),
+        Some(Command::Demo(args)) => demo::run(&cli.global, args, colours),
+    }
+}
+
+fn log_to_stderr(global: &Global, colours: Colours) {
+    let default = global.log_level().unwrap_or(LevelFilter::WARN);
+    let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours.stderr).compact().init();
+}

@@ -1,0 +1,150 @@
+//! The engine on a data directory, and how the outcomes of statements are printed.
+
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use millstream_log::Log;
+use millstream_sql::parser::parse;
+use millstream_sql::{Engine, Outcome, PushQuery, SqlConfig, SqlError};
+
+use crate::args::Global;
+use crate::cell::{Cell, heading};
+use crate::error::CliError;
+use crate::interrupt::Interrupt;
+use crate::output::{Format, Grid, Heading, Out, RowPrinter};
+use crate::shell::names::Names;
+
+/// How long a wait for rows may last before Ctrl-C is looked at.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// An open data directory with its queries running, and the properties that SET has given.
+pub(crate) struct Session {
+    log: Log,
+    engine: Engine,
+    sql: millstream_sql::Session,
+}
+
+impl Session {
+    /// Opens the log and the engine; queries of earlier runs go on.
+    pub(crate) fn open(global: &Global) -> Result<Self, CliError> {
+        let log = Log::open(global.log_dir())?;
+        Self::on(log, global)
+    }
+
+    /// Opens the engine on a log that is open.
+    pub(crate) fn on(log: Log, global: &Global) -> Result<Self, CliError> {
+        let config = SqlConfig::new(global.state_dir());
+        let engine = Engine::open(log.clone(), config)?;
+        Ok(Self { log, engine, sql: millstream_sql::Session::default() })
+    }
+
+    /// The log below the engine.
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The engine.
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Sets a property as SET would.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), CliError> {
+        let text = format!("SET '{}' = '{}';", name.replace('\'', "''"), value.replace('\'', "''"));
+        self.engine.execute(&mut self.sql, &text).map_err(|error| CliError::Usage(error.to_string()))?;
+        Ok(())
+    }
+
+    /// Runs the statements of `text` in order and hands out what each returns. The first that fails ends the rest.
+    pub(crate) fn execute(&mut self, text: &str) -> Result<Vec<Outcome>, CliError> {
+        self.engine.execute(&mut self.sql, text).map_err(|error| statement_error(&error, text))
+    }
+
+    /// Runs the statements of a script in order and prints what each returns, before the next one runs. A push query
+    /// prints until it ends or Ctrl-C. Nothing runs when one of them is no statement.
+    pub(crate) fn run(&mut self, script: &str, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
+        for statement in parse(script).map_err(|error| statement_error(&error, script))? {
+            // Blanks put the statement where it stands in the script, so that errors name the right line.
+            let place = statement.span;
+            let before = "\n".repeat(place.line.saturating_sub(1) as usize) + &" ".repeat(place.column.saturating_sub(1) as usize);
+            let outcomes = self.engine.execute(&mut self.sql, &format!("{before}{}", statement.text));
+            for outcome in outcomes.map_err(|error| statement_error(&error, script))? {
+                print(outcome, out, interrupt)?;
+            }
+            interrupt.check()?;
+        }
+        out.flush()
+    }
+
+    /// The names that can be completed now.
+    pub(crate) fn names(&self) -> Names {
+        let known = self.engine.completions();
+        Names { keywords: known.keywords, functions: known.functions, topics: known.topics, sources: known.sources }
+    }
+
+    /// Commits what is processed and closes the log. Queries go on when the directory is opened again.
+    pub(crate) fn close(self) -> Result<(), CliError> {
+        self.engine.close()?;
+        self.log.close()?;
+        Ok(())
+    }
+}
+
+fn print(outcome: Outcome, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
+    match outcome {
+        // Scripts that read rows are not given sentences between them.
+        Outcome::Message(text) if out.format() == Format::Table => out.line(&text),
+        Outcome::Message(text) => {
+            tracing::info!("{text}");
+            Ok(())
+        }
+        Outcome::Table(result) => {
+            let mut grid = Grid::new(headings(&result.schema));
+            for batch in &result.batches {
+                rows(batch).into_iter().for_each(|row| grid.push(row));
+            }
+            out.grid(&grid)
+        }
+        Outcome::Push(query) => push(query, out, interrupt),
+    }
+}
+
+fn push(mut query: PushQuery, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
+    let mut printer = RowPrinter::new(headings(&query.schema()));
+    // The names tell that the query runs, even while there are no rows.
+    let result = loop {
+        if interrupt.is_set() {
+            break Err(CliError::Interrupted);
+        }
+        match query.next(WAIT) {
+            Ok(Some(batch)) => {
+                if let Err(error) = printer.print(out, &rows(&batch)) {
+                    break Err(error);
+                }
+            }
+            Ok(None) if query.finished() => break Ok(()),
+            Ok(None) => {}
+            Err(error) => break Err(error.into()),
+        }
+    };
+    query.stop();
+    result
+}
+
+/// A failed statement as a user error, with its place drawn into the text.
+fn statement_error(error: &SqlError, text: &str) -> CliError {
+    CliError::Statement(error.render(text))
+}
+
+/// The rows of a batch as cells.
+pub(crate) fn rows(batch: &RecordBatch) -> Vec<Vec<Cell>> {
+    (0..batch.num_rows())
+        .map(|row| batch.columns().iter().map(|column| Cell::from_array(column, row)).collect())
+        .collect()
+}
+
+/// The headings of a batch.
+pub(crate) fn headings(schema: &Schema) -> Vec<Heading> {
+    schema.fields().iter().map(|field| heading(field.name(), field.data_type())).collect()
+}

@@ -1,0 +1,177 @@
+//! The interactive shell: a prompt, statements of several lines, and results under them.
+
+mod complete;
+mod helper;
+pub(crate) mod names;
+mod token;
+
+use std::fs;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+
+use self::helper::ShellHelper;
+use crate::args::Global;
+use crate::error::{CliError, chain};
+use crate::interrupt::Interrupt;
+use crate::output::{Format, Out};
+use crate::session::Session;
+use crate::style::{Colours, ERROR, HINT, paint};
+
+const PROMPT: &str = "millstream> ";
+const HISTORY_LENGTH: usize = 2000;
+
+const HELP: &str = "\
+Statements end with a semicolon and may span lines. Some to start with:
+  SHOW TOPICS;  SHOW STREAMS;  SHOW TABLES;  SHOW QUERIES;  SHOW FUNCTIONS;
+  DESCRIBE <stream or table>;  DESCRIBE FUNCTION <name>;  EXPLAIN <query>;
+  CREATE STREAM s (id INT KEY, name STRING) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+  INSERT INTO s (id, name) VALUES (1, 'one');
+  SELECT * FROM s EMIT CHANGES;              a push query: runs until Ctrl-C
+  SELECT * FROM t WHERE id = 1;              a pull query: ends by itself
+  SET 'auto.offset.reset' = 'earliest';      queries start at the first record
+Commands of the shell, without semicolon: help, clear, exit (or Ctrl-D).
+Tab completes names; Up and Ctrl-R find earlier statements.";
+
+/// Reads statements and runs them until Ctrl-D. Without a terminal it runs standard input as a script.
+pub(crate) fn run(global: &Global, colours: Colours) -> Result<(), CliError> {
+    let interrupt = Interrupt::install()?;
+    let mut session = Session::open(global)?;
+    let result = if io::stdin().is_terminal() {
+        converse(&mut session, global, colours, &interrupt)
+    } else {
+        let mut script = String::new();
+        io::stdin().lock().read_to_string(&mut script)?;
+        session.run(&script, &mut Out::new(global.output), &interrupt)
+    };
+    session.close()?;
+    result
+}
+
+fn converse(
+    session: &mut Session,
+    global: &Global,
+    colours: Colours,
+    interrupt: &Interrupt,
+) -> Result<(), CliError> {
+    let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY_LENGTH);
+    let config = config.and_then(|config| config.history_ignore_dups(true)).map_err(editor_error)?;
+    let config = config.history_ignore_space(true).auto_add_history(false).build();
+    let mut editor: Editor<ShellHelper, FileHistory> = Editor::with_config(config).map_err(editor_error)?;
+    editor.set_helper(Some(ShellHelper::new(session.names(), colours.stdout)));
+    let history = history_file(&global.data_dir);
+    // The first run has none.
+    let _ = editor.load_history(&history);
+    if global.output == Format::Table {
+        println!("Millstream {} on {}. Type help for help.", env!("CARGO_PKG_VERSION"), global.data_dir.display());
+    }
+    loop {
+        if let Some(helper) = editor.helper_mut() {
+            helper.names = session.names();
+        }
+        let input = match editor.readline(PROMPT) {
+            Ok(input) => input,
+            // Ctrl-C drops what was typed.
+            Err(ReadlineError::Interrupted) => continue,
+            Err(ReadlineError::Eof) => break,
+            Err(error) => return Err(editor_error(error)),
+        };
+        let statement = input.trim();
+        if statement.is_empty() {
+            continue;
+        }
+        if editor.add_history_entry(statement).map_err(editor_error)? {
+            save_history(&mut editor, &history);
+        }
+        match statement.trim_end_matches(';').trim_end().to_ascii_lowercase().as_str() {
+            "exit" | "quit" => break,
+            "help" => println!("{HELP}"),
+            "clear" => editor.clear_screen().map_err(editor_error)?,
+            _ => {
+                interrupt.clear();
+                // A new one for each statement: the terminal may have been resized.
+                let mut out = Out::new(global.output);
+                let result = session.run(statement, &mut out, interrupt);
+                drop(out);
+                match result {
+                    Ok(()) | Err(CliError::Interrupted) => {}
+                    Err(error @ CliError::ClosedPipe) => return Err(error),
+                    Err(error) => eprintln!("{}", show_error(&error, colours)),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The error with its label and caret in red and its advice in yellow.
+pub(crate) fn show_error(error: &CliError, colours: Colours) -> String {
+    let text = chain(error);
+    if !colours.stderr {
+        return format!("error: {text}");
+    }
+    let mut shown = paint(ERROR, "error");
+    shown.push_str(": ");
+    for (i, line) in text.lines().enumerate() {
+        if i > 0 {
+            shown.push('\n');
+        }
+        let caret = !line.trim().is_empty() && line.trim().bytes().all(|byte| byte == b'^');
+        if caret {
+            shown.push_str(&paint(ERROR, line));
+        } else if i > 0 && line.trim_start().starts_with("hint:") {
+            shown.push_str(&paint(HINT, line));
+        } else {
+            shown.push_str(line);
+        }
+    }
+    shown
+}
+
+/// Next to other programs' state, so that all data directories share one history.
+fn history_file(data_dir: &Path) -> PathBuf {
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| std::env::home_dir().map(|home| home.join(".local/state")));
+    match state {
+        Some(state) => state.join("millstream").join("history"),
+        None => data_dir.join("shell-history"),
+    }
+}
+
+/// A history that cannot be written is no reason to stop the shell.
+fn save_history(editor: &mut Editor<ShellHelper, FileHistory>, path: &Path) {
+    let saved = match path.parent() {
+        Some(parent) => fs::create_dir_all(parent).map_err(ReadlineError::from).and_then(|()| editor.append_history(path)),
+        None => editor.append_history(path),
+    };
+    if let Err(error) = saved {
+        tracing::debug!(%error, path = %path.display(), "could not save the history");
+    }
+}
+
+fn editor_error(error: ReadlineError) -> CliError {
+    match error {
+        ReadlineError::Io(error) => error.into(),
+        error => CliError::Failed(format!("could not read the line: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_coloured_where_it_helps() {
+        let error = CliError::Statement("line 1:8: unknown column X\n  SELECT X;\n         ^\n  hint: did you mean Y?".to_owned());
+        let plain = show_error(&error, Colours { stdout: false, stderr: false });
+        assert!(plain.starts_with("error: line 1:8: unknown column X\n"), "{plain}");
+        let coloured = show_error(&error, Colours { stdout: true, stderr: true });
+        assert!(coloured.contains("\u{1b}[33m  hint: did you mean Y?"), "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[1m\u{1b}[31m         ^"), "{coloured:?}");
+    }
+}
