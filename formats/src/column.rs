@@ -439,7 +439,10 @@ fn offset(len: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use arrow::{array::AsArray, datatypes::Field};
+    use arrow::{
+        array::{Array, AsArray},
+        datatypes::Field,
+    };
 
     use super::*;
 

@@ -17,8 +17,5 @@ mod text;
 mod value;
 mod write;
 
-#[cfg(test)]
-mod tests;
-
 pub(crate) use read::JsonReader;
 pub(crate) use write::JsonWriter;

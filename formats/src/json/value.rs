@@ -255,7 +255,7 @@ fn read_map(
     Ok(())
 }
 
-/// Reads the entries of an object, without those whose positions are in `skipped`.
+/// Reads the entries of an object, without those whose positions are in `skipped`, in order.
 fn read_entries(
     cursor: &mut Cursor<'_>,
     value: &mut Shape,
@@ -272,7 +272,7 @@ fn read_entries(
         cursor.name_start()?;
         let key = cursor.string()?;
         cursor.expect(b':', "':' after a name")?;
-        if skipped.contains(&position) {
+        if skipped.binary_search(&position).is_ok() {
             cursor.skip_value()?;
         } else {
             key.push_to(&mut column.keys.bytes);
@@ -289,7 +289,7 @@ fn read_entries(
     }
 }
 
-/// Positions of entries of the open map whose key comes again later: of repeated keys the last counts.
+/// Positions, in order, of entries of the open map whose key comes again later: of repeated keys the last counts.
 fn repeated_keys(column: &Maps) -> Vec<usize> {
     let entries = column.open_entries();
     let first = entries.start;
@@ -301,7 +301,13 @@ fn repeated_keys(column: &Maps) -> Vec<usize> {
         return entries.clone().filter(again).map(|entry| entry - first).collect();
     }
     let mut later = HashSet::with_capacity(entries.len());
-    entries.rev().filter(|entry| !later.insert(column.keys.get(*entry))).map(|entry| entry - first).collect()
+    let mut repeated: Vec<usize> = entries
+        .rev()
+        .filter(|entry| !later.insert(column.keys.get(*entry)))
+        .map(|entry| entry - first)
+        .collect();
+    repeated.reverse();
+    repeated
 }
 
 fn read_struct(
