@@ -1,0 +1,249 @@
+//! Settings of a streams application, with Kafka's names.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use millstream_log::AutoOffsetReset;
+
+use crate::error::StreamsError;
+
+/// How often each input record shows in state and outputs, whatever crashes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProcessingGuarantee {
+    /// Once or, after a crash, again.
+    #[default]
+    AtLeastOnce,
+    /// Once: inputs, outputs and state advance in one transaction per thread.
+    ExactlyOnceV2,
+}
+
+/// Settings of one streams application. An unknown key is an error that names the closest known one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StreamsConfig {
+    /// `application.id`: consumer group, prefix of internal topics, and directory below `state.dir`.
+    pub application_id: String,
+    /// `processing.guarantee`: `at_least_once` (default) or `exactly_once_v2`.
+    pub processing_guarantee: ProcessingGuarantee,
+    /// `commit.interval.ms`: time between commits. Default 30 s, or 100 ms with `exactly_once_v2`.
+    pub commit_interval: Duration,
+    /// `num.stream.threads`: threads that share the tasks. Default 1.
+    pub stream_threads: usize,
+    /// `state.dir`: where RocksDB keeps committed state. Default `millstream-state` in the working directory.
+    pub state_dir: PathBuf,
+    /// `statestore.cache.max.bytes` (or its older name `cache.max.bytes.buffering`): decoded state kept after a
+    /// commit, for all threads. 0 turns caching off: every input yields its output. Default 10 MiB.
+    pub cache_max_bytes: usize,
+    /// `statestore.uncommitted.max.bytes`: uncommitted state, for all threads, that forces a commit. Default 64 MiB.
+    pub uncommitted_max_bytes: usize,
+    /// `buffered.records.per.partition`: decoded rows over which a partition is paused. Default 1000.
+    pub buffered_records: usize,
+    /// `max.task.idle.ms`: how long a task waits for new data in an empty partition before it goes on without it. 0
+    /// (default) waits only for data that is there already; none (-1) does not even wait for that.
+    pub max_task_idle: Option<Duration>,
+    /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
+    pub auto_offset_reset: AutoOffsetReset,
+    /// `windowstore.changelog.additional.retention.ms`: added to a window store's retention. Default 1 day.
+    pub changelog_additional_retention: Duration,
+    /// `consumer.*`: settings for the threads' consumers, without the prefix.
+    pub consumer: Vec<(String, String)>,
+    /// `producer.*`: settings for the threads' producers, without the prefix.
+    pub producer: Vec<(String, String)>,
+    /// `topic.*`: settings for internal topics, without the prefix.
+    pub topic: Vec<(String, String)>,
+}
+
+const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
+
+impl StreamsConfig {
+    /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
+    pub const KEYS: [&'static str; 12] = [
+        "application.id",
+        "auto.offset.reset",
+        "buffered.records.per.partition",
+        "cache.max.bytes.buffering",
+        "commit.interval.ms",
+        "max.task.idle.ms",
+        "num.stream.threads",
+        "processing.guarantee",
+        "state.dir",
+        "statestore.cache.max.bytes",
+        "statestore.uncommitted.max.bytes",
+        "windowstore.changelog.additional.retention.ms",
+    ];
+
+    /// The defaults for an application.
+    pub fn new(application_id: impl Into<String>) -> Self {
+        Self {
+            application_id: application_id.into(),
+            processing_guarantee: ProcessingGuarantee::AtLeastOnce,
+            commit_interval: Duration::from_secs(30),
+            stream_threads: 1,
+            state_dir: PathBuf::from("millstream-state"),
+            cache_max_bytes: 10 << 20,
+            uncommitted_max_bytes: 64 << 20,
+            buffered_records: 1000,
+            max_task_idle: Some(Duration::ZERO),
+            auto_offset_reset: AutoOffsetReset::Earliest,
+            changelog_additional_retention: Duration::from_secs(24 * 3600),
+            consumer: Vec::new(),
+            producer: Vec::new(),
+            topic: Vec::new(),
+        }
+    }
+
+    /// Settings from properties; `application.id` is required.
+    pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Self, StreamsError> {
+        let mut config = Self::new("");
+        let mut interval_set = false;
+        for (key, value) in properties {
+            interval_set |= key.as_ref() == "commit.interval.ms";
+            config.set(key.as_ref(), value.as_ref())?;
+        }
+        if config.application_id.is_empty() {
+            return Err(invalid("application.id", "", "give the application a name"));
+        }
+        if !interval_set && config.processing_guarantee == ProcessingGuarantee::ExactlyOnceV2 {
+            config.commit_interval = Duration::from_millis(100);
+        }
+        Ok(config)
+    }
+
+    /// Exactly once, with its default commit interval of 100 ms.
+    #[must_use]
+    pub fn exactly_once(mut self) -> Self {
+        self.processing_guarantee = ProcessingGuarantee::ExactlyOnceV2;
+        self.commit_interval = Duration::from_millis(100);
+        self
+    }
+
+    /// Whether updates to a key are coalesced until the commit.
+    pub fn caching(&self) -> bool {
+        self.cache_max_bytes > 0
+    }
+
+    fn set(&mut self, key: &str, value: &str) -> Result<(), StreamsError> {
+        match key {
+            "application.id" => {
+                let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+                if value.is_empty() || !value.chars().all(legal) {
+                    return Err(invalid(key, value, "it is part of topic names: use A-Z a-z 0-9 . _ -"));
+                }
+                self.application_id = value.to_owned();
+            }
+            "processing.guarantee" => {
+                self.processing_guarantee = match value {
+                    "at_least_once" => ProcessingGuarantee::AtLeastOnce,
+                    "exactly_once_v2" => ProcessingGuarantee::ExactlyOnceV2,
+                    _ => return Err(invalid(key, value, "it takes at_least_once or exactly_once_v2")),
+                };
+            }
+            "auto.offset.reset" => {
+                self.auto_offset_reset = match value {
+                    "earliest" => AutoOffsetReset::Earliest,
+                    "latest" => AutoOffsetReset::Latest,
+                    "none" => AutoOffsetReset::None,
+                    _ => return Err(invalid(key, value, "it takes earliest, latest or none")),
+                };
+            }
+            "commit.interval.ms" => self.commit_interval = Duration::from_millis(number(key, value)?),
+            "num.stream.threads" => {
+                self.stream_threads = number(key, value)?;
+                if self.stream_threads == 0 {
+                    return Err(invalid(key, value, "it takes 1 or more"));
+                }
+            }
+            "state.dir" => self.state_dir = PathBuf::from(value),
+            "statestore.cache.max.bytes" | "cache.max.bytes.buffering" => self.cache_max_bytes = number(key, value)?,
+            "statestore.uncommitted.max.bytes" => self.uncommitted_max_bytes = number(key, value)?,
+            "buffered.records.per.partition" => self.buffered_records = number(key, value)?,
+            "max.task.idle.ms" => {
+                let millis: i64 = number(key, value)?;
+                self.max_task_idle = u64::try_from(millis).ok().map(Duration::from_millis);
+            }
+            "windowstore.changelog.additional.retention.ms" => {
+                self.changelog_additional_retention = Duration::from_millis(number(key, value)?);
+            }
+            _ => return self.set_prefixed(key, value),
+        }
+        Ok(())
+    }
+
+    fn set_prefixed(&mut self, key: &str, value: &str) -> Result<(), StreamsError> {
+        let [consumer, producer, topic] = PREFIXES.map(|prefix| key.strip_prefix(prefix));
+        let (list, key) = match (consumer, producer, topic) {
+            (Some(key), _, _) => (&mut self.consumer, key),
+            (_, Some(key), _) => (&mut self.producer, key),
+            (_, _, Some(key)) => (&mut self.topic, key),
+            (None, None, None) => {
+                return Err(StreamsError::UnknownSetting { setting: key.to_owned(), nearest: nearest(key) });
+            }
+        };
+        list.push((key.to_owned(), value.to_owned()));
+        Ok(())
+    }
+}
+
+fn number<N: FromStr>(key: &str, value: &str) -> Result<N, StreamsError> {
+    value.trim().parse().map_err(|_| invalid(key, value, "it takes a whole number"))
+}
+
+fn invalid(setting: &str, value: &str, expected: &str) -> StreamsError {
+    StreamsError::Config { setting: setting.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
+}
+
+fn nearest(key: &str) -> Option<&'static str> {
+    const SIMILAR: f64 = 0.7;
+    let similarity = |known: &&'static str| strsim::jaro_winkler(key, known);
+    let best = StreamsConfig::KEYS.into_iter().max_by(|a, b| similarity(a).total_cmp(&similarity(b)))?;
+    (similarity(&best) >= SIMILAR).then_some(best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(properties: &[(&str, &str)]) -> Result<StreamsConfig, String> {
+        StreamsConfig::from_properties(properties.iter().copied()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn defaults_follow_the_guarantee() {
+        let config = check(&[("application.id", "a")]).unwrap();
+        assert_eq!(config.commit_interval, Duration::from_secs(30));
+        let config = check(&[("processing.guarantee", "exactly_once_v2"), ("application.id", "a")]).unwrap();
+        assert_eq!(config.commit_interval, Duration::from_millis(100));
+        assert_eq!(config, StreamsConfig::new("a").exactly_once());
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (properties, message) in [
+            (
+                &[("commit.intervall.ms", "5")][..],
+                "unknown setting \"commit.intervall.ms\": did you mean commit.interval.ms?",
+            ),
+            (&[("xyz", "5")], "unknown setting \"xyz\""),
+            (&[], "setting application.id does not take \"\": give the application a name"),
+            (
+                &[("num.stream.threads", "two")],
+                "setting num.stream.threads does not take \"two\": it takes a whole number",
+            ),
+            (
+                &[("processing.guarantee", "twice")],
+                "setting processing.guarantee does not take \"twice\": it takes at_least_once or exactly_once_v2",
+            ),
+        ] {
+            assert_eq!(check(properties).unwrap_err(), message);
+        }
+    }
+
+    #[test]
+    fn prefixed_settings_go_to_the_clients() {
+        let config = check(&[("application.id", "a"), ("producer.batch.size", "1"), ("consumer.x", "2")]).unwrap();
+        assert_eq!(config.producer, [("batch.size".to_owned(), "1".to_owned())]);
+        assert_eq!(config.consumer, [("x".to_owned(), "2".to_owned())]);
+    }
+}

@@ -1,0 +1,259 @@
+//! The test driver: a topology on the calling thread, over a log in memory and a clock that stands still.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_log::{
+    Consumer, ConsumerConfig, Header, Isolation, Log, ManualClock, NewTopic, Offset, OffsetSpec, PartitionId, Producer,
+    ProducerConfig, Timestamp, TopicPartition,
+};
+
+use crate::config::StreamsConfig;
+use crate::error::StreamsError;
+use crate::report::{ReportOrigin, RowReport};
+use crate::runtime::Metrics;
+use crate::runtime::app::{Shared, view};
+use crate::runtime::plan::Plan;
+use crate::runtime::worker::Worker;
+use crate::store::{MemoryBackend, StoreView};
+use crate::topology::Topology;
+
+/// A record that the topology wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputRecord {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The offset.
+    pub offset: Offset,
+    /// The event time in ms.
+    pub timestamp: i64,
+    /// The key bytes.
+    pub key: Option<Vec<u8>>,
+    /// The value bytes.
+    pub value: Option<Vec<u8>>,
+    /// The headers.
+    pub headers: Vec<Header>,
+}
+
+/// A record for the topology.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InputRecord {
+    /// The partition, or none to let the key choose.
+    pub partition: Option<u32>,
+    /// The event time in ms.
+    pub timestamp: i64,
+    /// The key bytes.
+    pub key: Option<Vec<u8>>,
+    /// The value bytes.
+    pub value: Option<Vec<u8>>,
+    /// The headers.
+    pub headers: Vec<Header>,
+}
+
+impl InputRecord {
+    /// A record with key and value and without headers.
+    pub fn new(key: Option<&[u8]>, value: Option<&[u8]>, timestamp: i64) -> Self {
+        let owned = |bytes: &[u8]| bytes.to_vec();
+        Self { timestamp, key: key.map(owned), value: value.map(owned), ..Self::default() }
+    }
+}
+
+/// Runs a topology deterministically: every call returns when all that follows from it is done.
+///
+/// With caching off there is a commit after every pipe. With caching on, coalesced output comes with
+/// [`TopologyTestDriver::commit`], or when the wall clock passes the commit interval.
+pub struct TopologyTestDriver {
+    topology: Topology,
+    plan: Plan,
+    clock: Arc<ManualClock>,
+    log: Log,
+    shared: Arc<Shared>,
+    worker: Worker,
+    producer: Producer,
+    consumers: BTreeMap<String, Consumer>,
+}
+
+impl TopologyTestDriver {
+    /// A driver whose topics have one partition.
+    pub fn new(topology: Topology, config: StreamsConfig) -> Result<Self, StreamsError> {
+        Self::with_partitions(topology, config, 1)
+    }
+
+    /// A driver whose topics have this many partitions.
+    pub fn with_partitions(
+        topology: Topology,
+        config: StreamsConfig,
+        partitions: u32,
+    ) -> Result<Self, StreamsError> {
+        let clock = Arc::new(ManualClock::new(Timestamp::new(0)));
+        let log = Log::in_memory(clock.clone());
+        let mut topics = topology.source_topics();
+        topics.extend(topology.sink_topics());
+        topics.sort_unstable();
+        topics.dedup();
+        for topic in topics {
+            log.create_topic(NewTopic::new(&*topic).partitions(partitions))?;
+        }
+        Self::on_log(topology, config, log, clock)
+    }
+
+    /// A driver on a log that has the topics, such as the log of an earlier driver. State is restored from changelogs.
+    pub fn on_log(
+        topology: Topology,
+        config: StreamsConfig,
+        log: Log,
+        clock: Arc<ManualClock>,
+    ) -> Result<Self, StreamsError> {
+        Self::with_observer(topology, config, log, clock, |_, _| {})
+    }
+
+    /// As [`TopologyTestDriver::on_log`], and shows every skipped, late or failed row to `observer`.
+    pub fn with_observer(
+        topology: Topology,
+        mut config: StreamsConfig,
+        log: Log,
+        clock: Arc<ManualClock>,
+        observer: impl Fn(&ReportOrigin<'_>, &RowReport<'_>) + Send + Sync + 'static,
+    ) -> Result<Self, StreamsError> {
+        config.stream_threads = 1;
+        let plan = Plan::new(&topology, &config, &log)?;
+        let backend = Arc::new(MemoryBackend::default());
+        let shared = Arc::new(Shared::new(config, backend, Some(Arc::new(observer))));
+        let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared)?;
+        worker.restore()?;
+        let producer = log.producer(ProducerConfig::default())?;
+        Ok(Self { topology, plan, clock, log, shared, worker, producer, consumers: BTreeMap::new() })
+    }
+
+    /// Writes one record to a topic and runs until nothing is left to do.
+    pub fn pipe(
+        &mut self,
+        topic: &str,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        timestamp: i64,
+    ) -> Result<(), StreamsError> {
+        self.pipe_all(topic, &[InputRecord::new(key, value, timestamp)])
+    }
+
+    /// Writes records to a topic as one batch and runs until nothing is left to do.
+    pub fn pipe_all(&mut self, topic: &str, records: &[InputRecord]) -> Result<(), StreamsError> {
+        self.write(topic, records)?;
+        self.run()
+    }
+
+    /// Writes records without running anything: for tests of the order between partitions.
+    pub fn write(&mut self, topic: &str, records: &[InputRecord]) -> Result<(), StreamsError> {
+        let handle = self.producer.topic(topic)?;
+        for record in records {
+            self.producer.append(
+                handle,
+                record.partition.map(PartitionId::new),
+                Some(Timestamp::new(record.timestamp)),
+                record.key.as_deref(),
+                record.value.as_deref(),
+                &record.headers,
+            )?;
+        }
+        self.producer.flush()?;
+        Ok(())
+    }
+
+    /// Runs until nothing is left to do.
+    pub fn run(&mut self) -> Result<(), StreamsError> {
+        let caching = self.shared.config.caching();
+        loop {
+            while self.worker.round()? {}
+            // Rows on their way through repartition topics: visible after a flush, or if exactly once after a commit.
+            self.worker.flush_outputs()?;
+            if self.worker.round()? {
+                continue;
+            }
+            if caching || !self.worker.has_moved() {
+                return Ok(());
+            }
+            self.worker.commit()?;
+        }
+    }
+
+    /// Commits, so that coalesced output appears and committed state can be queried, and runs what follows.
+    pub fn commit(&mut self) -> Result<(), StreamsError> {
+        loop {
+            self.run()?;
+            if !self.worker.has_moved() {
+                return Ok(());
+            }
+            self.worker.commit()?;
+        }
+    }
+
+    /// Moves the wall clock and does what is due.
+    pub fn advance_wall_clock(&mut self, time: Duration) -> Result<(), StreamsError> {
+        self.clock.advance(time);
+        self.run()
+    }
+
+    /// What was written to a topic since the last read of it, by partition and offset.
+    pub fn read(&mut self, topic: &str) -> Result<Vec<OutputRecord>, StreamsError> {
+        if !self.consumers.contains_key(topic) {
+            let mut consumer =
+                self.log.consumer(ConsumerConfig::default().isolation(Isolation::ReadUncommitted))?;
+            let partitions = self.log.describe_topic(topic)?.partitions;
+            let partitions: Vec<TopicPartition> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
+            consumer.assign(partitions.clone())?;
+            for partition in &partitions {
+                consumer.seek_to(partition, OffsetSpec::Earliest)?;
+            }
+            self.consumers.insert(topic.to_owned(), consumer);
+        }
+        let consumer = self.consumers.get_mut(topic).expect("it was made above");
+        let mut output = Vec::new();
+        loop {
+            let runs = consumer.poll(Duration::ZERO)?;
+            if runs.is_empty() {
+                output.sort_by_key(|record: &OutputRecord| (record.partition, record.offset));
+                return Ok(output);
+            }
+            for run in &runs {
+                for record in run.records() {
+                    let record = record?;
+                    output.push(OutputRecord {
+                        partition: run.partition.partition,
+                        offset: record.offset,
+                        timestamp: record.timestamp.get(),
+                        key: record.key.map(<[u8]>::to_vec),
+                        value: record.value.map(<[u8]>::to_vec),
+                        headers: record.headers().to_owned()?,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The committed state of a store.
+    pub fn store(&self, name: &str) -> Result<StoreView, StreamsError> {
+        view(&self.topology, &self.plan, &self.shared, name)
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.counters.snapshot()
+    }
+
+    /// The log, for topics of the test's own and for a next driver.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<ManualClock> {
+        &self.clock
+    }
+
+    #[cfg(test)]
+    pub(crate) fn worker(&mut self) -> &mut Worker {
+        &mut self.worker
+    }
+}
+

@@ -1,0 +1,40 @@
+//! Topologies of batch processors with state over the log.
+//!
+//! ```text
+//! topic ─▶ source ─▶ processor ─▶ .. ─▶ sink ─▶ topic        one sub-topology, one task per partition
+//!          decode      │  ▲               encode
+//!                      ▼  │
+//!                    CachedStore ◀─▶ StateBackend, changelog topic
+//! ```
+//! What travels along an edge is a [`Batch`]: typed when the graph is built, erased once per batch. Two skins share
+//! everything below it: the typed [`dsl`] here, and the columnar operators of the SQL crate.
+//!
+//! Reading order: [`batch`] and [`processor`] what a node is, [`topology`] the graph, [`store`] state, [`runtime`]
+//! tasks and commits, [`operator`] the cores of stateful operators, [`dsl`] the typed operators, [`driver`] tests.
+//!
+//! Not here: async, SQL types, value formats. Nothing uncommitted ever reaches a [`store::StateBackend`].
+
+pub mod batch;
+pub mod column;
+pub mod config;
+pub mod driver;
+
+pub mod error;
+pub mod operator;
+pub mod processor;
+pub mod report;
+pub mod runtime;
+pub mod serde;
+pub mod store;
+pub mod topology;
+
+pub use batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
+pub use column::ByteColumn;
+pub use config::{ProcessingGuarantee, StreamsConfig};
+pub use driver::TopologyTestDriver;
+pub use error::{StreamsError, full_message};
+pub use processor::{Context, Processor, TaskId};
+pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
+pub use runtime::{Metrics, State, Streams};
+pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView};
+pub use topology::{SourceOptions, Topology, TopologyBuilder};

@@ -1,0 +1,189 @@
+//! Keyed aggregation, plain or windowed: from key bytes to slots to updated state to output.
+
+use crate::batch::{Batch, downcast};
+use crate::column::ByteColumn;
+use crate::error::StreamsError;
+use crate::operator::window::{TimeWindows, WindowAssigner};
+use crate::processor::{Context, Processor};
+use crate::report::{ReportKind, Reporter, RowReport};
+use crate::store::{Arena, CachedStore, StoreHandle};
+
+/// Rows of an output batch that a flush makes at most.
+const FLUSH_ROWS: usize = 8192;
+
+/// What one skin knows about an aggregation: its input rows, its state and its output rows.
+///
+/// State in a reset slot means "no aggregate yet". Slots of one call repeat when a key has several rows.
+pub trait Aggregator: Send + 'static {
+    /// The state.
+    type Arena: Arena;
+    /// The input batch.
+    type Input: Batch;
+
+    /// Appends the key bytes of every row; a row without key (or value, where one is needed) is absent and dropped.
+    fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
+
+    /// Folds row `rows[i]` of the input into slot `slots[i]`, in order.
+    fn update(
+        &mut self,
+        input: &Self::Input,
+        rows: &[u32],
+        slots: &[u32],
+        arena: &mut Self::Arena,
+    ) -> Result<(), StreamsError>;
+
+    /// As `update`, and makes an output row of the state after each pair, with `times[i]` as its timestamp.
+    fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
+
+    /// Makes an output row of each slot's state; key, window and timestamp are in the store.
+    fn emit(&mut self, store: &CachedStore<Self::Arena>, slots: &[u32]) -> Result<Box<dyn Batch>, StreamsError>;
+}
+
+/// Input rows paired with slots, for [`Aggregator::update_running`].
+pub struct Running<'a, G: Aggregator + ?Sized> {
+    /// The input batch.
+    pub input: &'a G::Input,
+    /// Row numbers of the input.
+    pub rows: &'a [u32],
+    /// The slot of each pair.
+    pub slots: &'a [u32],
+    /// The window start of each pair in ms; empty if the aggregation has no windows.
+    pub starts: &'a [i64],
+    /// The timestamp of each output row: the highest of the rows in the slot so far.
+    pub times: &'a [i64],
+    /// The state.
+    pub arena: &'a mut G::Arena,
+}
+
+/// Runs an [`Aggregator`] over a store that it alone writes.
+///
+/// With caching off every input row yields an output row per window; with caching on, every commit yields one output
+/// row per slot that was touched, in the order of first touch.
+pub struct AggregateProcessor<G: Aggregator> {
+    aggregator: G,
+    store: StoreHandle,
+    windows: Option<WindowAssigner>,
+    keys: ByteColumn,
+    window_keys: ByteColumn,
+    rows: Vec<u32>,
+    starts: Vec<i64>,
+    slots: Vec<u32>,
+    times: Vec<i64>,
+}
+
+impl<G: Aggregator> AggregateProcessor<G> {
+    /// An aggregation into `store`, a window store if there are windows.
+    pub fn new(aggregator: G, store: StoreHandle, windows: Option<TimeWindows>) -> Self {
+        Self {
+            aggregator,
+            store,
+            windows: windows.map(WindowAssigner::new),
+            keys: ByteColumn::default(),
+            window_keys: ByteColumn::default(),
+            rows: Vec::new(),
+            starts: Vec::new(),
+            slots: Vec::new(),
+            times: Vec::new(),
+        }
+    }
+
+    /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were late.
+    fn choose(&mut self, timestamps: &[i64]) -> (usize, usize) {
+        self.rows.clear();
+        self.starts.clear();
+        let numbered = (0u32..).zip(timestamps.iter().copied());
+        let keys = &self.keys;
+        let mut keyed = 0;
+        let with_key = numbered.filter(|(row, _)| keys.get(*row as usize).is_some()).inspect(|_| keyed += 1);
+        let late = match &mut self.windows {
+            Some(windows) => windows.assign(with_key, &mut self.rows, &mut self.starts),
+            None => {
+                self.rows.extend(with_key.map(|(row, _)| row));
+                0
+            }
+        };
+        (timestamps.len() - keyed, late)
+    }
+
+    fn resolve(&mut self, store: &mut CachedStore<G::Arena>) -> Result<(), StreamsError> {
+        self.slots.clear();
+        if self.windows.is_none() {
+            return store.slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots);
+        }
+        self.window_keys.clear();
+        for (row, start) in self.rows.iter().zip(&self.starts) {
+            let key = self.keys.get(*row as usize).unwrap_or_default();
+            self.window_keys.push_parts(&[key, &start.to_be_bytes()]);
+        }
+        store.slots(self.window_keys.iter().flatten(), &mut self.slots)
+    }
+
+    /// Marks the slots as changed; an aggregate's timestamp is the highest of its rows.
+    fn touch(&mut self, store: &mut CachedStore<G::Arena>, timestamps: &[i64], running: bool) {
+        self.times.clear();
+        for (row, slot) in self.rows.iter().zip(&self.slots) {
+            let timestamp = timestamps[*row as usize];
+            let time =
+                if store.exists(*slot) { store.timestamp(*slot).max(timestamp) } else { timestamp };
+            store.put(*slot, time);
+            if running {
+                self.times.push(time);
+            }
+        }
+    }
+}
+
+impl<G: Aggregator> Processor for AggregateProcessor<G> {
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let input = downcast::<G::Input>(batch)?;
+        self.keys.clear();
+        self.aggregator.keys(&input, &mut self.keys)?;
+        let (incomplete, late) = self.choose(input.timestamps());
+        let coalesce = context.caching();
+        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        if let Some(windows) = &self.windows {
+            store.observe(windows.stream_time());
+        }
+        self.resolve(store)?;
+        self.touch(store, input.timestamps(), !coalesce);
+        let arena = store.arena_mut();
+        let output = if coalesce {
+            self.aggregator.update(&input, &self.rows, &self.slots, arena)?;
+            None
+        } else if self.rows.is_empty() {
+            None
+        } else {
+            let (rows, slots, starts, times) = (&self.rows, &self.slots, &self.starts, &self.times);
+            let pairs = Running { input: &*input, rows, slots, starts, times, arena };
+            Some(self.aggregator.update_running(pairs)?)
+        };
+        report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
+        report(context, ReportKind::Late, late, "a row came after its window had closed");
+        output.map_or(Ok(()), |output| context.forward(output))
+    }
+
+    fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        if !context.caching() || !context.has_children() {
+            return Ok(());
+        }
+        let mut done = 0;
+        loop {
+            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+            let dirty = store.dirty();
+            if done == dirty.len() {
+                return Ok(());
+            }
+            let slots = &dirty[done..dirty.len().min(done + FLUSH_ROWS)];
+            let output = self.aggregator.emit(store, slots)?;
+            done += slots.len();
+            context.forward(output)?;
+        }
+    }
+}
+
+/// Reports rows if there are any.
+pub(crate) fn report(context: &mut Context<'_>, kind: ReportKind, rows: usize, message: &str) {
+    if rows > 0 {
+        context.report(RowReport { kind, rows, offset: None, timestamp: None, message });
+    }
+}

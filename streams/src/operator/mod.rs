@@ -1,0 +1,15 @@
+//! The cores of the stateful operators, on key bytes, timestamps and slots. The typed DSL and the columnar SQL operators
+//! supply what depends on their batches through small traits, called once per batch.
+
+pub mod aggregate;
+pub mod join;
+pub mod table;
+pub mod window;
+
+pub use aggregate::{AggregateProcessor, Aggregator};
+pub use join::{JoinProcessor, MissingKey, TableJoiner};
+pub use table::{TableProcessor, TableRows};
+pub use window::{TimeWindows, WindowAssigner};
+
+#[cfg(test)]
+mod tests;

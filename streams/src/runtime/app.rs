@@ -1,0 +1,442 @@
+//! A running application: its threads, state, queries and progress.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use millstream_log::{Isolation, Log, Offset, TopicPartition, Waker};
+
+use crate::config::{ProcessingGuarantee, StreamsConfig};
+use crate::error::{StreamsError, full_message};
+use crate::processor::TaskId;
+use crate::report::{ReportObserver, ReportOrigin, RowReport};
+use crate::runtime::metrics::{Counters, Metrics};
+use crate::runtime::plan::Plan;
+use crate::runtime::worker::Worker;
+use crate::store::changelog;
+use crate::store::{RocksBackend, StateBackend, StoreView};
+use crate::topology::Topology;
+
+/// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is slow.
+const CACHE_FLOOR_BYTES: usize = 4 << 20;
+
+/// The states of an application, shown with Kafka's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Opened and not started.
+    Created,
+    /// Threads are reading changelogs.
+    Restoring,
+    /// Threads are processing.
+    Running,
+    /// Threads are to stop.
+    PendingShutdown,
+    /// Threads have stopped.
+    NotRunning,
+    /// A thread failed and all have stopped; [`Streams::error`] says why.
+    Error,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Created => "CREATED",
+            Self::Restoring => "REBALANCING",
+            Self::Running => "RUNNING",
+            Self::PendingShutdown => "PENDING_SHUTDOWN",
+            Self::NotRunning => "NOT_RUNNING",
+            Self::Error => "ERROR",
+        })
+    }
+}
+
+/// How threads are to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    /// With a last commit.
+    Committed,
+    /// At once: what was not committed is aborted and will be processed again.
+    Abandoned,
+}
+
+/// What the threads of an application share.
+pub(crate) struct Shared {
+    pub(crate) config: StreamsConfig,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) observer: Option<Arc<ReportObserver>>,
+    commit_requested: AtomicBool,
+    progress: Mutex<Progress>,
+    changed: Condvar,
+}
+
+struct Progress {
+    state: State,
+    restoring: usize,
+    stop: Option<Stop>,
+    error: Option<Arc<StreamsError>>,
+    /// The committed position of every input partition.
+    positions: HashMap<TopicPartition, Offset>,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        config: StreamsConfig,
+        backend: Arc<dyn StateBackend>,
+        observer: Option<Arc<ReportObserver>>,
+    ) -> Self {
+        let progress =
+            Progress { state: State::Created, restoring: 0, stop: None, error: None, positions: HashMap::new() };
+        Self {
+            config,
+            backend,
+            counters: Arc::default(),
+            observer,
+            commit_requested: AtomicBool::new(false),
+            progress: Mutex::new(progress),
+            changed: Condvar::new(),
+        }
+    }
+
+    pub(crate) fn commit_requested(&self) -> bool {
+        self.commit_requested.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn uncommitted_budget(&self) -> usize {
+        self.config.uncommitted_max_bytes / self.config.stream_threads
+    }
+
+    pub(crate) fn cache_budget(&self) -> usize {
+        self.config.cache_max_bytes.max(CACHE_FLOOR_BYTES) / self.config.stream_threads
+    }
+
+    pub(crate) fn publish(&self, positions: impl Iterator<Item = (TopicPartition, Offset)>) {
+        self.lock().positions.extend(positions);
+        self.changed.notify_all();
+    }
+
+    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.lock().positions.get(partition).copied()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        // Only plain values are set under the lock, so they are whole even if a holder panicked.
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) -> Option<Stop> {
+        self.lock().stop
+    }
+
+    fn restored(&self) {
+        let mut progress = self.lock();
+        progress.restoring -= 1;
+        if progress.restoring == 0 && progress.state == State::Restoring {
+            progress.state = State::Running;
+        }
+        drop(progress);
+        self.changed.notify_all();
+    }
+
+    fn fail(&self, error: StreamsError) {
+        tracing::error!(application = self.config.application_id, error = full_message(&error), "stream thread failed");
+        let mut progress = self.lock();
+        progress.state = State::Error;
+        progress.stop = Some(Stop::Abandoned);
+        progress.error.get_or_insert_with(|| Arc::new(error));
+        drop(progress);
+        self.changed.notify_all();
+    }
+}
+
+/// Opens an application with chosen components.
+pub struct StreamsOpener {
+    topology: Topology,
+    config: StreamsConfig,
+    log: Log,
+    backend: Option<Arc<dyn StateBackend>>,
+    observer: Option<Arc<ReportObserver>>,
+}
+
+impl StreamsOpener {
+    /// Keeps committed state here and not in RocksDB below `state.dir`.
+    #[must_use]
+    pub fn backend(mut self, backend: Arc<dyn StateBackend>) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// Shows every skipped, late or failed row to `observer`, on the thread of its task.
+    #[must_use]
+    pub fn observer(
+        mut self,
+        observer: impl Fn(&ReportOrigin<'_>, &RowReport<'_>) + Send + Sync + 'static,
+    ) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Checks the topics, creates the internal ones and makes the tasks.
+    pub fn open(self) -> Result<Streams, StreamsError> {
+        let Self { topology, config, log, backend, observer } = self;
+        let plan = Plan::new(&topology, &config, &log)?;
+        let backend = match backend {
+            Some(backend) => backend,
+            None if topology.stores.is_empty() => Arc::new(crate::store::MemoryBackend::default()),
+            None => Arc::new(open_rocks(&config.state_dir, &config.application_id)?),
+        };
+        let shared = Arc::new(Shared::new(config, backend, observer));
+        let threads = shared.config.stream_threads.min(plan.tasks.len()).max(1);
+        let mut workers = Vec::with_capacity(threads);
+        for number in 0..threads {
+            let tasks: Vec<_> = plan.tasks.iter().skip(number).step_by(threads).cloned().collect();
+            workers.push(Worker::new(number, &tasks, &topology, &log, &shared)?);
+        }
+        let wakers = workers.iter().map(Worker::waker).collect();
+        Ok(Streams { topology, plan, log, shared, workers, wakers, threads: Vec::new() })
+    }
+}
+
+fn open_rocks(state_dir: &Path, application: &str) -> Result<RocksBackend, StreamsError> {
+    RocksBackend::open(state_dir.join(application).join("rocksdb"))
+}
+
+/// An application on a log: a topology with its threads. Dropping it stops the threads without a commit; what they
+/// had not committed is processed again by the next one.
+pub struct Streams {
+    topology: Topology,
+    plan: Plan,
+    log: Log,
+    shared: Arc<Shared>,
+    /// Until they are started.
+    workers: Vec<Worker>,
+    wakers: Vec<Waker>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Streams {
+    /// Opens an application with RocksDB state below `state.dir`. See [`Streams::builder`] for other components.
+    pub fn open(topology: Topology, config: StreamsConfig, log: Log) -> Result<Self, StreamsError> {
+        Self::builder(topology, config, log).open()
+    }
+
+    /// Starts to open an application.
+    pub fn builder(topology: Topology, config: StreamsConfig, log: Log) -> StreamsOpener {
+        StreamsOpener { topology, config, log, backend: None, observer: None }
+    }
+
+    /// Starts the threads. Does nothing if they were started before.
+    pub fn start(&mut self) -> Result<(), StreamsError> {
+        if self.workers.is_empty() {
+            return Ok(());
+        }
+        {
+            let mut progress = self.shared.lock();
+            progress.state = State::Restoring;
+            progress.restoring = self.workers.len();
+        }
+        for (number, worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
+            let shared = Arc::clone(&self.shared);
+            let name = format!("{}-StreamThread-{}", self.shared.config.application_id, number + 1);
+            let thread = std::thread::Builder::new().name(name).spawn(move || run(worker, number, &shared));
+            self.threads.push(thread.map_err(|error| StreamsError::Thread {
+                thread: number,
+                reason: format!("could not be started: {error}"),
+            })?);
+        }
+        Ok(())
+    }
+
+    /// Commits what was processed and stops the threads. Fails with the error of the application, if it has one.
+    pub fn close(mut self) -> Result<(), StreamsError> {
+        self.stop(Stop::Committed);
+        match self.error() {
+            None => Ok(()),
+            Some(error) => Err(StreamsError::Failed(full_message(error.as_ref()))),
+        }
+    }
+
+    /// The state of the application.
+    pub fn state(&self) -> State {
+        self.shared.lock().state
+    }
+
+    /// Why the application stopped, in [`State::Error`].
+    pub fn error(&self) -> Option<Arc<StreamsError>> {
+        self.shared.lock().error.clone()
+    }
+
+    /// The counters.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.counters.snapshot()
+    }
+
+    /// The tasks.
+    pub fn tasks(&self) -> Vec<TaskId> {
+        self.plan.tasks.iter().map(|task| task.id).collect()
+    }
+
+    /// The topology.
+    pub fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &StreamsConfig {
+        &self.shared.config
+    }
+
+    /// The committed state of a store.
+    pub fn store(&self, name: &str) -> Result<StoreView, StreamsError> {
+        view(&self.topology, &self.plan, &self.shared, name)
+    }
+
+    /// The input partitions, each with its committed position and with the end of what may be read now.
+    pub fn positions(&self) -> Result<Vec<(TopicPartition, Offset, Offset)>, StreamsError> {
+        let mut positions = Vec::new();
+        for partition in self.plan.inputs() {
+            let committed = self.shared.position(partition).unwrap_or(Offset::new(0));
+            let read = self.log.read(partition, committed, 0, self.isolation())?;
+            let end = match self.isolation() {
+                Isolation::ReadCommitted => read.last_stable_offset,
+                Isolation::ReadUncommitted => read.high_watermark,
+            };
+            positions.push((partition.clone(), committed, end));
+        }
+        Ok(positions)
+    }
+
+    /// Waits until all input is processed and committed: true if it came to that before `timeout`. Threads that have
+    /// nothing left to process commit at once while someone waits. Fails if the application has failed.
+    pub fn wait_caught_up(&self, timeout: Duration) -> Result<bool, StreamsError> {
+        const LOOK: Duration = Duration::from_millis(20);
+        let deadline = self.log.clock().monotonic() + timeout;
+        self.shared.commit_requested.store(true, Ordering::Relaxed);
+        let result = loop {
+            if let Some(error) = self.error() {
+                break Err(StreamsError::Failed(full_message(error.as_ref())));
+            }
+            let before = self.positions()?;
+            // A commit can bring new rows to a repartition topic that was looked at already: look twice.
+            if caught_up(&before) && before == self.positions()? {
+                break Ok(true);
+            }
+            let left = deadline.saturating_sub(self.log.clock().monotonic());
+            if left.is_zero() {
+                break Ok(false);
+            }
+            self.wakers.iter().for_each(Waker::wake);
+            let progress = self.shared.lock();
+            let waited = self.shared.changed.wait_timeout(progress, left.min(LOOK));
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        };
+        self.shared.commit_requested.store(false, Ordering::Relaxed);
+        result
+    }
+
+    fn isolation(&self) -> Isolation {
+        match self.shared.config.processing_guarantee {
+            ProcessingGuarantee::AtLeastOnce => Isolation::ReadUncommitted,
+            ProcessingGuarantee::ExactlyOnceV2 => Isolation::ReadCommitted,
+        }
+    }
+
+    fn stop(&mut self, stop: Stop) {
+        {
+            let mut progress = self.shared.lock();
+            progress.stop.get_or_insert(stop);
+            if progress.state != State::Error {
+                progress.state = State::PendingShutdown;
+            }
+        }
+        self.wakers.iter().for_each(Waker::wake);
+        for thread in self.threads.drain(..) {
+            // A panic was caught inside and is the application's error already.
+            drop(thread.join());
+        }
+        self.workers.clear();
+        let mut progress = self.shared.lock();
+        if progress.state != State::Error {
+            progress.state = State::NotRunning;
+        }
+    }
+}
+
+impl Drop for Streams {
+    fn drop(&mut self) {
+        self.stop(Stop::Abandoned);
+    }
+}
+
+impl fmt::Debug for Streams {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Streams")
+            .field("application", &self.shared.config.application_id)
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+fn caught_up(positions: &[(TopicPartition, Offset, Offset)]) -> bool {
+    positions.iter().all(|(_, committed, end)| committed >= end)
+}
+
+pub(crate) fn view(
+    topology: &Topology,
+    plan: &Plan,
+    shared: &Shared,
+    name: &str,
+) -> Result<StoreView, StreamsError> {
+    let Some(number) = topology.stores.iter().position(|store| store.name() == name) else {
+        let known: Vec<&str> = topology.stores().collect();
+        let known = if known.is_empty() { "there is none".to_owned() } else { format!("there is {}", known.join(", ")) };
+        return Err(StreamsError::UnknownStore { name: name.to_owned(), known });
+    };
+    let spec = &topology.stores[number];
+    Ok(StoreView {
+        name: Arc::clone(&spec.name),
+        kind: spec.kind,
+        backend: Arc::clone(&shared.backend),
+        family: shared.backend.family(name)?,
+        offsets: shared.backend.family(changelog::OFFSETS)?,
+        partitions: (0..plan.store_partitions[number]).collect(),
+    })
+}
+
+fn run(mut worker: Worker, number: usize, shared: &Shared) {
+    let result = catch_unwind(AssertUnwindSafe(|| work(&mut worker, shared)));
+    let error = match result {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => error,
+        Err(panic) => {
+            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+            let reason = format!("panicked: {}", message.unwrap_or_else(|| "no message".to_owned()));
+            StreamsError::Thread { thread: number, reason }
+        }
+    };
+    shared.fail(error);
+    if let Err(error) = worker.abort() {
+        tracing::warn!(error = full_message(&error), "the open transaction was not aborted; its timeout will end it");
+    }
+}
+
+fn work(worker: &mut Worker, shared: &Shared) -> Result<(), StreamsError> {
+    worker.restore()?;
+    shared.restored();
+    loop {
+        match shared.stop() {
+            None => {}
+            Some(Stop::Committed) => return if worker.has_moved() { worker.commit() } else { Ok(()) },
+            Some(Stop::Abandoned) => return worker.abort(),
+        }
+        if !worker.round()? {
+            worker.wait()?;
+        }
+    }
+}

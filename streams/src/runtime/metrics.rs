@@ -1,0 +1,67 @@
+//! Counters of an application, written per batch and readable at any time.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::report::{ReportKind, RowReport};
+
+/// Totals since the application was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Rows taken from the inputs, repartition topics included.
+    pub records_in: u64,
+    /// Records written, repartition and changelog topics included.
+    pub records_out: u64,
+    /// Records that reached the sinks, repartition topics included but not changelogs.
+    pub sink_records: u64,
+    /// Rows that were skipped: not decodable, not encodable, or without a key.
+    pub skipped: u64,
+    /// Rows that came after their window had closed, counted per window.
+    pub late: u64,
+    /// Rows of which a part could not be computed.
+    pub failed: u64,
+    /// Commits.
+    pub commits: u64,
+    /// Changelog records read by restores.
+    pub restored: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) records_in: AtomicU64,
+    pub(crate) records_out: AtomicU64,
+    pub(crate) sink_records: AtomicU64,
+    pub(crate) skipped: AtomicU64,
+    pub(crate) late: AtomicU64,
+    pub(crate) failed: AtomicU64,
+    pub(crate) commits: AtomicU64,
+    pub(crate) restored: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn report(&self, report: &RowReport<'_>) {
+        let counter = match report.kind {
+            ReportKind::Late => &self.late,
+            ReportKind::Failed => &self.failed,
+            ReportKind::Undecodable | ReportKind::Incomplete | ReportKind::Unencodable => &self.skipped,
+        };
+        Self::add(counter, report.rows as u64);
+    }
+
+    pub(crate) fn snapshot(&self) -> Metrics {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Metrics {
+            records_in: read(&self.records_in),
+            records_out: read(&self.records_out),
+            sink_records: read(&self.sink_records),
+            skipped: read(&self.skipped),
+            late: read(&self.late),
+            failed: read(&self.failed),
+            commits: read(&self.commits),
+            restored: read(&self.restored),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! The one way out of a stream thread: its producer, in a transaction if the application wants exactly once.
+
+use millstream_log::{Header, Offset, PartitionId, Producer, Timestamp, TopicHandle, TopicPartition};
+
+use crate::config::ProcessingGuarantee;
+use crate::error::StreamsError;
+
+/// A topic that the thread writes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutputTopic(TopicHandle);
+
+/// Owns a thread's producer and begins its transactions when the first record comes.
+pub struct Outbox {
+    producer: Producer,
+    guarantee: ProcessingGuarantee,
+    in_transaction: bool,
+    records: u64,
+}
+
+impl Outbox {
+    pub(crate) fn new(producer: Producer, guarantee: ProcessingGuarantee) -> Self {
+        Self { producer, guarantee, in_transaction: false, records: 0 }
+    }
+
+    pub(crate) fn topic(&mut self, name: &str) -> Result<OutputTopic, StreamsError> {
+        Ok(OutputTopic(self.producer.topic(name)?))
+    }
+
+    pub(crate) fn append(
+        &mut self,
+        topic: OutputTopic,
+        partition: Option<PartitionId>,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Result<(), StreamsError> {
+        self.begin()?;
+        let timestamp = Some(Timestamp::new(timestamp));
+        self.producer.append(topic.0, partition, timestamp, key, value, headers)?;
+        self.records += 1;
+        Ok(())
+    }
+
+    /// Hands all appended records to the log. In a transaction they are not visible to read-committed readers yet.
+    pub(crate) fn flush(&mut self) -> Result<(), StreamsError> {
+        self.producer.flush()?;
+        Ok(())
+    }
+
+    /// Makes the records and the group's offsets durable: together if exactly once, else the records first.
+    pub(crate) fn commit(
+        &mut self,
+        group: &str,
+        offsets: &[(TopicPartition, Offset)],
+    ) -> Result<OffsetsLeft, StreamsError> {
+        match self.guarantee {
+            ProcessingGuarantee::AtLeastOnce => {
+                self.producer.flush()?;
+                Ok(OffsetsLeft::ToTheConsumer)
+            }
+            ProcessingGuarantee::ExactlyOnceV2 => {
+                if !offsets.is_empty() {
+                    self.begin()?;
+                    self.producer.send_offsets(group, offsets)?;
+                }
+                if self.in_transaction {
+                    self.producer.commit_transaction()?;
+                    self.in_transaction = false;
+                }
+                Ok(OffsetsLeft::None)
+            }
+        }
+    }
+
+    /// Gives up what was not committed.
+    pub(crate) fn abort(&mut self) -> Result<(), StreamsError> {
+        if self.in_transaction {
+            self.in_transaction = false;
+            self.producer.abort_transaction()?;
+        }
+        Ok(())
+    }
+
+    /// Records appended since the last call.
+    pub(crate) fn take_records(&mut self) -> u64 {
+        std::mem::take(&mut self.records)
+    }
+
+    fn begin(&mut self) -> Result<(), StreamsError> {
+        if self.guarantee == ProcessingGuarantee::ExactlyOnceV2 && !self.in_transaction {
+            self.producer.begin_transaction()?;
+            self.in_transaction = true;
+        }
+        Ok(())
+    }
+}
+
+/// Who still has to commit the input offsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum OffsetsLeft {
+    /// They were part of the transaction.
+    None,
+    /// The consumer, now that the records are in the log.
+    ToTheConsumer,
+}

@@ -1,0 +1,398 @@
+//! What one stream thread does: poll, process, commit. No thread is started here, so tests step it by hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_log::{
+    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId, ProducerConfig,
+    TopicPartition,
+};
+
+use crate::config::{ProcessingGuarantee, StreamsConfig};
+use crate::error::StreamsError;
+use crate::runtime::app::Shared;
+use crate::runtime::graph::{Surroundings, TaskGraph};
+use crate::runtime::metrics::Counters;
+use crate::runtime::outbox::{OffsetsLeft, Outbox, OutputTopic};
+use crate::runtime::plan::{Input, TaskPlan, changelog_topic};
+use crate::runtime::queue::PartitionQueue;
+use crate::runtime::task::{Patience, Step, Task};
+use crate::store::backend::{Family, WriteBatch};
+use crate::store::cache::{StorePlace, StoreSize};
+use crate::store::changelog::{self, Changelog, Progress};
+use crate::topology::{NodeRole, Topology};
+
+/// Bytes of a batch of output, unless `producer.batch.size` says otherwise.
+const OUTPUT_BATCH_BYTES: usize = 128 << 10;
+
+/// The tasks of one thread with their consumer and producer.
+pub(crate) struct Worker {
+    log: Log,
+    shared: Arc<Shared>,
+    consumer: Consumer,
+    outbox: Outbox,
+    isolation: Isolation,
+    tasks: Vec<Task>,
+    stores: Vec<StoreRef>,
+    /// Where the rows of an input partition go: task and queue.
+    routes: HashMap<TopicPartition, (usize, usize)>,
+    paused: Vec<TopicPartition>,
+    batch: WriteBatch,
+    scratch: Vec<u8>,
+    committed_at: Duration,
+    dirty: bool,
+}
+
+/// One store of one task.
+struct StoreRef {
+    task: usize,
+    store: usize,
+    place: StorePlace,
+    /// The changelog, to append to and to read.
+    changelog: Option<(OutputTopic, TopicPartition)>,
+}
+
+/// State that goes to the backend once the log has committed.
+#[must_use]
+pub(crate) struct Prepared {
+    offsets: Vec<(TopicPartition, Offset)>,
+}
+
+impl Worker {
+    /// Makes the tasks. With exactly once, an older worker of the same number is fenced from here on.
+    pub(crate) fn new(
+        number: usize,
+        tasks: &[TaskPlan],
+        topology: &Topology,
+        log: &Log,
+        shared: &Arc<Shared>,
+    ) -> Result<Self, StreamsError> {
+        let config = &shared.config;
+        let (producer, isolation) = producer_config(config, number)?;
+        let mut outbox = Outbox::new(log.producer(producer)?, config.processing_guarantee);
+        let mut consumer = log.consumer(consumer_config(config, isolation)?)?;
+        let inputs: Vec<TopicPartition> =
+            tasks.iter().flat_map(|task| &task.inputs).map(|input| input.partition.clone()).collect();
+        consumer.assign(inputs)?;
+        let mut worker_tasks = Vec::with_capacity(tasks.len());
+        let mut stores = Vec::new();
+        let mut routes = HashMap::new();
+        for plan in tasks {
+            let task = worker_tasks.len();
+            let mut queues = Vec::with_capacity(plan.inputs.len());
+            for input in &plan.inputs {
+                let start = start(&mut consumer, input)?;
+                routes.insert(input.partition.clone(), (task, queues.len()));
+                let NodeRole::Source { decoder, .. } = &topology.nodes[input.source].role else {
+                    unreachable!("inputs belong to sources")
+                };
+                queues.push(PartitionQueue::new(input.partition.clone(), input.source, decoder(), start));
+            }
+            let mut task_stores = topology.stores.iter().map(|_| None).collect::<Vec<_>>();
+            for handle in &topology.sub_topologies[plan.id.sub_topology as usize].stores {
+                let spec = &topology.stores[handle.0];
+                let place = StorePlace {
+                    name: Arc::clone(&spec.name),
+                    kind: spec.kind,
+                    backend: Arc::clone(&shared.backend),
+                    family: shared.backend.family(spec.name())?,
+                    partition: plan.id.partition.get(),
+                };
+                let changelog = if spec.changelog {
+                    let name = changelog_topic(&config.application_id, spec.name());
+                    let partition = TopicPartition::new(name.as_str(), plan.id.partition.get());
+                    Some((outbox.topic(&name)?, partition))
+                } else {
+                    None
+                };
+                task_stores[handle.0] = Some((spec.supplier)(place.clone()));
+                stores.push(StoreRef { task, store: handle.0, place, changelog });
+            }
+            let surroundings = Surroundings {
+                application: config.application_id.as_str().into(),
+                caching: config.caching(),
+                clock: Arc::clone(log.clock()),
+                counters: Arc::clone(&shared.counters),
+                observer: shared.observer.clone(),
+            };
+            let graph = TaskGraph::new(topology, plan.id, surroundings, task_stores, &mut outbox)?;
+            worker_tasks.push(Task::new(topology, graph, queues));
+        }
+        let committed_at = log.clock().monotonic();
+        let mut worker = Self {
+            log: log.clone(),
+            shared: Arc::clone(shared),
+            consumer,
+            outbox,
+            isolation,
+            tasks: worker_tasks,
+            stores,
+            routes,
+            paused: Vec::new(),
+            batch: WriteBatch::default(),
+            scratch: Vec::new(),
+            committed_at,
+            dirty: false,
+        };
+        worker.publish_positions();
+        Ok(worker)
+    }
+
+    /// Ends a blocked poll of this worker.
+    pub(crate) fn waker(&self) -> millstream_log::Waker {
+        self.consumer.waker()
+    }
+
+    /// Brings the committed state up to the changelogs' ends.
+    pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
+        for store in &self.stores {
+            let topic = store.changelog.as_ref().map(|(_, partition)| partition);
+            let restored = changelog::restore(&self.log, &store.place, self.offsets_family()?, topic)?;
+            Counters::add(&self.shared.counters.restored, restored.records);
+            let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
+            target.restored(restored.progress.stream_time, restored.empty);
+        }
+        Ok(())
+    }
+
+    /// One round: fetch, process what can be, commit if it is time. Returns whether there was anything to do.
+    pub(crate) fn round(&mut self) -> Result<bool, StreamsError> {
+        let fetched = self.poll(Duration::ZERO)?;
+        let processed = self.process()? > 0;
+        let requested = self.shared.commit_requested() && !fetched && !processed;
+        if self.commit_due() || requested && self.has_moved() {
+            self.commit()?;
+        }
+        Ok(fetched || processed)
+    }
+
+    /// Blocks until something can be fetched, a commit is due or another thread wakes this one.
+    pub(crate) fn wait(&mut self) -> Result<(), StreamsError> {
+        const IDLE: Duration = Duration::from_millis(100);
+        let mut timeout = IDLE;
+        if self.has_moved() {
+            let due = self.committed_at + self.shared.config.commit_interval;
+            timeout = timeout.min(due.saturating_sub(self.log.clock().monotonic()));
+        }
+        self.poll(timeout)?;
+        Ok(())
+    }
+
+    /// Fetches and decodes, and pauses partitions whose queues are full.
+    pub(crate) fn poll(&mut self, timeout: Duration) -> Result<bool, StreamsError> {
+        self.resume();
+        let runs = self.consumer.poll(timeout)?;
+        for run in &runs {
+            let Some(&(task, queue)) = self.routes.get(&run.partition) else { continue };
+            self.tasks[task].add(queue, run)?;
+            if self.tasks[task].queues[queue].rows() > self.shared.config.buffered_records {
+                self.consumer.pause(std::slice::from_ref(&run.partition));
+                self.paused.push(run.partition.clone());
+            }
+        }
+        Ok(!runs.is_empty())
+    }
+
+    /// Takes every task as far as it can go now, or until a commit is due. Returns the rows processed.
+    pub(crate) fn process(&mut self) -> Result<usize, StreamsError> {
+        let mut total = 0;
+        for index in 0..self.tasks.len() {
+            if self.tasks[index].rows() == 0 {
+                continue;
+            }
+            loop {
+                let now = self.log.clock().monotonic();
+                let patience = Patience { now, max_idle: self.shared.config.max_task_idle };
+                let (log, isolation) = (&self.log, self.isolation);
+                let consumer = &self.consumer;
+                let mut behind = |queue: &PartitionQueue| {
+                    let Some(position) = consumer.position(&queue.partition) else { return Ok(false) };
+                    let next = log.read(&queue.partition, position, 0, isolation)?;
+                    Ok(!next.batches.is_empty())
+                };
+                match self.tasks[index].step(&mut self.outbox, patience, &mut behind)? {
+                    Step::Processed(rows) => total += rows,
+                    Step::Idle => break,
+                }
+                if self.commit_due() {
+                    break;
+                }
+            }
+        }
+        self.dirty |= total > 0;
+        Ok(total)
+    }
+
+    /// Whether the interval has passed or the uncommitted state is too big.
+    pub(crate) fn commit_due(&self) -> bool {
+        let waited = self.log.clock().monotonic().saturating_sub(self.committed_at);
+        if waited >= self.shared.config.commit_interval {
+            return self.has_moved();
+        }
+        self.dirty && self.size().dirty > self.shared.uncommitted_budget()
+    }
+
+    /// Makes everything that was processed visible and durable, state last.
+    pub(crate) fn commit(&mut self) -> Result<(), StreamsError> {
+        let prepared = self.prepare()?;
+        self.commit_log(&prepared)?;
+        self.apply()?;
+        self.committed_at = self.log.clock().monotonic();
+        Ok(())
+    }
+
+    /// First step: what operators and stores hold back goes to the outbox.
+    pub(crate) fn prepare(&mut self) -> Result<Prepared, StreamsError> {
+        for task in &mut self.tasks {
+            task.graph.flush(&mut self.outbox)?;
+        }
+        self.batch.clear();
+        for store in &self.stores {
+            let task = &mut self.tasks[store.task].graph;
+            let target = task.stores[store.store].as_mut().expect(STORE_OF_TASK);
+            let mut changelog = Changelog {
+                outbox: &mut self.outbox,
+                topic: store.changelog.as_ref().map(|(topic, _)| *topic),
+                partition: PartitionId::new(store.place.partition),
+                kind: store.place.kind,
+                key: &mut self.scratch,
+            };
+            target.commit(&mut changelog, &mut self.batch)?;
+        }
+        let queues = self.tasks.iter().flat_map(|task| &task.queues);
+        let offsets = queues.filter_map(|queue| Some((queue.partition.clone(), queue.moved()?))).collect();
+        Ok(Prepared { offsets })
+    }
+
+    /// Second step: outputs, changelogs and input offsets become part of the log, all or nothing if exactly once.
+    pub(crate) fn commit_log(&mut self, prepared: &Prepared) -> Result<(), StreamsError> {
+        let group = &self.shared.config.application_id;
+        match self.outbox.commit(group, &prepared.offsets)? {
+            OffsetsLeft::None => {}
+            OffsetsLeft::ToTheConsumer if prepared.offsets.is_empty() => {}
+            OffsetsLeft::ToTheConsumer => self.consumer.commit_offsets(&prepared.offsets)?,
+        }
+        Counters::add(&self.shared.counters.records_out, self.outbox.take_records());
+        Counters::add(&self.shared.counters.commits, 1);
+        Ok(())
+    }
+
+    /// Third step: state goes to the backend in one write, with the changelog offsets it stands for. A crash before
+    /// it leaves the backend behind the changelogs, and the next restore reads the difference.
+    pub(crate) fn apply(&mut self) -> Result<(), StreamsError> {
+        let offsets = self.offsets_family()?;
+        if !self.batch.is_empty() {
+            for store in &self.stores {
+                let target = self.tasks[store.task].graph.stores[store.store].as_ref().expect(STORE_OF_TASK);
+                let offset = match &store.changelog {
+                    // Nobody else writes to this partition, so its end is behind what was committed.
+                    Some((_, partition)) => self.log.offsets(partition, OffsetSpec::Latest)?,
+                    None => Offset::new(0),
+                };
+                let progress = Progress { offset, stream_time: target.stream_time() };
+                progress.write(&mut self.batch, offsets, &store.place.name, store.place.partition);
+            }
+            self.shared.backend.apply(&self.batch)?;
+            self.batch.clear();
+        }
+        let budget = self.shared.cache_budget();
+        let stores = self.stores.len().max(1);
+        for store in &self.stores {
+            let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
+            target.committed(budget / stores);
+        }
+        self.dirty = false;
+        self.publish_positions();
+        Ok(())
+    }
+
+    /// Gives up what was not committed.
+    pub(crate) fn abort(&mut self) -> Result<(), StreamsError> {
+        self.outbox.abort()
+    }
+
+    /// Hands output to the log without committing, so that repartitioned rows go on at least once.
+    pub(crate) fn flush_outputs(&mut self) -> Result<(), StreamsError> {
+        self.outbox.flush()
+    }
+
+    /// Whether rows were processed or offsets moved since the last commit.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.dirty || self.tasks.iter().flat_map(|task| &task.queues).any(|queue| queue.moved().is_some())
+    }
+
+    fn resume(&mut self) {
+        let limit = self.shared.config.buffered_records;
+        let (tasks, routes) = (&self.tasks, &self.routes);
+        let free = |partition: &mut TopicPartition| {
+            let (task, queue) = routes[partition];
+            tasks[task].queues[queue].rows() <= limit
+        };
+        let free: Vec<TopicPartition> = self.paused.extract_if(.., free).collect();
+        if !free.is_empty() {
+            self.consumer.resume(&free);
+        }
+    }
+
+    fn publish_positions(&mut self) {
+        let queues = self.tasks.iter_mut().flat_map(|task| &mut task.queues);
+        self.shared.publish(queues.map(|queue| (queue.partition.clone(), queue.committed())));
+    }
+
+    fn offsets_family(&self) -> Result<Family, StreamsError> {
+        self.shared.backend.family(changelog::OFFSETS)
+    }
+
+    fn size(&self) -> StoreSize {
+        let stores = self.tasks.iter().flat_map(|task| task.graph.stores.iter().flatten());
+        stores.fold(StoreSize::default(), |sum, store| {
+            let size = store.size();
+            StoreSize { cached: sum.cached + size.cached, dirty: sum.dirty + size.dirty }
+        })
+    }
+}
+
+const STORE_OF_TASK: &str = "a worker's stores belong to its tasks";
+
+fn producer_config(config: &StreamsConfig, number: usize) -> Result<(ProducerConfig, Isolation), StreamsError> {
+    let mut producer = ProducerConfig::from_properties(config.producer.iter().map(|(k, v)| (k, v)))?;
+    if !config.producer.iter().any(|(key, _)| key == "batch.size") {
+        producer = producer.batch_size(OUTPUT_BATCH_BYTES);
+    }
+    Ok(match config.processing_guarantee {
+        ProcessingGuarantee::AtLeastOnce => (producer, Isolation::ReadUncommitted),
+        ProcessingGuarantee::ExactlyOnceV2 => {
+            let id = format!("{}-{number}", config.application_id);
+            (producer.transactional_id(id), Isolation::ReadCommitted)
+        }
+    })
+}
+
+fn consumer_config(config: &StreamsConfig, isolation: Isolation) -> Result<ConsumerConfig, StreamsError> {
+    let consumer = ConsumerConfig::from_properties(config.consumer.iter().map(|(k, v)| (k, v)))?;
+    Ok(consumer
+        .group_id(config.application_id.as_str())
+        .auto_offset_reset(config.auto_offset_reset)
+        .isolation(isolation)
+        .enable_auto_commit(false))
+}
+
+/// Puts the consumer where the input goes on, and says where that is.
+fn start(consumer: &mut Consumer, input: &Input) -> Result<Offset, StreamsError> {
+    let partition = &input.partition;
+    match (consumer.committed(partition), input.reset) {
+        (Some(offset), _) => consumer.seek(partition, offset)?,
+        (None, AutoOffsetReset::Earliest) => consumer.seek_to(partition, OffsetSpec::Earliest)?,
+        (None, AutoOffsetReset::Latest) => consumer.seek_to(partition, OffsetSpec::Latest)?,
+        (None, AutoOffsetReset::None) => {
+            return Err(StreamsError::Config {
+                setting: "auto.offset.reset".to_owned(),
+                value: "none".to_owned(),
+                expected: format!("{partition} has no committed offset, so it must be earliest or latest"),
+            });
+        }
+    }
+    let position = consumer.position(partition);
+    position.ok_or_else(|| StreamsError::Failed(format!("the position in {partition} is not known after a seek")))
+}

@@ -1,0 +1,521 @@
+//! The object cache: one store partition, decoded, addressed by slots.
+//!
+//! ```text
+//! key bytes ─hash table─▶ slot ─▶ entry: key span, timestamp, flags
+//!                              └▶ arena: the decoded state of the slot (a row of columns, a Rust value, ..)
+//! ```
+//! A slot stays valid until the next commit, so an operator resolves a batch of keys once and then works on slots.
+
+use std::any::Any;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use rustc_hash::FxBuildHasher;
+
+use crate::column::ByteColumn;
+use crate::error::StreamsError;
+use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
+use crate::store::changelog::Changelog;
+use crate::store::spec::StoreKind;
+
+/// Stands for "no such key" where a slot is expected.
+pub const NO_SLOT: u32 = u32::MAX;
+
+/// Stream time between two removals of expired windows is at least this and at least half the retention.
+const PURGE_INTERVAL_MS: i64 = 60_000;
+
+const DIRTY: u8 = 1;
+const EXISTS: u8 = 2;
+const USED: u8 = 4;
+/// Set by every use, cleared by the eviction sweep: a slot is evicted if it was not used between two sweeps.
+const RECENT: u8 = 8;
+
+/// Decoded state of many keys, by slot. What a slot holds after [`Arena::reset`] is "no state yet".
+pub trait Arena: Send + 'static {
+    /// Makes room for this many slots; new ones are reset. Never shrinks.
+    fn resize(&mut self, slots: usize);
+    /// Empties a slot.
+    fn reset(&mut self, slot: u32);
+    /// Fills a slot from what [`Arena::save`] wrote.
+    fn load(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamsError>;
+    /// Appends the state of a slot; these bytes are also the value in the changelog topic.
+    fn save(&self, slot: u32, out: &mut Vec<u8>) -> Result<(), StreamsError>;
+    /// About how many bytes a slot holds.
+    fn size(&self, slot: u32) -> usize;
+}
+
+/// Memory of a store, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreSize {
+    /// Keys and state in the cache.
+    pub cached: usize,
+    /// The part of it that is not committed yet.
+    pub dirty: usize,
+}
+
+/// A store of a task as the runtime sees it, whatever its arena.
+pub trait TaskStore: Any + Send {
+    /// Writes every uncommitted change to the changelog and to the write batch, and removes expired windows.
+    fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError>;
+    /// After the write batch was applied: evicts until at most `budget` bytes are cached.
+    fn committed(&mut self, budget: usize);
+    /// The memory in use.
+    fn size(&self) -> StoreSize;
+    /// The highest timestamp that the store has seen, or `i64::MIN`.
+    fn stream_time(&self) -> i64;
+    /// After the restore: the stream time it found, and whether the backend holds nothing for this partition.
+    fn restored(&mut self, stream_time: i64, empty: bool);
+}
+
+/// Where a task's part of a store lives.
+#[derive(Clone)]
+pub struct StorePlace {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: StoreKind,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    pub(crate) family: Family,
+    pub(crate) partition: u32,
+}
+
+struct Entry {
+    hash: u64,
+    key: usize,
+    key_len: u32,
+    size: u32,
+    timestamp: i64,
+    flags: u8,
+}
+
+/// One store partition of a task: decoded state over what is committed.
+pub struct CachedStore<A: Arena> {
+    place: StorePlace,
+    arena: A,
+    arena_slots: usize,
+    table: HashTable<u32>,
+    entries: Vec<Entry>,
+    keys: Vec<u8>,
+    /// Bytes in `keys` of evicted slots.
+    garbage: usize,
+    free: Vec<u32>,
+    dirty: Vec<u32>,
+    size: StoreSize,
+    /// Every committed key is in the cache, so a miss needs no read.
+    complete: bool,
+    stream_time: i64,
+    purged_at: i64,
+    hand: usize,
+    misses: Vec<u32>,
+    miss_keys: ByteColumn,
+    scratch: Vec<u8>,
+}
+
+impl<A: Arena> CachedStore<A> {
+    pub(crate) fn new(place: StorePlace, arena: A) -> Self {
+        Self {
+            place,
+            arena,
+            arena_slots: 0,
+            table: HashTable::new(),
+            entries: Vec::new(),
+            keys: Vec::new(),
+            garbage: 0,
+            free: Vec::new(),
+            dirty: Vec::new(),
+            size: StoreSize::default(),
+            complete: false,
+            stream_time: i64::MIN,
+            purged_at: i64::MIN,
+            hand: 0,
+            misses: Vec::new(),
+            miss_keys: ByteColumn::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The kind of the store.
+    pub fn kind(&self) -> StoreKind {
+        self.place.kind
+    }
+
+    /// Appends the slot of each key to `out`: found, loaded, or made with empty state.
+    pub fn slots<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = &'k [u8]>,
+        out: &mut Vec<u32>,
+    ) -> Result<(), StreamsError> {
+        for key in keys {
+            let hash = hash(key);
+            let slot = match self.lookup(hash, key) {
+                Some(slot) => slot,
+                None => self.insert(hash, key),
+            };
+            out.push(slot);
+        }
+        self.load_misses()
+    }
+
+    /// Appends the slot of each key to `out`, or [`NO_SLOT`] for a key that is absent or not in the store.
+    pub fn find_many<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = Option<&'k [u8]>>,
+        out: &mut Vec<u32>,
+    ) -> Result<(), StreamsError> {
+        let first = out.len();
+        for key in keys {
+            let Some(key) = key else {
+                out.push(NO_SLOT);
+                continue;
+            };
+            let hash = hash(key);
+            out.push(match self.lookup(hash, key) {
+                Some(slot) => slot,
+                None if self.complete => NO_SLOT,
+                None => self.insert(hash, key),
+            });
+        }
+        self.load_misses()?;
+        for slot in &mut out[first..] {
+            if *slot != NO_SLOT && !self.exists(*slot) {
+                *slot = NO_SLOT;
+            }
+        }
+        Ok(())
+    }
+
+    /// The slot of a key that is in the store.
+    pub fn find(&mut self, key: &[u8]) -> Result<Option<u32>, StreamsError> {
+        let mut found = Vec::with_capacity(1);
+        self.find_many([Some(key)], &mut found)?;
+        Ok(found.pop().filter(|slot| *slot != NO_SLOT))
+    }
+
+    /// The slots of the keys from `from` on and before `to`, in key order, with uncommitted changes.
+    pub fn range(&mut self, from: &[u8], to: Option<&[u8]>, out: &mut Vec<u32>) -> Result<(), StreamsError> {
+        let first = out.len();
+        let lower = self.backend_key(from);
+        let upper = match to {
+            Some(to) => Some(self.backend_key(to)),
+            None => prefix_end(&self.place.partition.to_be_bytes()),
+        };
+        let backend = Arc::clone(&self.place.backend);
+        let mut committed = ByteColumn::default();
+        for entry in backend.scan(self.place.family, &lower, upper.as_deref(), Direction::Forward)? {
+            committed.push(Some(&entry?.0[4..]));
+        }
+        self.slots(committed.iter().flatten(), out)?;
+        for index in 0..self.dirty.len() {
+            let slot = self.dirty[index];
+            let key = self.key(slot);
+            if key >= from && to.is_none_or(|to| key < to) {
+                out.push(slot);
+            }
+        }
+        let mut found = out.split_off(first);
+        found.retain(|slot| self.exists(*slot));
+        found.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
+        found.dedup();
+        out.append(&mut found);
+        Ok(())
+    }
+
+    /// Whether the slot's key is in the store.
+    pub fn exists(&self, slot: u32) -> bool {
+        self.entries[slot as usize].flags & EXISTS != 0
+    }
+
+    /// The state changed: the slot's key is in the store from now on, with this timestamp (ms).
+    pub fn put(&mut self, slot: u32, timestamp: i64) {
+        self.touch(slot, timestamp, EXISTS);
+    }
+
+    /// Removes the slot's key and empties the slot.
+    pub fn delete(&mut self, slot: u32, timestamp: i64) {
+        self.arena.reset(slot);
+        self.touch(slot, timestamp, 0);
+    }
+
+    /// The timestamp that the slot was last written with, in ms; meaningless for a key that does not exist.
+    pub fn timestamp(&self, slot: u32) -> i64 {
+        self.entries[slot as usize].timestamp
+    }
+
+    /// The key bytes of a slot; for window stores with the window start.
+    pub fn key(&self, slot: u32) -> &[u8] {
+        let entry = &self.entries[slot as usize];
+        &self.keys[entry.key..entry.key + entry.key_len as usize]
+    }
+
+    /// The key bytes of a window store's slot, and the window start in ms.
+    pub fn windowed_key(&self, slot: u32) -> (&[u8], i64) {
+        split_window(self.key(slot))
+    }
+
+    /// Changed slots since the last commit, in the order of their first change.
+    pub fn dirty(&self) -> &[u32] {
+        &self.dirty
+    }
+
+    /// The decoded state.
+    pub fn arena(&self) -> &A {
+        &self.arena
+    }
+
+    /// The decoded state, to change. Call [`CachedStore::put`] for every slot that was changed.
+    pub fn arena_mut(&mut self) -> &mut A {
+        &mut self.arena
+    }
+
+    /// Raises the stream time by which windows expire.
+    pub fn observe(&mut self, stream_time: i64) {
+        self.stream_time = self.stream_time.max(stream_time);
+    }
+
+    fn lookup(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
+        let (entries, keys) = (&mut self.entries, &self.keys);
+        let slot = *self.table.find(hash, |slot| {
+            let entry = &entries[*slot as usize];
+            entry.hash == hash && &keys[entry.key..entry.key + entry.key_len as usize] == key
+        })?;
+        entries[slot as usize].flags |= RECENT;
+        Some(slot)
+    }
+
+    fn insert(&mut self, hash: u64, key: &[u8]) -> u32 {
+        let key_len = u32::try_from(key.len()).expect("record keys are shorter than 2 GiB");
+        let entry =
+            Entry { hash, key: self.keys.len(), key_len, size: 0, timestamp: i64::MIN, flags: USED | RECENT };
+        self.keys.extend_from_slice(key);
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                self.entries[slot as usize] = entry;
+                slot
+            }
+            None => {
+                let slot = u32::try_from(self.entries.len()).expect("a store caches fewer than 2^32 keys");
+                self.entries.push(entry);
+                if self.entries.len() > self.arena_slots {
+                    self.arena_slots = (self.entries.len() * 2).max(64);
+                    self.arena.resize(self.arena_slots);
+                }
+                slot
+            }
+        };
+        self.resized(slot);
+        let entries = &self.entries;
+        self.table.insert_unique(hash, slot, |slot| entries[*slot as usize].hash);
+        if !self.complete {
+            self.misses.push(slot);
+        }
+        slot
+    }
+
+    /// Reads what the backend has for the slots that were made since the last call.
+    fn load_misses(&mut self) -> Result<(), StreamsError> {
+        if self.misses.is_empty() {
+            return Ok(());
+        }
+        let misses = std::mem::take(&mut self.misses);
+        let mut keys = std::mem::take(&mut self.miss_keys);
+        keys.clear();
+        let partition = self.place.partition.to_be_bytes();
+        for slot in &misses {
+            keys.push_parts(&[&partition, self.key(*slot)]);
+        }
+        let slices: Vec<&[u8]> = keys.iter().flatten().collect();
+        let backend = Arc::clone(&self.place.backend);
+        backend.get_many(self.place.family, &slices, &mut |index, value| {
+            let slot = misses[index];
+            let (timestamp, state) = split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
+            self.arena.load(slot, state)?;
+            let entry = &mut self.entries[slot as usize];
+            entry.timestamp = timestamp;
+            entry.flags |= EXISTS;
+            self.resized(slot);
+            Ok(())
+        })?;
+        self.miss_keys = keys;
+        self.misses = misses;
+        self.misses.clear();
+        Ok(())
+    }
+
+    fn touch(&mut self, slot: u32, timestamp: i64, exists: u8) {
+        let entry = &mut self.entries[slot as usize];
+        entry.timestamp = timestamp;
+        let was_dirty = entry.flags & DIRTY != 0;
+        entry.flags = entry.flags & !EXISTS | exists | DIRTY | RECENT;
+        if !was_dirty {
+            self.size.dirty += entry.size as usize;
+            self.dirty.push(slot);
+        }
+        self.resized(slot);
+    }
+
+    /// Brings the accounts up to the slot's present size.
+    fn resized(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        let size = size_of::<Entry>() + entry.key_len as usize + self.arena.size(slot);
+        let size = u32::try_from(size).unwrap_or(u32::MAX);
+        let old = std::mem::replace(&mut entry.size, size) as usize;
+        self.size.cached = self.size.cached + size as usize - old;
+        if entry.flags & DIRTY != 0 {
+            self.size.dirty = self.size.dirty + size as usize - old;
+        }
+    }
+
+    fn evict(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        debug_assert_eq!(entry.flags & DIRTY, 0, "slot {slot} has uncommitted state");
+        self.size.cached -= entry.size as usize;
+        self.garbage += entry.key_len as usize;
+        self.complete &= entry.flags & EXISTS == 0;
+        entry.flags = 0;
+        entry.size = 0;
+        let hash = entry.hash;
+        if let Ok(found) = self.table.find_entry(hash, |candidate| *candidate == slot) {
+            found.remove();
+        }
+        self.arena.reset(slot);
+        self.free.push(slot);
+    }
+
+    /// One sweep of the clock hand after another until the budget is met; clean slots only.
+    fn evict_to(&mut self, budget: usize) {
+        // Two rounds: the first may only clear the marks of recent use.
+        let mut steps = self.entries.len() * 2;
+        while self.size.cached > budget && steps > 0 {
+            steps -= 1;
+            self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
+            let flags = &mut self.entries[self.hand].flags;
+            if *flags & RECENT != 0 {
+                *flags &= !RECENT;
+            } else if *flags & USED != 0 && *flags & DIRTY == 0 {
+                self.evict(u32::try_from(self.hand).expect("slots are numbered in 32 bits"));
+            }
+        }
+        self.compact_keys();
+    }
+
+    fn compact_keys(&mut self) {
+        if self.garbage <= self.keys.len() / 2 {
+            return;
+        }
+        let mut keys = Vec::with_capacity(self.keys.len() - self.garbage);
+        for entry in self.entries.iter_mut().filter(|entry| entry.flags & USED != 0) {
+            let start = keys.len();
+            keys.extend_from_slice(&self.keys[entry.key..entry.key + entry.key_len as usize]);
+            entry.key = start;
+        }
+        self.keys = keys;
+        self.garbage = 0;
+    }
+
+    /// Removes committed windows that have expired, now and then.
+    fn purge(&mut self, batch: &mut WriteBatch) -> Result<(), StreamsError> {
+        let StoreKind::Window { retention_ms, .. } = self.place.kind else { return Ok(()) };
+        if self.stream_time == i64::MIN {
+            return Ok(());
+        }
+        let interval = (retention_ms / 2).max(PURGE_INTERVAL_MS);
+        if self.purged_at == i64::MIN {
+            self.purged_at = self.stream_time;
+        }
+        if self.stream_time - self.purged_at < interval {
+            return Ok(());
+        }
+        self.purged_at = self.stream_time;
+        let first_live = self.place.kind.first_live(self.stream_time);
+        let partition = self.place.partition.to_be_bytes();
+        let end = prefix_end(&partition);
+        let backend = Arc::clone(&self.place.backend);
+        for entry in backend.scan(self.place.family, &partition, end.as_deref(), Direction::Forward)? {
+            let (key, _) = entry?;
+            if split_window(&key).1 < first_live {
+                batch.delete(self.place.family, &[&key]);
+            }
+        }
+        for slot in 0..self.entries.len() {
+            let entry = &self.entries[slot];
+            let slot = u32::try_from(slot).expect("slots are numbered in 32 bits");
+            if entry.flags & (USED | DIRTY) == USED && self.windowed_key(slot).1 < first_live {
+                // Gone from the backend too, once this batch is applied: a later miss is right to find nothing.
+                let complete = self.complete;
+                self.evict(slot);
+                self.complete = complete;
+            }
+        }
+        Ok(())
+    }
+
+    fn backend_key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.place.partition.to_be_bytes(), key].concat()
+    }
+
+    fn corrupt(&self, reason: &str) -> StreamsError {
+        StreamsError::CorruptState { store: self.place.name.to_string(), reason: reason.to_owned() }
+    }
+}
+
+impl<A: Arena> TaskStore for CachedStore<A> {
+    fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError> {
+        let partition = self.place.partition.to_be_bytes();
+        let dirty = std::mem::take(&mut self.dirty);
+        let mut state = std::mem::take(&mut self.scratch);
+        for slot in &dirty {
+            let key = self.key(*slot);
+            let timestamp = self.timestamp(*slot);
+            if self.exists(*slot) {
+                state.clear();
+                self.arena.save(*slot, &mut state)?;
+                changelog.append(key, Some(&state), timestamp)?;
+                batch.put(self.place.family, &[&partition, key], &[&timestamp.to_be_bytes(), &state]);
+            } else {
+                changelog.append(key, None, timestamp)?;
+                batch.delete(self.place.family, &[&partition, key]);
+            }
+            self.entries[*slot as usize].flags &= !DIRTY;
+        }
+        self.scratch = state;
+        self.dirty = dirty;
+        self.dirty.clear();
+        self.size.dirty = 0;
+        self.purge(batch)
+    }
+
+    fn committed(&mut self, budget: usize) {
+        self.evict_to(budget);
+    }
+
+    fn size(&self) -> StoreSize {
+        self.size
+    }
+
+    fn stream_time(&self) -> i64 {
+        self.stream_time
+    }
+
+    fn restored(&mut self, stream_time: i64, empty: bool) {
+        self.observe(stream_time);
+        self.complete = empty;
+    }
+}
+
+fn hash(key: &[u8]) -> u64 {
+    FxBuildHasher.hash_one(key)
+}
+
+/// Splits a window store's key into key bytes and window start.
+pub(crate) fn split_window(key: &[u8]) -> (&[u8], i64) {
+    let (key, start) = key.split_last_chunk::<8>().unwrap_or((key, &[0; 8]));
+    (key, i64::from_be_bytes(*start))
+}
+
+/// Splits a committed value into timestamp and state.
+pub(crate) fn split_value(value: &[u8]) -> Option<(i64, &[u8])> {
+    let (timestamp, state) = value.split_first_chunk::<8>()?;
+    Some((i64::from_be_bytes(*timestamp), state))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+//! Changelog topics: every committed change of a store, and the restore from them.
+//!
+//! A record's key is the store key (window stores add Kafka's 4-byte sequence number, always 0), its value the state
+//! bytes or none for a removal, its timestamp that of the state. How far a backend has come is kept in the family
+//! [`OFFSETS`]: store name, a zero byte, partition -> next changelog offset and stream time, 8 bytes each.
+
+use std::time::Duration;
+
+use millstream_log::{
+    AutoOffsetReset, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId, TopicPartition,
+};
+
+use crate::error::StreamsError;
+use crate::runtime::outbox::{Outbox, OutputTopic};
+use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
+use crate::store::cache::StorePlace;
+use crate::store::spec::StoreKind;
+
+/// The family that says up to which changelog offset the other families have come.
+pub(crate) const OFFSETS: &str = "millstream-changelog-offsets";
+
+const SEQUENCE: [u8; 4] = [0; 4];
+const RESTORE_BATCH_BYTES: usize = 4 << 20;
+
+/// The changelog of one store partition, to append to. Without a topic the changes go nowhere.
+pub struct Changelog<'a> {
+    pub(crate) outbox: &'a mut Outbox,
+    pub(crate) topic: Option<OutputTopic>,
+    pub(crate) partition: PartitionId,
+    pub(crate) kind: StoreKind,
+    pub(crate) key: &'a mut Vec<u8>,
+}
+
+impl Changelog<'_> {
+    pub(crate) fn append(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64) -> Result<(), StreamsError> {
+        let Some(topic) = self.topic else { return Ok(()) };
+        let key = match self.kind {
+            StoreKind::KeyValue => key,
+            StoreKind::Window { .. } => {
+                self.key.clear();
+                self.key.extend_from_slice(key);
+                self.key.extend_from_slice(&SEQUENCE);
+                self.key.as_slice()
+            }
+        };
+        self.outbox.append(topic, Some(self.partition), timestamp, Some(key), value, &[])
+    }
+}
+
+/// How far a store partition's committed state has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The next changelog offset that is not in the backend.
+    pub(crate) offset: Offset,
+    /// The stream time of the store, or `i64::MIN`.
+    pub(crate) stream_time: i64,
+}
+
+impl Progress {
+    pub(crate) fn write(self, batch: &mut WriteBatch, offsets: Family, store: &str, partition: u32) {
+        let partition = partition.to_be_bytes();
+        let value = [self.offset.get().to_be_bytes(), self.stream_time.to_be_bytes()];
+        batch.put(offsets, &[store.as_bytes(), &[0], &partition], &[&value[0], &value[1]]);
+    }
+
+    pub(crate) fn read(
+        backend: &dyn StateBackend,
+        offsets: Family,
+        store: &str,
+        partition: u32,
+    ) -> Result<Option<Self>, StreamsError> {
+        let key = [store.as_bytes(), &[0], &partition.to_be_bytes()].concat();
+        let Some(value) = backend.get(offsets, &key)? else { return Ok(None) };
+        let corrupt = || StreamsError::CorruptState {
+            store: store.to_owned(),
+            reason: format!("its changelog position has {} bytes and not 16", value.len()),
+        };
+        let (offset, time) = value.split_at_checked(8).ok_or_else(corrupt)?;
+        let offset = offset.try_into().map(u64::from_be_bytes).map_err(|_| corrupt())?;
+        let stream_time = time.try_into().map(i64::from_be_bytes).map_err(|_| corrupt())?;
+        Ok(Some(Self { offset: Offset::new(offset), stream_time }))
+    }
+}
+
+/// What a restore found and did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Restored {
+    pub(crate) progress: Progress,
+    /// Changelog records read.
+    pub(crate) records: u64,
+    /// The backend holds nothing for this store partition.
+    pub(crate) empty: bool,
+}
+
+/// Brings the backend up to the end of the changelog, reading only what it does not have.
+pub(crate) fn restore(
+    log: &Log,
+    place: &StorePlace,
+    offsets: Family,
+    topic: Option<&TopicPartition>,
+) -> Result<Restored, StreamsError> {
+    let backend = place.backend.as_ref();
+    let stored = Progress::read(backend, offsets, &place.name, place.partition)?;
+    let mut progress = stored.unwrap_or(Progress { offset: Offset::new(0), stream_time: i64::MIN });
+    let mut records = 0;
+    if let Some(topic) = topic {
+        let start = log.offsets(topic, OffsetSpec::Earliest)?;
+        let end = log.offsets(topic, OffsetSpec::Latest)?;
+        if stored.is_none() || progress.offset > end || progress.offset < start {
+            // The state belongs to no point of this changelog (a new topic, or one that moved on): begin anew.
+            clear(place)?;
+            progress = Progress { offset: start, stream_time: i64::MIN };
+        }
+        if progress.offset < end {
+            records = replay(log, place, offsets, topic, end, &mut progress)?;
+        }
+    }
+    Ok(Restored { progress, records, empty: is_empty(place)? })
+}
+
+fn replay(
+    log: &Log,
+    place: &StorePlace,
+    offsets: Family,
+    topic: &TopicPartition,
+    end: Offset,
+    progress: &mut Progress,
+) -> Result<u64, StreamsError> {
+    let config = ConsumerConfig::default().isolation(Isolation::ReadCommitted).auto_offset_reset(AutoOffsetReset::None);
+    let mut consumer = log.consumer(config)?;
+    consumer.assign(vec![topic.clone()])?;
+    consumer.seek(topic, progress.offset)?;
+    let partition = place.partition.to_be_bytes();
+    let mut records = 0;
+    let mut batch = WriteBatch::default();
+    loop {
+        let before = consumer.position(topic);
+        for run in consumer.poll(Duration::ZERO)? {
+            for record in run.records() {
+                let record = record?;
+                records += 1;
+                let Some(key) = record.key else { continue };
+                let key = match place.kind {
+                    StoreKind::KeyValue => key,
+                    StoreKind::Window { .. } => key.strip_suffix(&SEQUENCE).unwrap_or(key),
+                };
+                let timestamp = record.timestamp.get();
+                progress.stream_time = progress.stream_time.max(timestamp);
+                match record.value {
+                    Some(value) => {
+                        batch.put(place.family, &[&partition, key], &[&timestamp.to_be_bytes(), value]);
+                    }
+                    None => batch.delete(place.family, &[&partition, key]),
+                }
+            }
+        }
+        let position = consumer.position(topic);
+        if let Some(position) = position {
+            progress.offset = position;
+        }
+        let done = position == before || position.is_none_or(|position| position >= end);
+        if done || batch.len_bytes() >= RESTORE_BATCH_BYTES {
+            progress.write(&mut batch, offsets, &place.name, place.partition);
+            place.backend.apply(&batch)?;
+            batch.clear();
+        }
+        if done {
+            return Ok(records);
+        }
+    }
+}
+
+fn clear(place: &StorePlace) -> Result<(), StreamsError> {
+    let mut batch = WriteBatch::default();
+    let from = place.partition.to_be_bytes();
+    for entry in place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)? {
+        batch.delete(place.family, &[&entry?.0]);
+    }
+    place.backend.apply(&batch)
+}
+
+fn is_empty(place: &StorePlace) -> Result<bool, StreamsError> {
+    let from = place.partition.to_be_bytes();
+    let mut entries = place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)?;
+    Ok(entries.next().transpose()?.is_none())
+}
+

@@ -1,0 +1,90 @@
+//! Committed state in memory: for tests, simulations and small state. Ends with the process; the changelog restores it.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::error::StreamsError;
+use crate::store::backend::{Direction, Entry, Family, Scan, StateBackend, WriteBatch};
+
+/// A [`StateBackend`] over ordered maps.
+#[derive(Default)]
+pub struct MemoryBackend {
+    families: RwLock<Vec<(String, Keys)>>,
+}
+
+type Keys = BTreeMap<Box<[u8]>, Box<[u8]>>;
+
+impl MemoryBackend {
+    fn read(&self) -> RwLockReadGuard<'_, Vec<(String, Keys)>> {
+        // Maps are changed by single inserts and removals that do not panic, so a poisoned lock guards whole maps.
+        self.families.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Vec<(String, Keys)>> {
+        self.families.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StateBackend for MemoryBackend {
+    fn family(&self, name: &str) -> Result<Family, StreamsError> {
+        let mut families = self.write();
+        if let Some(index) = families.iter().position(|(known, _)| known == name) {
+            return Ok(Family(index));
+        }
+        families.push((name.to_owned(), BTreeMap::new()));
+        Ok(Family(families.len() - 1))
+    }
+
+    fn apply(&self, batch: &WriteBatch) -> Result<(), StreamsError> {
+        let mut families = self.write();
+        for (family, key, value) in batch.changes() {
+            let keys = &mut families[family.0].1;
+            match value {
+                Some(value) => keys.insert(key.into(), value.into()),
+                None => keys.remove(key),
+            };
+        }
+        Ok(())
+    }
+
+    fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StreamsError> {
+        Ok(self.read()[family.0].1.get(key).map(|value| value.to_vec()))
+    }
+
+    fn get_many(
+        &self,
+        family: Family,
+        keys: &[&[u8]],
+        found: &mut dyn FnMut(usize, &[u8]) -> Result<(), StreamsError>,
+    ) -> Result<(), StreamsError> {
+        let families = self.read();
+        for (index, key) in keys.iter().enumerate() {
+            if let Some(value) = families[family.0].1.get(*key) {
+                found(index, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scan<'a>(
+        &'a self,
+        family: Family,
+        from: &[u8],
+        to: Option<&[u8]>,
+        direction: Direction,
+    ) -> Result<Scan<'a>, StreamsError> {
+        if to.is_some_and(|to| to <= from) {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let families = self.read();
+        let upper = to.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = families[family.0].1.range::<[u8], _>((Bound::Included(from), upper));
+        // A copy is the snapshot that the contract asks for.
+        let mut entries: Vec<Entry> = range.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if direction == Direction::Reverse {
+            entries.reverse();
+        }
+        Ok(Box::new(entries.into_iter().map(Ok)))
+    }
+}

@@ -1,0 +1,24 @@
+//! State: what a task remembers between batches, and what of it is committed.
+//!
+//! ```text
+//! processor ─▶ CachedStore (decoded, this task's, uncommitted changes) ─▶ changelog topic ┐ one transaction
+//!                    ▲ loads misses                                      outputs, offsets ┘
+//!                    └──────── StateBackend (bytes, committed) ◀── one write batch, after the transaction
+//! ```
+//! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
+//! [`memory`] and [`rocks`], [`cache`] decoded state in slots, [`view`] queries from outside.
+
+pub mod backend;
+pub mod cache;
+pub(crate) mod changelog;
+pub mod memory;
+pub mod rocks;
+pub mod spec;
+pub mod view;
+
+pub use backend::{Direction, Family, StateBackend, WriteBatch};
+pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
+pub use memory::MemoryBackend;
+pub use rocks::RocksBackend;
+pub use spec::{StoreHandle, StoreKind, StoreSpec};
+pub use view::{KeyRange, StoreView, StoredRow};

@@ -1,0 +1,104 @@
+//! What a topology says about a store before any task exists.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore};
+
+/// A store of a topology: what processors use to reach it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreHandle(pub(crate) usize);
+
+/// How the keys of a store are built and how long they live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Keys as they are, kept until deleted.
+    KeyValue,
+    /// Key bytes followed by the window start in 8 bytes, big endian (Kafka's layout). Windows that began before
+    /// stream time less `retention_ms` are not read any more and are removed as stream time goes on.
+    Window {
+        /// The length of a window.
+        size_ms: i64,
+        /// How far behind stream time a window may begin; at least size plus grace.
+        retention_ms: i64,
+    },
+}
+
+impl StoreKind {
+    /// The bytes at the end of a key that are the window start.
+    pub(crate) fn suffix(self) -> usize {
+        match self {
+            Self::KeyValue => 0,
+            Self::Window { .. } => 8,
+        }
+    }
+
+    /// The first window start that is still read at this stream time; windows before it have expired.
+    pub(crate) fn first_live(self, stream_time: i64) -> i64 {
+        match self {
+            Self::KeyValue => i64::MIN,
+            Self::Window { retention_ms, .. } => stream_time.saturating_sub(retention_ms).saturating_add(1),
+        }
+    }
+}
+
+type StoreSupplier = Arc<dyn Fn(StorePlace) -> Box<dyn TaskStore> + Send + Sync>;
+
+/// A store of a topology: its name, kind, and how each task's part of it is made.
+#[derive(Clone)]
+pub struct StoreSpec {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: StoreKind,
+    pub(crate) changelog: bool,
+    pub(crate) supplier: StoreSupplier,
+}
+
+impl StoreSpec {
+    /// A key-value store whose decoded values live in the arenas that `arena` makes, one per task.
+    pub fn key_value<A: Arena>(name: &str, arena: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        Self::new(name, StoreKind::KeyValue, arena)
+    }
+
+    /// A window store. `retention` is raised to `size` if it is less.
+    pub fn window<A: Arena>(
+        name: &str,
+        size: Duration,
+        retention: Duration,
+        arena: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let size_ms = millis(size);
+        Self::new(name, StoreKind::Window { size_ms, retention_ms: millis(retention).max(size_ms) }, arena)
+    }
+
+    /// Without a changelog topic the store does not survive the loss of the state directory.
+    pub fn without_changelog(mut self) -> Self {
+        self.changelog = false;
+        self
+    }
+
+    /// The name, unique in the topology.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The kind.
+    pub fn kind(&self) -> StoreKind {
+        self.kind
+    }
+
+    fn new<A: Arena>(name: &str, kind: StoreKind, arena: impl Fn() -> A + Send + Sync + 'static) -> Self {
+        let supplier: StoreSupplier = Arc::new(move |place| Box::new(CachedStore::new(place, arena())));
+        Self { name: name.into(), kind, changelog: true, supplier }
+    }
+}
+
+impl fmt::Debug for StoreSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSpec").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,284 @@
+//! Builds and checks a topology.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millstream_log::AutoOffsetReset;
+
+use crate::error::StreamsError;
+use crate::store::{StoreHandle, StoreSpec};
+use crate::topology::{
+    DecoderSupplier, EncoderSupplier, Node, NodeRole, ProcessorSupplier, Repartition, SubTopology, TopicName, Topology,
+};
+
+/// What a source does differently from the application's settings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// Where to begin without a committed offset, in place of `auto.offset.reset`.
+    pub reset: Option<AutoOffsetReset>,
+}
+
+/// Collects nodes and stores. Mistakes are told by [`TopologyBuilder::build`], the only step that fails.
+#[derive(Default)]
+pub struct TopologyBuilder {
+    nodes: Vec<Draft>,
+    stores: Vec<StoreSpec>,
+    repartitions: Vec<DraftRepartition>,
+    copartitioned: Vec<Vec<String>>,
+}
+
+struct Draft {
+    name: Arc<str>,
+    parents: Vec<String>,
+    role: NodeRole,
+}
+
+struct DraftRepartition {
+    topic: TopicName,
+    partitions: Option<u32>,
+    sink: String,
+    source: String,
+}
+
+impl TopologyBuilder {
+    /// A topology without nodes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a source that reads topics of the user's.
+    pub fn add_source(
+        &mut self,
+        name: &str,
+        topics: &[&str],
+        decoder: DecoderSupplier,
+        options: SourceOptions,
+    ) -> &mut Self {
+        let topics = topics.iter().map(|topic| TopicName::External((*topic).into())).collect();
+        self.add(name, &[], NodeRole::Source { topics, decoder, reset: options.reset })
+    }
+
+    /// Adds a processor below its parents, with the stores it may use.
+    pub fn add_processor(
+        &mut self,
+        name: &str,
+        supplier: ProcessorSupplier,
+        parents: &[&str],
+        stores: &[StoreHandle],
+    ) -> &mut Self {
+        self.add(name, parents, NodeRole::Processor { supplier, stores: stores.to_vec() })
+    }
+
+    /// Adds a sink that writes to a topic of the user's.
+    pub fn add_sink(&mut self, name: &str, topic: &str, encoder: EncoderSupplier, parents: &[&str]) -> &mut Self {
+        self.add(name, parents, NodeRole::Sink { topic: TopicName::External(topic.into()), encoder })
+    }
+
+    /// Adds a store. Connect it to processors with the handle, or later by [`TopologyBuilder::connect`].
+    pub fn add_store(&mut self, spec: StoreSpec) -> StoreHandle {
+        self.stores.push(spec);
+        StoreHandle(self.stores.len() - 1)
+    }
+
+    /// Lets one more processor use a store; both then run in the same task.
+    pub fn connect(&mut self, processor: &str, store: StoreHandle) -> &mut Self {
+        for node in self.nodes.iter_mut().filter(|node| *node.name == *processor) {
+            if let NodeRole::Processor { stores, .. } = &mut node.role
+                && !stores.contains(&store)
+            {
+                stores.push(store);
+            }
+        }
+        self
+    }
+
+    /// Writes what the parents forward to the internal topic `<application.id>-<name>-repartition` and reads it back,
+    /// so that rows with equal keys meet in one task. Returns the name of the source to continue from.
+    ///
+    /// Without `partitions` the topic gets as many as the sources above it have, or those it must be co-partitioned
+    /// with. The nodes are `<name>-repartition-sink` and `<name>-repartition-source`.
+    pub fn add_repartition(
+        &mut self,
+        name: &str,
+        partitions: Option<u32>,
+        encoder: EncoderSupplier,
+        decoder: DecoderSupplier,
+        parents: &[&str],
+    ) -> String {
+        let topic = TopicName::Internal(format!("{name}-repartition").into());
+        let (sink, source) = (format!("{topic}-sink"), format!("{topic}-source"));
+        self.add(&sink, parents, NodeRole::Sink { topic: topic.clone(), encoder });
+        let reset = Some(AutoOffsetReset::Earliest);
+        self.add(&source, &[], NodeRole::Source { topics: vec![topic.clone()], decoder, reset });
+        self.repartitions.push(DraftRepartition { topic, partitions, sink, source: source.clone() });
+        source
+    }
+
+    /// Demands that the topics above these nodes have equal numbers of partitions, as joins need it.
+    pub fn copartition(&mut self, nodes: &[&str]) -> &mut Self {
+        self.copartitioned.push(nodes.iter().map(|node| (*node).to_owned()).collect());
+        self
+    }
+
+    /// Checks the graph and finds its sub-topologies.
+    pub fn build(self) -> Result<Topology, StreamsError> {
+        let order = self.order()?;
+        let position: HashMap<&str, usize> =
+            order.iter().enumerate().map(|(position, draft)| (&*self.nodes[*draft].name, position)).collect();
+        let mut nodes = Vec::with_capacity(order.len());
+        for draft in &order {
+            let draft = &self.nodes[*draft];
+            let parents = draft.parents.iter().map(|parent| position[parent.as_str()]).collect();
+            nodes.push(Node { name: draft.name.clone(), parents, children: Vec::new(), role: draft.role.clone() });
+        }
+        // Children in the order in which they were added.
+        for draft in &self.nodes {
+            let child = position[&*draft.name];
+            for parent in nodes[child].parents.clone() {
+                nodes[parent].children.push(child);
+            }
+        }
+        self.check_stores(&nodes)?;
+        let repartitions = self.repartitions.iter().map(|repartition| Repartition {
+            topic: repartition.topic.clone(),
+            partitions: repartition.partitions,
+            sink: position[repartition.sink.as_str()],
+            source: position[repartition.source.as_str()],
+        });
+        let repartitions = repartitions.collect();
+        let sub_topologies = sub_topologies(&nodes);
+        let mut topology =
+            Topology { nodes, stores: self.stores, repartitions, copartitioned: Vec::new(), sub_topologies };
+        for group in &self.copartitioned {
+            let mut sources = Vec::new();
+            for node in group {
+                let node = position.get(node.as_str()).ok_or_else(|| unknown(node, "a co-partitioning rule"))?;
+                sources.extend(topology.sources_of(*node));
+            }
+            sources.sort_unstable();
+            sources.dedup();
+            topology.copartitioned.push(sources);
+        }
+        Ok(topology)
+    }
+
+    fn add(&mut self, name: &str, parents: &[&str], role: NodeRole) -> &mut Self {
+        let parents = parents.iter().map(|parent| (*parent).to_owned()).collect();
+        self.nodes.push(Draft { name: name.into(), parents, role });
+        self
+    }
+
+    /// Indexes of the nodes, parents before children and otherwise in the order in which they were added.
+    fn order(&self) -> Result<Vec<usize>, StreamsError> {
+        let mut index = HashMap::new();
+        for (number, node) in self.nodes.iter().enumerate() {
+            check_name(&node.name)?;
+            if index.insert(&*node.name, number).is_some() {
+                return Err(StreamsError::Topology(format!("two nodes are named {}", node.name)));
+            }
+        }
+        let mut order = Vec::with_capacity(self.nodes.len());
+        let mut placed = vec![false; self.nodes.len()];
+        for node in &self.nodes {
+            self.check_parents(node, &index)?;
+        }
+        while order.len() < self.nodes.len() {
+            let next = (0..self.nodes.len()).find(|number| {
+                !placed[*number] && self.nodes[*number].parents.iter().all(|parent| placed[index[parent.as_str()]])
+            });
+            let Some(next) = next else {
+                let names: Vec<&str> =
+                    (0..self.nodes.len()).filter(|n| !placed[*n]).map(|n| &*self.nodes[n].name).collect();
+                return Err(StreamsError::Topology(format!("these nodes form a cycle: {}", names.join(", "))));
+            };
+            placed[next] = true;
+            order.push(next);
+        }
+        Ok(order)
+    }
+
+    fn check_parents(&self, node: &Draft, index: &HashMap<&str, usize>) -> Result<(), StreamsError> {
+        let has_parents = !node.parents.is_empty();
+        match &node.role {
+            NodeRole::Source { topics, .. } if topics.is_empty() => {
+                return Err(StreamsError::Topology(format!("source {} has no topics", node.name)));
+            }
+            NodeRole::Source { .. } => {}
+            NodeRole::Processor { .. } | NodeRole::Sink { .. } if !has_parents => {
+                return Err(StreamsError::Topology(format!("node {} has no parents", node.name)));
+            }
+            NodeRole::Processor { .. } | NodeRole::Sink { .. } => {}
+        }
+        for parent in &node.parents {
+            let parent = index.get(parent.as_str()).ok_or_else(|| unknown(parent, &node.name))?;
+            if let NodeRole::Sink { .. } = self.nodes[*parent].role {
+                let name = &self.nodes[*parent].name;
+                return Err(StreamsError::Topology(format!("sink {name} cannot be the parent of {}", node.name)));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_stores(&self, nodes: &[Node]) -> Result<(), StreamsError> {
+        for (number, store) in self.stores.iter().enumerate() {
+            check_name(store.name())?;
+            if self.stores[..number].iter().any(|other| other.name() == store.name()) {
+                return Err(StreamsError::Topology(format!("two stores are named {}", store.name())));
+            }
+            let handle = StoreHandle(number);
+            let used = nodes.iter().any(|node| match &node.role {
+                NodeRole::Processor { stores, .. } => stores.contains(&handle),
+                NodeRole::Source { .. } | NodeRole::Sink { .. } => false,
+            });
+            if !used {
+                return Err(StreamsError::Topology(format!("store {} is not used by any processor", store.name())));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn unknown(node: &str, wanted_by: &str) -> StreamsError {
+    StreamsError::Topology(format!("{wanted_by} names the node {node}, which was not added"))
+}
+
+fn check_name(name: &str) -> Result<(), StreamsError> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if name.is_empty() || name.len() > 249 || name == "." || name == ".." || !name.chars().all(legal) {
+        return Err(StreamsError::Topology(format!(
+            "\"{name}\" is not a name: use 1 to 249 of the characters A-Z a-z 0-9 . _ -"
+        )));
+    }
+    Ok(())
+}
+
+/// Joins nodes that share an edge or a store, and numbers the groups by their first node.
+fn sub_topologies(nodes: &[Node]) -> Vec<SubTopology> {
+    let mut group: Vec<usize> = (0..nodes.len()).collect();
+    let mut join = |a: usize, b: usize| {
+        let (from, to) = (group[a].max(group[b]), group[a].min(group[b]));
+        group.iter_mut().filter(|group| **group == from).for_each(|group| *group = to);
+    };
+    let mut owner: HashMap<StoreHandle, usize> = HashMap::new();
+    for (number, node) in nodes.iter().enumerate() {
+        for parent in &node.parents {
+            join(*parent, number);
+        }
+        if let NodeRole::Processor { stores, .. } = &node.role {
+            for store in stores {
+                join(*owner.entry(*store).or_insert(number), number);
+            }
+        }
+    }
+    let mut first: Vec<usize> = group.clone();
+    first.sort_unstable();
+    first.dedup();
+    let members = first.iter().map(|first| {
+        let nodes_of: Vec<usize> = (0..nodes.len()).filter(|node| group[*node] == *first).collect();
+        let mut stores: Vec<StoreHandle> =
+            owner.iter().filter(|(_, node)| group[**node] == *first).map(|(store, _)| *store).collect();
+        stores.sort_unstable_by_key(|store| store.0);
+        SubTopology { nodes: nodes_of, stores }
+    });
+    members.collect()
+}

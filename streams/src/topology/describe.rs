@@ -1,0 +1,61 @@
+//! The text form of a topology, as Kafka's `Topology.describe()` writes it: visualisers parse it.
+
+use std::fmt::Write;
+
+use crate::topology::{Node, NodeRole, Topology};
+
+impl Topology {
+    /// Sub-topologies with their nodes, stores, topics, successors and predecessors.
+    pub fn describe(&self) -> String {
+        let mut text = String::from("Topologies:\n");
+        for (number, sub_topology) in self.sub_topologies.iter().enumerate() {
+            line(&mut text, format_args!("   Sub-topology: {number}"));
+            for node in &sub_topology.nodes {
+                self.describe_node(&mut text, &self.nodes[*node]);
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn describe_node(&self, text: &mut String, node: &Node) {
+        let name = &node.name;
+        match &node.role {
+            NodeRole::Source { topics, .. } => {
+                let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
+                line(text, format_args!("    Source: {name} (topics: [{}])", topics.join(", ")));
+                self.successors(text, node);
+            }
+            NodeRole::Processor { stores, .. } => {
+                let stores: Vec<&str> = stores.iter().map(|store| self.stores[store.0].name()).collect();
+                line(text, format_args!("    Processor: {name} (stores: [{}])", stores.join(", ")));
+                self.successors(text, node);
+                self.predecessors(text, node);
+            }
+            NodeRole::Sink { topic, .. } => {
+                line(text, format_args!("    Sink: {name} (topic: {topic})"));
+                self.predecessors(text, node);
+            }
+        }
+    }
+
+    fn successors(&self, text: &mut String, node: &Node) {
+        line(text, format_args!("      --> {}", self.names(&node.children)));
+    }
+
+    fn predecessors(&self, text: &mut String, node: &Node) {
+        line(text, format_args!("      <-- {}", self.names(&node.parents)));
+    }
+
+    fn names(&self, nodes: &[usize]) -> String {
+        if nodes.is_empty() {
+            return "none".to_owned();
+        }
+        let names: Vec<&str> = nodes.iter().map(|node| &*self.nodes[*node].name).collect();
+        names.join(", ")
+    }
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    writeln!(text, "{content}").expect("a string takes what is written to it");
+}

@@ -1,0 +1,183 @@
+//! The graph of an application before it runs: sources, processors, sinks, stores, and the sub-topologies they form.
+
+mod builder;
+mod describe;
+
+use std::fmt;
+use std::sync::Arc;
+
+use millstream_log::AutoOffsetReset;
+
+use crate::batch::{Decoder, Encoder};
+use crate::processor::Processor;
+use crate::store::{StoreHandle, StoreSpec};
+
+pub use builder::{SourceOptions, TopologyBuilder};
+
+/// Makes a source's decoder, one per task and topic.
+pub type DecoderSupplier = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
+/// Makes a sink's encoder, one per task.
+pub type EncoderSupplier = Arc<dyn Fn() -> Box<dyn Encoder> + Send + Sync>;
+/// Makes a node's processor, one per task.
+pub type ProcessorSupplier = Arc<dyn Fn() -> Box<dyn Processor> + Send + Sync>;
+
+/// A checked graph, ready to be opened. Built by [`TopologyBuilder`].
+#[derive(Clone)]
+pub struct Topology {
+    /// Parents before children.
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) stores: Vec<StoreSpec>,
+    pub(crate) repartitions: Vec<Repartition>,
+    /// Groups of source nodes whose topics must have equal numbers of partitions.
+    pub(crate) copartitioned: Vec<Vec<usize>>,
+    pub(crate) sub_topologies: Vec<SubTopology>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) name: Arc<str>,
+    pub(crate) parents: Vec<usize>,
+    pub(crate) children: Vec<usize>,
+    pub(crate) role: NodeRole,
+}
+
+#[derive(Clone)]
+pub(crate) enum NodeRole {
+    Source { topics: Vec<TopicName>, decoder: DecoderSupplier, reset: Option<AutoOffsetReset> },
+    Processor { supplier: ProcessorSupplier, stores: Vec<StoreHandle> },
+    Sink { topic: TopicName, encoder: EncoderSupplier },
+}
+
+/// A topic of the user's, or an internal one whose name begins with the application id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum TopicName {
+    External(Arc<str>),
+    Internal(Arc<str>),
+}
+
+impl TopicName {
+    /// The name in the log.
+    pub(crate) fn resolve(&self, application: &str) -> Arc<str> {
+        match self {
+            Self::External(name) => Arc::clone(name),
+            Self::Internal(name) => format!("{application}-{name}").into(),
+        }
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::External(name) | Self::Internal(name) => f.write_str(name),
+        }
+    }
+}
+
+/// An internal topic between two sub-topologies.
+#[derive(Clone)]
+pub(crate) struct Repartition {
+    pub(crate) topic: TopicName,
+    pub(crate) partitions: Option<u32>,
+    pub(crate) sink: usize,
+    pub(crate) source: usize,
+}
+
+/// Nodes that are connected by edges or shared stores: what one task runs.
+#[derive(Clone)]
+pub(crate) struct SubTopology {
+    /// Parents before children.
+    pub(crate) nodes: Vec<usize>,
+    pub(crate) stores: Vec<StoreHandle>,
+}
+
+impl Topology {
+    /// The names of the stores.
+    pub fn stores(&self) -> impl Iterator<Item = &str> {
+        self.stores.iter().map(StoreSpec::name)
+    }
+
+    /// The user's topics that the sources read, each once.
+    pub fn source_topics(&self) -> Vec<Arc<str>> {
+        self.topics(|role| match role {
+            NodeRole::Source { topics, .. } => topics.as_slice(),
+            NodeRole::Processor { .. } | NodeRole::Sink { .. } => &[],
+        })
+    }
+
+    /// The user's topics that the sinks write, each once.
+    pub fn sink_topics(&self) -> Vec<Arc<str>> {
+        self.topics(|role| match role {
+            NodeRole::Sink { topic, .. } => std::slice::from_ref(topic),
+            NodeRole::Processor { .. } | NodeRole::Source { .. } => &[],
+        })
+    }
+
+    fn topics<'a>(&'a self, of: impl Fn(&'a NodeRole) -> &'a [TopicName]) -> Vec<Arc<str>> {
+        let mut names = Vec::new();
+        for name in self.nodes.iter().flat_map(|node| of(&node.role)) {
+            if let TopicName::External(name) = name
+                && !names.contains(name)
+            {
+                names.push(Arc::clone(name));
+            }
+        }
+        names
+    }
+
+    /// The source nodes above a node, or the node itself if it is one.
+    pub(crate) fn sources_of(&self, node: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = vec![node];
+        while let Some(node) = open.pop() {
+            match self.nodes[node].role {
+                NodeRole::Source { .. } if !found.contains(&node) => found.push(node),
+                NodeRole::Source { .. } => {}
+                NodeRole::Processor { .. } | NodeRole::Sink { .. } => open.extend(&self.nodes[node].parents),
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+}
+
+impl Topology {
+    /// Whether rows of this source can meet again after they went different ways: in a node, a store or a topic. Then a
+    /// whole batch would go one way before it goes the other, and the order of the output would show how the input was
+    /// cut; such rows go through the graph one by one.
+    pub(crate) fn ways_meet(&self, source: usize) -> bool {
+        let mut reached = vec![0; self.nodes.len()];
+        let mut open = vec![source];
+        while let Some(node) = open.pop() {
+            reached[node] += 1;
+            if reached[node] == 1 {
+                open.extend(&self.nodes[node].children);
+            }
+        }
+        if reached.iter().any(|ways| *ways > 1) {
+            return true;
+        }
+        let (mut stores, mut topics) = (Vec::new(), Vec::new());
+        for (node, _) in self.nodes.iter().zip(&reached).filter(|(_, ways)| **ways > 0) {
+            match &node.role {
+                NodeRole::Source { .. } => {}
+                NodeRole::Processor { stores: used, .. } => stores.extend(used.iter().map(|store| store.0)),
+                NodeRole::Sink { topic, .. } => topics.push(topic),
+            }
+        }
+        let (all_stores, all_topics) = (stores.len(), topics.len());
+        stores.sort_unstable();
+        stores.dedup();
+        topics.sort_unstable();
+        topics.dedup();
+        stores.len() < all_stores || topics.len() < all_topics
+    }
+}
+
+impl fmt::Debug for Topology {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
+
+#[cfg(test)]
+mod tests;
