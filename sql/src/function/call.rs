@@ -1,0 +1,189 @@
+//! One call of a scalar function for a batch of rows.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, BooleanBuilder,
+    ListArray, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder, UInt32Array,
+};
+use arrow::compute;
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
+
+use crate::error::SqlError;
+use crate::expression::RowErrors;
+use crate::types::SqlType;
+
+/// The arguments of a call, as columns of the types that the function's signature says, and what it must return:
+/// one column of [`rows`](Self::rows) values.
+///
+/// An argument that is the same in every row comes as a [`Column`] that holds it once.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub(super) name: &'a str,
+    pub(super) args: &'a [ArrayRef],
+    pub(super) constant: &'a [bool],
+    pub(super) arg_types: &'a [SqlType],
+    pub(super) return_type: &'a SqlType,
+    pub(super) rows: usize,
+    pub(super) errors: &'a RowErrors,
+}
+
+impl<'a> Call<'a> {
+    /// How many rows the result must have.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// How many arguments there are.
+    pub fn arg_count(&self) -> usize {
+        self.args.len()
+    }
+
+    /// The type of an argument.
+    pub fn arg_type(&self, position: usize) -> &SqlType {
+        &self.arg_types[position]
+    }
+
+    /// The type of the result.
+    pub fn return_type(&self) -> &SqlType {
+        self.return_type
+    }
+
+    /// An argument as a column of [`rows`](Self::rows) values, whatever its type.
+    pub fn array(&self, position: usize) -> Result<ArrayRef, SqlError> {
+        let array = &self.args[position];
+        if !self.constant[position] {
+            return Ok(Arc::clone(array));
+        }
+        Ok(compute::take(array, &UInt32Array::from_value(0, self.rows), None)?)
+    }
+
+    /// An argument that is the same in every row: its one value as an array. `None` if it varies.
+    pub fn constant(&self, position: usize) -> Option<&ArrayRef> {
+        self.constant[position].then_some(&self.args[position])
+    }
+
+    /// A STRING argument.
+    pub fn strings(&self, position: usize) -> Column<'a, StringArray> {
+        self.column(position, self.args[position].as_string())
+    }
+
+    /// A BYTES argument.
+    pub fn bytes(&self, position: usize) -> Column<'a, BinaryArray> {
+        self.column(position, self.args[position].as_binary())
+    }
+
+    /// A BOOLEAN argument.
+    pub fn booleans(&self, position: usize) -> Column<'a, BooleanArray> {
+        self.column(position, self.args[position].as_boolean())
+    }
+
+    /// An INT argument.
+    pub fn ints(&self, position: usize) -> Column<'a, PrimitiveArray<Int32Type>> {
+        self.primitives(position)
+    }
+
+    /// A BIGINT argument.
+    pub fn bigints(&self, position: usize) -> Column<'a, PrimitiveArray<Int64Type>> {
+        self.primitives(position)
+    }
+
+    /// A DOUBLE argument.
+    pub fn doubles(&self, position: usize) -> Column<'a, PrimitiveArray<Float64Type>> {
+        self.primitives(position)
+    }
+
+    /// An ARRAY argument.
+    pub fn lists(&self, position: usize) -> Column<'a, ListArray> {
+        self.column(position, self.args[position].as_list())
+    }
+
+    /// An argument held in the primitive Arrow type `T`, which must be that of its SQL type.
+    pub fn primitives<T: ArrowPrimitiveType>(&self, position: usize) -> Column<'a, PrimitiveArray<T>> {
+        self.column(position, self.args[position].as_primitive())
+    }
+
+    fn column<A>(&self, position: usize, array: &'a A) -> Column<'a, A> {
+        Column { array, mask: if self.constant[position] { 0 } else { usize::MAX } }
+    }
+
+    /// One row cannot be computed: reports why and gives its result, NULL.
+    pub fn fail<T>(&self, message: impl fmt::Display) -> Option<T> {
+        self.errors.add(|| format!("{}: {message}", self.name));
+        None
+    }
+
+    /// The value, or the report of its error and NULL.
+    pub fn check<T, E: fmt::Display>(&self, outcome: Result<T, E>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Builds the result of a primitive Arrow type, row by row.
+    pub fn build<T: ArrowPrimitiveType>(
+        &self,
+        mut value: impl FnMut(usize) -> Option<T::Native>,
+    ) -> Result<ArrayRef, SqlError> {
+        let mut out =
+            PrimitiveBuilder::<T>::with_capacity(self.rows).with_data_type(self.return_type.to_arrow());
+        (0..self.rows).for_each(|row| out.append_option(value(row)));
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Builds a BOOLEAN result, row by row.
+    pub fn build_booleans(&self, mut value: impl FnMut(usize) -> Option<bool>) -> Result<ArrayRef, SqlError> {
+        let mut out = BooleanBuilder::with_capacity(self.rows);
+        (0..self.rows).for_each(|row| out.append_option(value(row)));
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Builds a STRING result, row by row: `write` appends the text to a buffer that is empty, or returns `None` for NULL.
+    pub fn build_strings(
+        &self,
+        mut write: impl FnMut(usize, &mut String) -> Option<()>,
+    ) -> Result<ArrayRef, SqlError> {
+        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
+        let mut buffer = String::new();
+        for row in 0..self.rows {
+            buffer.clear();
+            match write(row, &mut buffer) {
+                Some(()) => out.append_value(&buffer),
+                None => out.append_null(),
+            }
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Builds a STRING result out of pieces of what exists already, row by row.
+    pub fn build_slices<'s>(
+        &self,
+        mut value: impl FnMut(usize) -> Option<&'s str>,
+    ) -> Result<ArrayRef, SqlError> {
+        let mut out = StringBuilder::with_capacity(self.rows, self.rows * 16);
+        (0..self.rows).for_each(|row| out.append_option(value(row)));
+        Ok(Arc::new(out.finish()))
+    }
+}
+
+/// An argument's values by row.
+#[derive(Clone, Copy, Debug)]
+pub struct Column<'a, A> {
+    array: &'a A,
+    /// All ones, or all zeroes if every row reads the one value there is.
+    mask: usize,
+}
+
+impl<'a, A> Column<'a, A>
+where
+    &'a A: ArrayAccessor,
+{
+    /// The value in a row, `None` for NULL.
+    pub fn get(&self, row: usize) -> Option<<&'a A as ArrayAccessor>::Item> {
+        let index = row & self.mask;
+        let array = self.array;
+        if array.is_null(index) { None } else { Some(array.value(index)) }
+    }
+}
