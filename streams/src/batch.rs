@@ -6,7 +6,7 @@
 
 use std::any::{Any, type_name};
 
-use millstream_log::{Header, PartitionId, PartitionRecords, TopicPartition};
+use millstream_log::{Header, PartitionId, PartitionRecords};
 
 use crate::error::StreamsError;
 use crate::report::Reporter;
@@ -84,13 +84,13 @@ impl RecordSink<'_> {
         self.outbox.append(self.topic, partition, timestamp, key, value, headers)
     }
 
+    /// The number of partitions of the topic, for encoders that choose the partition themselves.
+    pub fn partitions(&self) -> u32 {
+        self.outbox.partitions(self.topic)
+    }
+
     /// The partition of the task that writes.
     pub fn task_partition(&self) -> PartitionId {
         self.task_partition
     }
-}
-
-/// Where a run of records came from, for messages: `topic-partition`.
-pub fn origin(partition: &TopicPartition) -> String {
-    format!("{}-{}", partition.topic, partition.partition)
 }

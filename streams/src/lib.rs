@@ -18,7 +18,7 @@ pub mod batch;
 pub mod column;
 pub mod config;
 pub mod driver;
-
+pub mod dsl;
 pub mod error;
 pub mod operator;
 pub mod processor;

@@ -1,6 +1,5 @@
 //! Values of Rust types to bytes and back, with Kafka's formats for the simple ones.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,6 +28,12 @@ pub trait Serde<T>: Send + Sync + 'static {
 
     /// The value of some bytes.
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError>;
+
+    /// Bytes at the end of a key that do not choose its partition, such as a window start: all windows of a key belong
+    /// in the partition of the key.
+    fn unpartitioned_suffix(&self) -> usize {
+        0
+    }
 
     /// Appends the bytes of every value; absent values and those that fail are absent. Failed rows go to `failed`.
     fn serialize_column(
@@ -211,13 +216,12 @@ pub struct Windowed<K> {
 pub struct TimeWindowed<K> {
     key: DynSerde<K>,
     size_ms: i64,
-    of: PhantomData<fn(K)>,
 }
 
 impl<K: 'static> TimeWindowed<K> {
     /// Keys of windows of this size in ms.
     pub fn new(key: DynSerde<K>, size_ms: i64) -> Self {
-        Self { key, size_ms, of: PhantomData }
+        Self { key, size_ms }
     }
 }
 
@@ -234,6 +238,10 @@ impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
             .ok_or_else(|| SerdeError::new(format!("{} bytes where a windowed key has 8 or more", bytes.len())))?;
         let start = i64::from_be_bytes(*start);
         Ok(Windowed { key: self.key.deserialize(key)?, start, end: start.saturating_add(self.size_ms) })
+    }
+
+    fn unpartitioned_suffix(&self) -> usize {
+        8
     }
 }
 

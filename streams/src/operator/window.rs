@@ -33,6 +33,11 @@ impl TimeWindows {
         self
     }
 
+    /// The length of a window.
+    pub fn size(&self) -> Duration {
+        Duration::from_millis(self.size_ms.unsigned_abs())
+    }
+
     /// The length of a window in ms.
     pub fn size_ms(&self) -> i64 {
         self.size_ms

@@ -26,6 +26,10 @@ impl Outbox {
         Ok(OutputTopic(self.producer.topic(name)?))
     }
 
+    pub(crate) fn partitions(&self, topic: OutputTopic) -> u32 {
+        self.producer.partitions(topic.0)
+    }
+
     pub(crate) fn append(
         &mut self,
         topic: OutputTopic,

@@ -26,14 +26,6 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
-    /// The bytes at the end of a key that are the window start.
-    pub(crate) fn suffix(self) -> usize {
-        match self {
-            Self::KeyValue => 0,
-            Self::Window { .. } => 8,
-        }
-    }
-
     /// The first window start that is still read at this stream time; windows before it have expired.
     pub(crate) fn first_live(self, stream_time: i64) -> i64 {
         match self {

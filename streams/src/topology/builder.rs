@@ -18,6 +18,17 @@ pub struct SourceOptions {
     pub reset: Option<AutoOffsetReset>,
 }
 
+/// The names that a repartition step brings along.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepartitionNames {
+    /// The internal topic, without the application id.
+    pub topic: String,
+    /// The sink that writes it.
+    pub sink: String,
+    /// The source that reads it.
+    pub source: String,
+}
+
 /// Collects nodes and stores. Mistakes are told by [`TopologyBuilder::build`], the only step that fails.
 #[derive(Default)]
 pub struct TopologyBuilder {
@@ -37,7 +48,6 @@ struct DraftRepartition {
     topic: TopicName,
     partitions: Option<u32>,
     sink: String,
-    source: String,
 }
 
 impl TopologyBuilder {
@@ -105,12 +115,27 @@ impl TopologyBuilder {
         decoder: DecoderSupplier,
         parents: &[&str],
     ) -> String {
-        let topic = TopicName::Internal(format!("{name}-repartition").into());
+        let topic = format!("{name}-repartition");
         let (sink, source) = (format!("{topic}-sink"), format!("{topic}-source"));
+        let names = RepartitionNames { topic, sink, source };
+        self.add_named_repartition(names, partitions, encoder, decoder, parents)
+    }
+
+    /// As [`TopologyBuilder::add_repartition`], with all names given.
+    pub fn add_named_repartition(
+        &mut self,
+        names: RepartitionNames,
+        partitions: Option<u32>,
+        encoder: EncoderSupplier,
+        decoder: DecoderSupplier,
+        parents: &[&str],
+    ) -> String {
+        let RepartitionNames { topic, sink, source } = names;
+        let topic = TopicName::Internal(topic.into());
         self.add(&sink, parents, NodeRole::Sink { topic: topic.clone(), encoder });
         let reset = Some(AutoOffsetReset::Earliest);
         self.add(&source, &[], NodeRole::Source { topics: vec![topic.clone()], decoder, reset });
-        self.repartitions.push(DraftRepartition { topic, partitions, sink, source: source.clone() });
+        self.repartitions.push(DraftRepartition { topic, partitions, sink });
         source
     }
 
@@ -143,7 +168,6 @@ impl TopologyBuilder {
             topic: repartition.topic.clone(),
             partitions: repartition.partitions,
             sink: position[repartition.sink.as_str()],
-            source: position[repartition.source.as_str()],
         });
         let repartitions = repartitions.collect();
         let sub_topologies = sub_topologies(&nodes);

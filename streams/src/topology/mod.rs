@@ -12,7 +12,7 @@ use crate::batch::{Decoder, Encoder};
 use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
 
-pub use builder::{SourceOptions, TopologyBuilder};
+pub use builder::{RepartitionNames, SourceOptions, TopologyBuilder};
 
 /// Makes a source's decoder, one per task and topic.
 pub type DecoderSupplier = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
@@ -79,7 +79,6 @@ pub(crate) struct Repartition {
     pub(crate) topic: TopicName,
     pub(crate) partitions: Option<u32>,
     pub(crate) sink: usize,
-    pub(crate) source: usize,
 }
 
 /// Nodes that are connected by edges or shared stores: what one task runs.

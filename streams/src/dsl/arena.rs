@@ -1,0 +1,51 @@
+//! The DSL's decoded state: a Rust value per slot.
+
+use crate::error::StreamsError;
+use crate::serde::DynSerde;
+use crate::store::Arena;
+
+/// Values by slot; a reset slot has none.
+pub(crate) struct ValueArena<V> {
+    pub(crate) values: Vec<Option<V>>,
+    serde: DynSerde<V>,
+}
+
+impl<V> ValueArena<V> {
+    pub(crate) fn new(serde: DynSerde<V>) -> Self {
+        Self { values: Vec::new(), serde }
+    }
+
+    pub(crate) fn get(&self, slot: u32) -> Option<&V> {
+        self.values.get(slot as usize).and_then(Option::as_ref)
+    }
+}
+
+impl<V: Send + Sync + 'static> Arena for ValueArena<V> {
+    fn resize(&mut self, slots: usize) {
+        self.values.resize_with(slots, || None);
+    }
+
+    fn reset(&mut self, slot: u32) {
+        self.values[slot as usize] = None;
+    }
+
+    fn load(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamsError> {
+        let value = self.serde.deserialize(bytes).map_err(|error| StreamsError::Serde(error.to_string()))?;
+        self.values[slot as usize] = Some(value);
+        Ok(())
+    }
+
+    fn save(&self, slot: u32, out: &mut Vec<u8>) -> Result<(), StreamsError> {
+        match &self.values[slot as usize] {
+            Some(value) => {
+                self.serde.serialize(value, out).map_err(|error| StreamsError::Serde(error.to_string()))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The value itself; what it points to on the heap is not known.
+    fn size(&self, _slot: u32) -> usize {
+        size_of::<Option<V>>()
+    }
+}

@@ -1,0 +1,140 @@
+//! Where a typed topology begins, and the graph that its streams and tables share.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::dsl::codec;
+use crate::dsl::params::Consumed;
+use crate::dsl::stream::KStream;
+use crate::dsl::table::{self, KTable};
+use crate::error::StreamsError;
+use crate::processor::Processor;
+use crate::store::{StoreHandle, StoreSpec};
+use crate::topology::{ProcessorSupplier, RepartitionNames, SourceOptions, Topology, TopologyBuilder};
+
+/// Builds a topology of typed streams and tables.
+#[derive(Default)]
+pub struct StreamsBuilder {
+    graph: Graph,
+}
+
+impl StreamsBuilder {
+    /// A topology without streams.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a topic as a stream.
+    pub fn stream<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KStream<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let node = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
+        let (keys, values) = (consumed.keys.clone(), consumed.values.clone());
+        self.graph.source(&node, topic, consumed);
+        KStream { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
+    }
+
+    /// Reads a topic as a table: the latest value per key; a record without value deletes its key. It is kept in the
+    /// store `<topic>-STATE-STORE-<n>`.
+    pub fn table<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KTable<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let store = self.graph.name(&format!("{topic}-STATE-STORE-"));
+        self.table_in(topic, consumed, &store)
+    }
+
+    /// As [`StreamsBuilder::table`], in a store of this name.
+    pub fn table_in<K, V>(&self, topic: &str, consumed: Consumed<K, V>, store: &str) -> KTable<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let source = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
+        let node = self.graph.name("KTABLE-SOURCE-");
+        let (keys, values) = (consumed.keys.clone(), consumed.values.clone());
+        self.graph.source(&source, topic, consumed);
+        table::materialize(&self.graph, &source, node, store, keys, values)
+    }
+
+    /// Checks the graph.
+    pub fn build(self) -> Result<Topology, StreamsError> {
+        std::mem::take(&mut *self.graph.0.borrow_mut()).topology.build()
+    }
+}
+
+/// The graph under construction, shared by the builder and all streams and tables made from it.
+#[derive(Clone, Default)]
+pub(crate) struct Graph(Rc<RefCell<Draft>>);
+
+#[derive(Default)]
+struct Draft {
+    topology: TopologyBuilder,
+    names: u32,
+}
+
+impl Graph {
+    /// The next generated name: a prefix and the next of one sequence of numbers, as Kafka's.
+    pub(crate) fn name(&self, prefix: &str) -> String {
+        let mut draft = self.0.borrow_mut();
+        let name = format!("{prefix}{:010}", draft.names);
+        draft.names += 1;
+        name
+    }
+
+    pub(crate) fn with<R>(&self, change: impl FnOnce(&mut TopologyBuilder) -> R) -> R {
+        change(&mut self.0.borrow_mut().topology)
+    }
+
+    pub(crate) fn processor(
+        &self,
+        name: &str,
+        parents: &[&str],
+        stores: &[StoreHandle],
+        supplier: ProcessorSupplier,
+    ) {
+        self.with(|topology| {
+            topology.add_processor(name, supplier, parents, stores);
+        });
+    }
+
+    pub(crate) fn store(&self, spec: StoreSpec) -> StoreHandle {
+        self.with(|topology| topology.add_store(spec))
+    }
+
+    /// The nodes of a repartition step. Generated names are used up even if a name is given, so that naming one step
+    /// does not rename others.
+    pub(crate) fn repartition_names(&self, topic: &str, named: bool) -> (RepartitionNames, String) {
+        let (sink, filter) = (self.name("KSTREAM-SINK-"), self.name("KSTREAM-FILTER-"));
+        let source = self.name("KSTREAM-SOURCE-");
+        let topic = format!("{topic}-repartition");
+        if named {
+            let (sink, source) = (format!("{topic}-sink"), format!("{topic}-source"));
+            let filter = format!("{topic}-filter");
+            return (RepartitionNames { topic, sink, source }, filter);
+        }
+        (RepartitionNames { topic, sink, source }, filter)
+    }
+
+    fn source<K, V>(&self, node: &str, topic: &str, consumed: Consumed<K, V>)
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let Consumed { keys, values, timestamp, reset, .. } = consumed;
+        let decoder = codec::decoder(keys, values, timestamp);
+        self.with(|topology| {
+            topology.add_source(node, &[topic], decoder, SourceOptions { reset });
+        });
+    }
+}
+
+/// A supplier of processors that are made by a function.
+pub(crate) fn supplier<P: Processor + 'static>(
+    make: impl Fn() -> P + Send + Sync + 'static,
+) -> ProcessorSupplier {
+    std::sync::Arc::new(move || Box::new(make()))
+}

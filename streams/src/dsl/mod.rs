@@ -1,0 +1,52 @@
+//! Typed streams and tables, as Kafka's DSL has them.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use millstream_log::Log;
+//! use millstream_streams::dsl::{Consumed, Materialized, StreamsBuilder};
+//! use millstream_streams::operator::TimeWindows;
+//! use millstream_streams::serde::Utf8;
+//! use millstream_streams::{Streams, StreamsConfig};
+//!
+//! let builder = StreamsBuilder::new();
+//! builder
+//!     .stream::<String, String>("visits", Consumed::with(Utf8, Utf8))
+//!     .filter(|_, page| page.starts_with("/shop"))
+//!     .group_by(|_, page| page.clone())
+//!     .windowed_by(TimeWindows::of(Duration::from_secs(3600)).grace(Duration::from_secs(600)))
+//!     .count(Materialized::named("visits-per-hour"))
+//!     .to_stream()
+//!     .to("visits-per-hour");
+//! let mut app = Streams::open(builder.build()?, StreamsConfig::new("visits"), Log::open("data")?)?;
+//! app.start()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//! Operators work on [`Records`]: a batch of keys, values, timestamps and headers. Closures run in a tight loop inside one
+//! processor. A row without value (a deletion) reaches no closure: filters drop it, `map_values` and `peek` pass it on,
+//! operators that need its value for a new key drop it.
+//!
+//! A changed key alone moves nothing. The next operator that needs rows of a key together writes the stream through a
+//! repartition topic first.
+
+mod arena;
+mod builder;
+mod codec;
+mod fold;
+mod grouped;
+mod lookup;
+mod params;
+mod records;
+mod stream;
+mod table;
+
+pub use builder::StreamsBuilder;
+pub use grouped::{KGroupedStream, TimeWindowedKStream};
+pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
+pub use records::Records;
+pub use stream::KStream;
+pub use table::KTable;
+
+pub use crate::serde::Windowed;
+
+#[cfg(test)]
+mod tests;

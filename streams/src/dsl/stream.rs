@@ -1,0 +1,407 @@
+//! Streams of typed rows and their operators.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::batch::{Batch, downcast};
+use crate::dsl::builder::{Graph, supplier};
+use crate::dsl::codec;
+use crate::dsl::grouped::KGroupedStream;
+use crate::dsl::lookup::Lookup;
+use crate::dsl::params::{Grouped, Materialized, Produced, Repartitioned};
+use crate::dsl::records::Records;
+use crate::dsl::table::{self, KTable};
+use crate::error::StreamsError;
+use crate::operator::join::{JoinProcessor, MissingKey};
+use crate::processor::{Context, Processor};
+use crate::serde::{DefaultSerde, DynSerde};
+
+/// An unbounded stream of rows, each independent of the others.
+pub struct KStream<K, V> {
+    pub(crate) graph: Graph,
+    pub(crate) node: String,
+    /// The key was changed since the rows were last partitioned by it.
+    pub(crate) rekeyed: bool,
+    /// Known while the type is that of a topic or of a given serde.
+    pub(crate) keys: Option<DynSerde<K>>,
+    pub(crate) values: Option<DynSerde<V>>,
+}
+
+impl<K, V> Clone for KStream<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            graph: self.graph.clone(),
+            node: self.node.clone(),
+            rekeyed: self.rekeyed,
+            keys: self.keys.clone(),
+            values: self.values.clone(),
+        }
+    }
+}
+
+impl<K, V> KStream<K, V>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Keeps the rows that match. Rows without value do not match.
+    pub fn filter(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
+        let node = self.rows("KSTREAM-FILTER-", move |mut rows: Records<K, V>| {
+            rows.retain(|key, value| value.is_some_and(|value| predicate(key, value)));
+            rows
+        });
+        Self { node, ..self.clone() }
+    }
+
+    /// Keeps the rows that do not match. Rows without value are dropped, too.
+    pub fn filter_not(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filter(move |key, value| !predicate(key, value))
+    }
+
+    /// Makes a new key and value of every row that has a value.
+    pub fn map<K2, V2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> (K2, V2) + Send + Sync + 'static,
+    ) -> KStream<K2, V2>
+    where
+        K2: Clone + Send + Sync + 'static,
+        V2: Clone + Send + Sync + 'static,
+    {
+        let node = self.rows("KSTREAM-MAP-", move |mut rows: Records<K, V>| {
+            rows.retain(|_, value| value.is_some());
+            let pairs = rows.keys.iter().zip(&rows.values);
+            let mapped = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value)).unzip());
+            let (keys, values) = mapped.unzip();
+            rows.with(keys, values)
+        });
+        KStream { graph: self.graph.clone(), node, rekeyed: true, keys: None, values: None }
+    }
+
+    /// Makes a new value of every value.
+    pub fn map_values<V2>(&self, mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static) -> KStream<K, V2>
+    where
+        V2: Clone + Send + Sync + 'static,
+    {
+        let node = self.rows("KSTREAM-MAPVALUES-", move |mut rows: Records<K, V>| {
+            let keys = std::mem::take(&mut rows.keys);
+            let pairs = keys.iter().zip(&rows.values);
+            let values = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
+            rows.with(keys, values)
+        });
+        let (graph, keys) = (self.graph.clone(), self.keys.clone());
+        KStream { graph, node, rekeyed: self.rekeyed, keys, values: None }
+    }
+
+    /// Makes any number of rows of every row that has a value; they keep its timestamp and headers.
+    pub fn flat_map<K2, V2, I>(&self, mapper: impl Fn(Option<&K>, &V) -> I + Send + Sync + 'static) -> KStream<K2, V2>
+    where
+        K2: Clone + Send + Sync + 'static,
+        V2: Clone + Send + Sync + 'static,
+        I: IntoIterator<Item = (K2, V2)>,
+    {
+        let node = self.rows("KSTREAM-FLATMAP-", move |rows: Records<K, V>| {
+            let mut output = Records::with_capacity(rows.len());
+            for row in 0..rows.len() {
+                let Some(value) = &rows.values[row] else { continue };
+                for (key, value) in mapper(rows.keys[row].as_ref(), value) {
+                    output.push(Some(key), Some(value), rows.timestamps[row], rows.headers_of(row).to_vec());
+                }
+            }
+            output
+        });
+        KStream { graph: self.graph.clone(), node, rekeyed: true, keys: None, values: None }
+    }
+
+    /// Makes any number of rows of every row that has a value; they keep its key, timestamp and headers.
+    pub fn flat_map_values<V2, I>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> I + Send + Sync + 'static,
+    ) -> KStream<K, V2>
+    where
+        V2: Clone + Send + Sync + 'static,
+        I: IntoIterator<Item = V2>,
+    {
+        let node = self.rows("KSTREAM-FLATMAPVALUES-", move |rows: Records<K, V>| {
+            let mut output = Records::with_capacity(rows.len());
+            for row in 0..rows.len() {
+                let Some(value) = &rows.values[row] else { continue };
+                let key = &rows.keys[row];
+                for value in mapper(key.as_ref(), value) {
+                    output.push(key.clone(), Some(value), rows.timestamps[row], rows.headers_of(row).to_vec());
+                }
+            }
+            output
+        });
+        let (graph, keys) = (self.graph.clone(), self.keys.clone());
+        KStream { graph, node, rekeyed: self.rekeyed, keys, values: None }
+    }
+
+    /// Makes a new key of every row that has a value.
+    pub fn select_key<K2>(&self, mapper: impl Fn(Option<&K>, &V) -> K2 + Send + Sync + 'static) -> KStream<K2, V>
+    where
+        K2: Clone + Send + Sync + 'static,
+    {
+        let node = self.rows("KSTREAM-KEY-SELECT-", move |mut rows: Records<K, V>| {
+            rows.retain(|_, value| value.is_some());
+            let values = std::mem::take(&mut rows.values);
+            let pairs = rows.keys.iter().zip(&values);
+            let keys = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
+            rows.with(keys, values)
+        });
+        let (graph, values) = (self.graph.clone(), self.values.clone());
+        KStream { graph, node, rekeyed: true, keys: None, values }
+    }
+
+    /// Looks at every row that has a value, and passes all rows on.
+    pub fn peek(&self, look: impl Fn(Option<&K>, &V) + Send + Sync + 'static) -> Self {
+        let node = self.rows("KSTREAM-PEEK-", move |rows: Records<K, V>| {
+            each(&rows, &look);
+            rows
+        });
+        Self { node, ..self.clone() }
+    }
+
+    /// Does something with every row that has a value. Nothing comes after it.
+    pub fn for_each(&self, action: impl Fn(Option<&K>, &V) + Send + Sync + 'static) {
+        self.rows("KSTREAM-FOREACH-", move |rows: Records<K, V>| {
+            each(&rows, &action);
+            Records::<K, V>::with_capacity(0)
+        });
+    }
+
+    /// The rows of both streams. Rows of one stream keep their order.
+    pub fn merge(&self, other: &Self) -> Self {
+        let node = self.graph.name("KSTREAM-MERGE-");
+        self.graph.processor(&node, &[&self.node, &other.node], &[], supplier(|| PassThrough));
+        Self { node, rekeyed: self.rekeyed || other.rekeyed, ..self.clone() }
+    }
+
+    /// Writes the rows to a topic, which must exist.
+    pub fn to_with(&self, topic: &str, produced: Produced<K, V>) {
+        let node = self.graph.name("KSTREAM-SINK-");
+        let encoder = codec::encoder(produced.keys, produced.values);
+        self.graph.with(|topology| {
+            topology.add_sink(&node, topic, encoder, &[&self.node]);
+        });
+    }
+
+    /// Groups by the key that the rows have, with the serdes for the way there if the key was changed.
+    pub fn group_by_key_with(&self, grouped: Grouped<K, V>) -> KGroupedStream<K, V> {
+        KGroupedStream::new(self.graph.clone(), self.node.clone(), self.rekeyed, grouped)
+    }
+
+    /// Groups by a new key, with the serdes for the way there.
+    pub fn group_by_with<K2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> K2 + Send + Sync + 'static,
+        grouped: Grouped<K2, V>,
+    ) -> KGroupedStream<K2, V>
+    where
+        K2: Clone + Send + Sync + 'static,
+    {
+        self.select_key(mapper).group_by_key_with(grouped)
+    }
+
+    fn rows<B: Batch + Sized>(
+        &self,
+        prefix: &str,
+        change: impl Fn(Records<K, V>) -> B + Send + Sync + 'static,
+    ) -> String {
+        let node = self.graph.name(prefix);
+        let change = Arc::new(change);
+        let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
+        self.graph.processor(&node, &[&self.node], &[], supplier(make));
+        node
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
+    /// Writes the rows to a topic, which must exist.
+    pub fn to(&self, topic: &str) {
+        self.to_with(topic, Produced { keys: self.key_serde(), values: self.value_serde() });
+    }
+
+    /// Groups by the key that the rows have.
+    pub fn group_by_key(&self) -> KGroupedStream<K, V> {
+        let (keys, values) = (self.key_serde(), self.value_serde());
+        self.group_by_key_with(Grouped { keys, values, name: None })
+    }
+
+    /// Writes the rows through a topic that is partitioned by their keys. Rows without key are dropped.
+    pub fn repartition(&self, repartitioned: Repartitioned) -> Self {
+        let named = repartitioned.name.is_some();
+        let name = repartitioned.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-REPARTITION-"));
+        let (keys, values) = (self.key_serde(), self.value_serde());
+        let step = RepartitionStep { topic: &name, named, partitions: repartitioned.partitions };
+        let node = repartition(&self.graph, &self.node, step, &keys, &values);
+        Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
+    }
+
+    /// The latest value per key; a row without value deletes its key.
+    pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V> {
+        let node = self.graph.name("KSTREAM-TOTABLE-");
+        let store = materialized.name.unwrap_or_else(|| self.graph.name("KSTREAM-TOTABLE-STATE-STORE-"));
+        let stream = self.partitioned(&store);
+        table::materialize(&self.graph, &stream.node, node, &store, self.key_serde(), materialized.values)
+    }
+
+    /// Joins every row with the table's row of the same key, as it is when the stream's row comes; rows that find none
+    /// are dropped. The topics must have equal numbers of partitions.
+    pub fn join<T, O>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(&V, &T) -> O + Send + Sync + 'static,
+    ) -> KStream<K, O>
+    where
+        T: DefaultSerde,
+        O: Clone + Send + Sync + 'static,
+    {
+        let joiner = move |value: &V, row: Option<&T>| row.map(|row| joiner(value, row));
+        self.look_up("KSTREAM-JOIN-", table, MissingKey::Drop, joiner)
+    }
+
+    /// As `join`, with none for the table's row where there is none.
+    pub fn left_join<T, O>(
+        &self,
+        table: &KTable<K, T>,
+        joiner: impl Fn(&V, Option<&T>) -> O + Send + Sync + 'static,
+    ) -> KStream<K, O>
+    where
+        T: DefaultSerde,
+        O: Clone + Send + Sync + 'static,
+    {
+        let joiner = move |value: &V, row: Option<&T>| Some(joiner(value, row));
+        self.look_up("KSTREAM-LEFTJOIN-", table, MissingKey::Keep, joiner)
+    }
+
+    fn look_up<T, O>(
+        &self,
+        prefix: &str,
+        table: &KTable<K, T>,
+        missing_key: MissingKey,
+        joiner: impl Fn(&V, Option<&T>) -> Option<O> + Send + Sync + 'static,
+    ) -> KStream<K, O>
+    where
+        T: DefaultSerde,
+        O: Clone + Send + Sync + 'static,
+    {
+        let stream = self.partitioned(&self.node);
+        let (table, store) = table.stored();
+        let node = self.graph.name(prefix);
+        let (keys, joiner) = (self.key_serde(), Arc::new(joiner));
+        let make = move || {
+            let lookup = Lookup::<K, V, T, _> { keys: keys.clone(), joiner: Arc::clone(&joiner), of: PhantomData };
+            JoinProcessor::new(lookup, store, missing_key)
+        };
+        self.graph.processor(&node, &[&stream.node], &[store], supplier(make));
+        self.graph.with(|topology| {
+            topology.copartition(&[&stream.node, &table.node]);
+        });
+        KStream { graph: self.graph.clone(), node, rekeyed: false, keys: stream.keys, values: None }
+    }
+
+    /// This stream, behind a repartition topic if its key was changed.
+    fn partitioned(&self, topic: &str) -> Self {
+        if !self.rekeyed {
+            return self.clone();
+        }
+        let (keys, values) = (self.key_serde(), self.value_serde());
+        let step = RepartitionStep { topic, named: false, partitions: None };
+        let node = repartition(&self.graph, &self.node, step, &keys, &values);
+        Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
+    }
+
+    fn key_serde(&self) -> DynSerde<K> {
+        self.keys.clone().unwrap_or_else(K::default_serde)
+    }
+
+    fn value_serde(&self) -> DynSerde<V> {
+        self.values.clone().unwrap_or_else(V::default_serde)
+    }
+}
+
+impl<K, V> KStream<K, V>
+where
+    K: Clone + Send + Sync + 'static,
+    V: DefaultSerde,
+{
+    /// Groups by a new key.
+    pub fn group_by<K2: DefaultSerde>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> K2 + Send + Sync + 'static,
+    ) -> KGroupedStream<K2, V> {
+        self.select_key(mapper).group_by_key()
+    }
+}
+
+/// What is special about a repartition step.
+#[derive(Clone, Copy)]
+pub(crate) struct RepartitionStep<'a> {
+    /// The topic is `<application.id>-<topic>-repartition`.
+    pub(crate) topic: &'a str,
+    /// The name was given by the user, so the nodes are named after it.
+    pub(crate) named: bool,
+    pub(crate) partitions: Option<u32>,
+}
+
+/// Adds a repartition step below a node: rows without key are dropped, the others meet their key's task. Returns the node
+/// to continue from.
+pub(crate) fn repartition<K, V>(
+    graph: &Graph,
+    parent: &str,
+    step: RepartitionStep<'_>,
+    keys: &DynSerde<K>,
+    values: &DynSerde<V>,
+) -> String
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let (names, filter) = graph.repartition_names(step.topic, step.named);
+    let keep_keyed = |mut rows: Records<K, V>| {
+        rows.retain(|key, _| key.is_some());
+        rows
+    };
+    let keep_keyed = Arc::new(keep_keyed);
+    let make = move || Rows { change: Arc::clone(&keep_keyed), of: PhantomData };
+    graph.processor(&filter, &[parent], &[], supplier(make));
+    let encoder = codec::encoder(keys.clone(), values.clone());
+    let decoder = codec::decoder(keys.clone(), values.clone(), None);
+    graph.with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[&filter]))
+}
+
+fn each<K, V>(rows: &Records<K, V>, action: impl Fn(Option<&K>, &V)) {
+    for (key, value) in rows.keys.iter().zip(&rows.values) {
+        if let Some(value) = value {
+            action(key.as_ref(), value);
+        }
+    }
+}
+
+/// A processor that makes one batch of another.
+pub(crate) struct Rows<K, V, F> {
+    pub(crate) change: Arc<F>,
+    pub(crate) of: PhantomData<fn(K, V)>,
+}
+
+impl<K, V, B, F> Processor for Rows<K, V, F>
+where
+    K: Clone + Send + 'static,
+    V: Clone + Send + 'static,
+    B: Batch,
+    F: Fn(Records<K, V>) -> B + Send + Sync,
+{
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let rows = downcast::<Records<K, V>>(batch)?;
+        context.forward(Box::new((self.change)(*rows)))
+    }
+}
+
+/// A processor that passes every batch on.
+pub(crate) struct PassThrough;
+
+impl Processor for PassThrough {
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        context.forward(batch)
+    }
+}
