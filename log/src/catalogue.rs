@@ -1,10 +1,30 @@
-//! Topics: their names, ids, partition counts and settings.
+//! Topics: their names, ids, partition counts and settings, kept in `catalogue.json`.
+//!
+//! The file's first line is `millstream-catalogue 1 ` and the CRC-32C of the rest in hex; the rest is JSON. Kafka keeps
+//! this in its cluster metadata.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::checkpoint::read_text;
+use crate::config::TopicConfig;
+use crate::error::{IoContext, LogError, Result};
+use crate::mutex::Mutex;
+use crate::partition::Partition;
+use crate::storage::{self, Storage};
+use crate::types::PartitionId;
+
+/// Name of the file.
+pub(crate) const FILE: &str = "catalogue.json";
+/// The topic of committed offsets.
+pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
+/// The topic of the transaction coordinator.
+pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
 
 /// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +68,10 @@ impl NewTopic {
 pub struct TopicId(Uuid);
 
 impl TopicId {
+    pub(crate) fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
     /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -83,4 +107,158 @@ pub struct TopicDescription {
     pub configs: BTreeMap<String, String>,
     /// Whether it is one of the log's own, such as `__consumer_offsets`.
     pub internal: bool,
+}
+
+/// Whether a topic is one of the log's own.
+pub(crate) fn is_internal(name: &str) -> bool {
+    name == CONSUMER_OFFSETS || name == TRANSACTION_STATE
+}
+
+/// A topic in use.
+#[derive(Debug)]
+pub(crate) struct Topic {
+    pub(crate) name: Arc<str>,
+    pub(crate) id: TopicId,
+    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) overrides: BTreeMap<String, String>,
+    /// Opened on first use; by number.
+    pub(crate) partitions: Vec<OnceLock<Arc<Partition>>>,
+    /// Held while a partition is opened.
+    pub(crate) opening: Mutex<()>,
+    /// Whether its directories are being removed.
+    pub(crate) is_deleting: bool,
+}
+
+impl Topic {
+    pub(crate) fn new(
+        name: &str,
+        id: TopicId,
+        partitions: u32,
+        overrides: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        Ok(Self {
+            name: name.into(),
+            id,
+            config: Arc::new(TopicConfig::from_overrides(&overrides)?),
+            overrides,
+            partitions: (0..partitions).map(|_| OnceLock::new()).collect(),
+            opening: Mutex::default(),
+            is_deleting: false,
+        })
+    }
+
+    pub(crate) fn partition_count(&self) -> u32 {
+        self.partitions.len() as u32
+    }
+
+    /// Name of a partition's directory.
+    pub(crate) fn dir_name(&self, partition: PartitionId) -> String {
+        format!("{}-{partition}", self.name)
+    }
+
+    pub(crate) fn describe(&self) -> TopicDescription {
+        TopicDescription {
+            name: self.name.clone(),
+            id: self.id,
+            partitions: self.partition_count(),
+            configs: self.overrides.clone(),
+            internal: is_internal(&self.name),
+        }
+    }
+}
+
+/// Checks a name by Kafka's rules, and that no other name collides with it.
+pub(crate) fn check_name<'a>(name: &str, others: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    let invalid = |reason: String| Err(LogError::InvalidTopic { topic: name.to_owned(), reason });
+    if name.is_empty() || name.len() > 249 || name == "." || name == ".." {
+        return invalid("a name has 1 to 249 characters and is not . or ..".to_owned());
+    }
+    if let Some(bad) = name.chars().find(|c| !c.is_ascii_alphanumeric() && !matches!(c, '.' | '_' | '-')) {
+        return invalid(format!("{bad:?} is not allowed: use letters, digits, '.', '_' and '-'"));
+    }
+    let folded = name.replace('.', "_");
+    match others.into_iter().find(|other| *other != name && other.replace('.', "_") == folded) {
+        Some(other) => invalid(format!("it differs from topic {other:?} only in '.' and '_'")),
+        None => Ok(()),
+    }
+}
+
+/// A topic in the file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StoredTopic {
+    name: String,
+    id: String,
+    partitions: u32,
+    configs: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    deleting: bool,
+}
+
+/// Replaces the file as a whole.
+pub(crate) fn write<'a>(
+    storage: &dyn Storage,
+    path: &Path,
+    topics: impl IntoIterator<Item = &'a Arc<Topic>>,
+) -> Result<()> {
+    let stored: Vec<_> = topics
+        .into_iter()
+        .map(|topic| StoredTopic {
+            name: topic.name.to_string(),
+            id: topic.id.0.to_string(),
+            partitions: topic.partition_count(),
+            configs: topic.overrides.clone(),
+            deleting: topic.is_deleting,
+        })
+        .collect();
+    let json = serde_json::to_string_pretty(&stored).expect("names, numbers and texts are always JSON");
+    let text = format!("millstream-catalogue 1 {:08x}\n{json}\n", crc32c::crc32c(json.as_bytes()));
+    storage::replace(storage, path, text.as_bytes()).context("write", path)
+}
+
+/// Reads the file; a missing one is empty.
+pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<Topic>> {
+    let Some(text) = read_text(storage, path)? else { return Ok(Vec::new()) };
+    let invalid = |reason: String| LogError::InvalidFile { path: path.to_path_buf(), reason };
+    let (head, json) = text.split_once('\n').unwrap_or((&text, ""));
+    let json = json.trim_end_matches('\n');
+    match head.strip_prefix("millstream-catalogue 1 ") {
+        Some(crc) if crc == format!("{:08x}", crc32c::crc32c(json.as_bytes())) => {}
+        Some(_) => return Err(invalid("its CRC does not match: restore it from a copy".to_owned())),
+        None => return Err(invalid("it is not a catalogue of version 1".to_owned())),
+    }
+    let stored: Vec<StoredTopic> = serde_json::from_str(json).map_err(|error| invalid(error.to_string()))?;
+    stored
+        .into_iter()
+        .map(|topic| {
+            let id = TopicId(Uuid::parse_str(&topic.id).map_err(|error| invalid(error.to_string()))?);
+            let is_deleting = topic.deleting;
+            Ok(Topic { is_deleting, ..Topic::new(&topic.name, id, topic.partitions, topic.configs)? })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rules() {
+        for (name, expected) in [
+            ("orders", ""),
+            ("a.b", ""),
+            ("", "invalid topic \"\": a name has 1 to 249 characters and is not . or .."),
+            ("a b", "invalid topic \"a b\": ' ' is not allowed: use letters, digits, '.', '_' and '-'"),
+            ("x_y", "invalid topic \"x_y\": it differs from topic \"x.y\" only in '.' and '_'"),
+        ] {
+            let outcome = check_name(name, ["orders", "x.y"]);
+            assert_eq!(outcome.err().map_or_else(String::new, |error| error.to_string()), expected);
+        }
+    }
+
+    #[test]
+    fn ids_are_shown_as_in_kafka() {
+        assert_eq!(TopicId(Uuid::from_u128(0)).to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(TopicId(Uuid::from_u128(u128::MAX)).to_string(), "_____________________w");
+    }
 }

@@ -66,6 +66,12 @@ pub enum LogError {
         /// How many partitions the topic has.
         count: u32,
     },
+    /// A partition that this consumer does not read.
+    #[error("{partition} is not assigned to this consumer: subscribe to its topic or assign it first")]
+    NotAssigned {
+        /// The partition.
+        partition: TopicPartition,
+    },
     /// A topic that exists already.
     #[error("topic {topic:?} already exists")]
     TopicExists {
@@ -129,7 +135,9 @@ pub enum LogError {
         reason: &'static str,
     },
     /// A compressed batch, whose records cannot be read yet.
-    #[error("the batch at offset {offset} is compressed with {codec}, which is not supported: write it uncompressed")]
+    #[error(
+        "the batch at offset {offset} is compressed with {codec}, which is not supported: write it uncompressed"
+    )]
     Compressed {
         /// Base offset of the batch.
         offset: Offset,
@@ -231,6 +239,7 @@ impl LogError {
             Self::InvalidTransaction { .. } => Recovery::Abort,
             Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
+            | Self::NotAssigned { .. }
             | Self::TopicExists { .. }
             | Self::InvalidTopic { .. }
             | Self::UnknownConfig { .. }
@@ -254,7 +263,9 @@ impl LogError {
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::DiskFull { action, path, source },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { action, path, source }
+            }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Self::NotWritable { action, path, source }
             }

@@ -7,19 +7,32 @@
 //! Reading order: `record` bytes, `segment` files, `partition` offsets, `transaction` markers, `engine` the whole.
 //! Not here: replication, value formats, compression. Nothing is async and a partition starts no thread.
 
+mod aborted;
 mod catalogue;
+mod checkpoint;
 mod clock;
 mod config;
 mod consumer;
 mod engine;
 mod error;
 mod fetched;
+mod index;
+mod lock;
 mod mutex;
+mod offsets;
+mod partition;
 mod partitioner;
 mod producer;
+mod producer_state;
 mod record;
+mod recovery;
+mod segment;
+mod signal;
 mod storage;
+mod tail;
+mod transaction;
 mod types;
+mod wire;
 
 pub use catalogue::{NewTopic, TopicDescription, TopicId};
 pub use clock::{Clock, ManualClock, SystemClock};
@@ -27,9 +40,10 @@ pub use config::{
     AutoOffsetReset, CleanupPolicy, ConsumerConfig, LogConfig, ProducerConfig, TimestampType, TopicConfig,
 };
 pub use consumer::{Consumer, PartitionRecords, Waker};
-pub use engine::{Committed, Log, LogBuilder};
+pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
+pub use offsets::Committed;
 pub use partitioner::{murmur2, partition_for_key};
 pub use producer::{Producer, Record, RecordMetadata, TopicHandle};
 pub use record::{BatchBuilder, Header, HeaderView, Headers, RecordBatch, RecordView, Records};

@@ -31,7 +31,8 @@ pub fn murmur2(bytes: &[u8]) -> u32 {
 
 /// `abs(String.hashCode)` modulo `count`: where Kafka keeps the state of a group or transactional id.
 pub(crate) fn coordinator_partition(id: &str, count: u32) -> PartitionId {
-    let hash = id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    let hash =
+        id.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     let positive = hash.checked_abs().unwrap_or(0).unsigned_abs();
     PartitionId::new(positive % count.max(1))
 }

@@ -1,10 +1,21 @@
 //! Producing: records are collected per partition and appended a batch at a time.
 
-use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use bytes::{Bytes, BytesMut};
+use rustc_hash::FxHashMap;
+
+use crate::catalogue::{NewTopic, Topic};
+use crate::config::ProducerConfig;
+use crate::engine::Log;
 use crate::error::{LogError, Result};
-use crate::record::Header;
-use crate::types::{Offset, PartitionId, Timestamp, TopicPartition};
+use crate::partition::{Origin, Partition, Visible};
+use crate::partitioner::partition_for_key;
+use crate::producer_state::wrapping_sequence;
+use crate::record::{BatchBuilder, Header, ProducerStamp};
+use crate::transaction::Session;
+use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
 
 /// A topic that a [`Producer`] has looked up; valid for that producer only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,31 +48,173 @@ pub struct RecordMetadata {
 }
 
 /// Writes records to topics, one thread at a time.
+///
+/// Records wait in a batch per partition until the next one does not fit (`batch.size`) or [`flush`](Self::flush) is
+/// called; only after a flush are they acknowledged. A batch that could not be written because the disk is full is kept
+/// and tried again by the next call. With a `transactional.id`, records belong to the transaction that
+/// [`begin_transaction`](Self::begin_transaction) started; dropping the producer aborts it.
 #[derive(Debug)]
-pub struct Producer {}
+pub struct Producer {
+    log: Log,
+    config: ProducerConfig,
+    topics: Vec<ProducerTopic>,
+    handles: FxHashMap<Arc<str>, TopicHandle>,
+    /// Buffers that were used since the last flush.
+    used: Vec<(TopicHandle, PartitionId)>,
+    transactional: Option<Transactional>,
+}
+
+#[derive(Debug)]
+struct ProducerTopic {
+    topic: Arc<Topic>,
+    buffers: Vec<Option<Box<Buffer>>>,
+    /// Where records without a key go until a batch of them is full.
+    sticky: PartitionId,
+}
+
+/// What is on its way to one partition.
+#[derive(Debug)]
+struct Buffer {
+    partition: Arc<Partition>,
+    builder: BatchBuilder,
+    /// A complete batch that is yet to be written.
+    unwritten: BytesMut,
+    /// First and last offset written since the last flush.
+    written: Option<(Offset, Offset)>,
+    /// Sequence number of the next record.
+    sequence: i32,
+    is_used: bool,
+    is_in_transaction: bool,
+}
+
+#[derive(Debug)]
+struct Transactional {
+    session: Session,
+    is_open: bool,
+    /// Sequence numbers in the partitions of group offsets.
+    offset_sequences: BTreeMap<TopicPartition, i32>,
+}
 
 impl Producer {
-    /// Looks a topic up once, so that [`append`](Self::append) need not.
-    pub fn topic(&mut self, _name: &str) -> Result<TopicHandle> {
-        Err(LogError::Closed)
+    pub(crate) fn open(log: Log, config: ProducerConfig) -> Result<Self> {
+        log.inner().check_open()?;
+        let transactional = match &config.transactional_id {
+            Some(id) => {
+                let session = log.inner().init_producer(id, config.transaction_timeout, config.acks)?;
+                Some(Transactional { session, is_open: false, offset_sequences: BTreeMap::new() })
+            }
+            None => None,
+        };
+        Ok(Self {
+            log,
+            config,
+            topics: Vec::new(),
+            handles: FxHashMap::default(),
+            used: Vec::new(),
+            transactional,
+        })
+    }
+
+    /// Looks a topic up once, so that [`append`](Self::append) need not. A topic that does not exist is created if
+    /// `auto.create.topics.enable` is set.
+    pub fn topic(&mut self, name: &str) -> Result<TopicHandle> {
+        if let Some(handle) = self.handles.get(name) {
+            return Ok(*handle);
+        }
+        let inner = self.log.inner();
+        let topic = match inner.topic(name) {
+            Err(LogError::UnknownTopic { .. }) if inner.config.auto_create_topics => {
+                match self.log.create_topic(NewTopic::new(name)) {
+                    Ok(_) | Err(LogError::TopicExists { .. }) => inner.topic(name)?,
+                    Err(error) => return Err(error),
+                }
+            }
+            topic => topic?,
+        };
+        let handle = TopicHandle(self.topics.len() as u32);
+        self.handles.insert(topic.name.clone(), handle);
+        let buffers = (0..topic.partition_count()).map(|_| None).collect();
+        self.topics.push(ProducerTopic { topic, buffers, sticky: PartitionId::new(0) });
+        Ok(handle)
     }
 
     /// Number of partitions of a topic.
-    pub fn partitions(&self, _topic: TopicHandle) -> u32 {
-        0
+    pub fn partitions(&self, topic: TopicHandle) -> u32 {
+        self.topics.get(topic.0 as usize).map_or(0, |topic| topic.topic.partition_count())
     }
 
-    /// Adds a record to the batch of its partition, which is sent when it is full.
+    /// Adds a record to the batch of its partition: the given one, or that of the key by murmur2, or without a key one
+    /// that changes with each batch. Without a timestamp it gets the clock's.
+    ///
+    /// After an error the record was not taken. Fails with [`LogError::TooLarge`], with [`LogError::InvalidRecord`] for
+    /// a record without a key in a compacted topic, or as a write of the batch before it.
     pub fn append(
         &mut self,
-        _topic: TopicHandle,
-        _partition: Option<PartitionId>,
-        _timestamp: Option<Timestamp>,
-        _key: Option<&[u8]>,
-        _value: Option<&[u8]>,
-        _headers: &[Header],
+        topic: TopicHandle,
+        partition: Option<PartitionId>,
+        timestamp: Option<Timestamp>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
     ) -> Result<PartitionId> {
-        Err(LogError::Closed)
+        let Some(target) = self.topics.get(topic.0 as usize) else {
+            return Err(LogError::UnknownTopic {
+                topic: format!("handle {} of another producer", topic.0),
+                nearest: None,
+            });
+        };
+        let count = target.topic.partition_count();
+        let partition = match (partition, key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_for_key(key, count),
+            (None, None) => target.sticky,
+        };
+        let id = || TopicPartition { topic: target.topic.name.clone(), partition };
+        if partition.get() >= count {
+            return Err(LogError::UnknownPartition { partition: id(), count });
+        }
+        if key.is_none() && target.topic.config.cleanup_policy.compact {
+            let reason = "a compacted topic takes only records with a key";
+            return Err(LogError::InvalidRecord { partition: id(), reason });
+        }
+        if self.transactional.as_ref().is_some_and(|transactional| !transactional.is_open) {
+            let reason = "no transaction is open: begin one".to_owned();
+            return Err(LogError::InvalidTransaction { action: "write", reason });
+        }
+        let record_bytes = BatchBuilder::record_bytes_max(key, value, headers);
+        if record_bytes > self.config.max_request_size {
+            let bytes_max = self.config.max_request_size;
+            return Err(LogError::TooLarge {
+                partition: id(),
+                bytes: record_bytes,
+                bytes_max,
+                key: "max.request.size",
+            });
+        }
+        let batch_bytes_max = self.config.batch_size.min(target.topic.config.max_message_bytes);
+        let timestamp = match timestamp {
+            Some(timestamp) => timestamp,
+            None => self.log.clock().now(),
+        };
+
+        let mut buffer = self.buffer(topic, partition)?;
+        if !buffer.builder.is_empty() && buffer.builder.len_bytes() + record_bytes > batch_bytes_max {
+            self.write(topic, partition)?;
+            if key.is_none() {
+                self.topics[topic.0 as usize].sticky = PartitionId::new((partition.get() + 1) % count);
+            }
+            buffer = self.buffer(topic, partition)?;
+        }
+        buffer.builder.append(timestamp, key, value, headers);
+        let bytes_max = buffer.partition.config().max_message_bytes;
+        if buffer.builder.len_bytes() > bytes_max {
+            // Only a record that is alone in its batch can be too large for the topic.
+            let bytes = buffer.builder.len_bytes();
+            buffer.builder.clear();
+            let partition = buffer.partition.id().clone();
+            return Err(LogError::TooLarge { partition, bytes, bytes_max, key: "max.message.bytes" });
+        }
+        Ok(partition)
     }
 
     /// The same for a topic by name and an owned record.
@@ -77,28 +230,226 @@ impl Producer {
         )
     }
 
-    /// Sends what is not yet sent and waits as `acks` says.
+    /// Writes what is not yet written and waits as `acks` says. Returns where the records since the last flush went,
+    /// one entry per partition. After a [`LogError::DiskFull`] nothing is lost: flush again.
     pub fn flush(&mut self) -> Result<Vec<RecordMetadata>> {
-        Err(LogError::Closed)
+        self.write_all()?;
+        let mut metadata = Vec::with_capacity(self.used.len());
+        for at in 0..self.used.len() {
+            let (topic, partition) = self.used[at];
+            let buffer = self.buffer(topic, partition)?;
+            let Some((first_offset, last_offset)) = buffer.written else { continue };
+            let partition = buffer.partition.clone();
+            metadata.push(RecordMetadata { partition: partition.id().clone(), first_offset, last_offset });
+            if self.config.acks == Acks::Synced {
+                partition.sync(last_offset + 1)?;
+            }
+        }
+        self.forget_used();
+        Ok(metadata)
     }
 
-    /// Starts a transaction.
+    /// Writes what is not yet written and ends this producer. An open transaction is aborted.
+    pub fn close(mut self) -> Result<()> {
+        if self.transactional.as_ref().is_some_and(|transactional| transactional.is_open) {
+            return self.abort_transaction();
+        }
+        self.flush().map(drop)
+    }
+
+    /// Starts a transaction. Fails with [`LogError::InvalidTransaction`] if one is open, or without a
+    /// `transactional.id`.
     pub fn begin_transaction(&mut self) -> Result<()> {
-        Err(LogError::Closed)
+        let transactional = self.transactional_mut("begin a transaction")?;
+        if transactional.is_open {
+            let reason = "one is open already: commit or abort it".to_owned();
+            return Err(LogError::InvalidTransaction { action: "begin a transaction", reason });
+        }
+        transactional.is_open = true;
+        Ok(())
     }
 
-    /// Makes a group's offsets part of the transaction.
-    pub fn send_offsets(&mut self, _group: &str, _offsets: &[(TopicPartition, Offset)]) -> Result<()> {
-        Err(LogError::Closed)
+    /// Makes a group's offsets part of the transaction: they count once it is committed.
+    pub fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
+        self.check_transaction("send offsets")?;
+        let log = self.log.clone();
+        let id = log.inner().group_partition(group)?.id().clone();
+        let transactional = self.transactional_mut("send offsets")?;
+        log.inner().add_to_transaction(&transactional.session, vec![id.clone()])?;
+        let sequence = transactional.offset_sequences.entry(id).or_default();
+        let offsets: Vec<_> =
+            offsets.iter().map(|(partition, offset)| (partition.clone(), *offset, "")).collect();
+        log.inner().commit_offsets(group, &offsets, Some((&transactional.session, *sequence)))?;
+        *sequence = wrapping_sequence(*sequence, offsets.len() as u64);
+        Ok(())
     }
 
-    /// Makes all records and offsets of the transaction visible at once.
+    /// Makes all records and offsets of the transaction visible at once. With `acks=all` they are on stable storage
+    /// before. After an error that can be retried, call it again; otherwise abort.
     pub fn commit_transaction(&mut self) -> Result<()> {
-        Err(LogError::Closed)
+        self.check_transaction("commit the transaction")?;
+        self.write_all()?;
+        self.end_transaction(true)
     }
 
     /// Drops all records and offsets of the transaction.
     pub fn abort_transaction(&mut self) -> Result<()> {
-        Err(LogError::Closed)
+        self.check_transaction("abort the transaction")?;
+        for at in 0..self.used.len() {
+            let (topic, partition) = self.used[at];
+            let buffer = self.buffer(topic, partition)?;
+            buffer.builder.clear();
+            buffer.unwritten.clear();
+        }
+        self.end_transaction(false)
+    }
+
+    fn end_transaction(&mut self, is_commit: bool) -> Result<()> {
+        let (log, acks) = (self.log.clone(), self.config.acks);
+        let transactional = self.transactional_mut("end the transaction")?;
+        let outcome = log.inner().end_transaction(&transactional.session, is_commit, acks);
+        if matches!(outcome, Ok(()) | Err(LogError::ProducerFenced { .. })) {
+            transactional.is_open = false;
+            self.forget_used();
+            let buffers = self.topics.iter_mut().flat_map(|topic| topic.buffers.iter_mut().flatten());
+            buffers.for_each(|buffer| buffer.is_in_transaction = false);
+        }
+        outcome
+    }
+
+    fn transactional_mut(&mut self, action: &'static str) -> Result<&mut Transactional> {
+        self.transactional.as_mut().ok_or_else(|| LogError::InvalidTransaction {
+            action,
+            reason: "this producer has no transactional.id: set one".to_owned(),
+        })
+    }
+
+    fn check_transaction(&mut self, action: &'static str) -> Result<()> {
+        if self.transactional_mut(action)?.is_open {
+            return Ok(());
+        }
+        Err(LogError::InvalidTransaction { action, reason: "no transaction is open: begin one".to_owned() })
+    }
+
+    /// The buffer of a known topic and partition, taken into use.
+    #[inline]
+    fn buffer(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<&mut Buffer> {
+        let target = &mut self.topics[topic.0 as usize];
+        let slot = &mut target.buffers[partition.index()];
+        if slot.is_none() {
+            *slot = Some(Box::new(Buffer {
+                partition: self.log.inner().partition_of(&target.topic, partition)?,
+                builder: BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20)),
+                unwritten: BytesMut::new(),
+                written: None,
+                sequence: 0,
+                is_used: false,
+                is_in_transaction: false,
+            }));
+        }
+        let buffer = slot.as_mut().expect("filled just now");
+        if !buffer.is_used {
+            buffer.is_used = true;
+            self.used.push((topic, partition));
+        }
+        Ok(buffer)
+    }
+
+    /// Writes all batches that were started, after making their partitions part of the transaction in one go.
+    fn write_all(&mut self) -> Result<()> {
+        if self.transactional.is_some() {
+            let mut joining = Vec::new();
+            for at in 0..self.used.len() {
+                let (topic, partition) = self.used[at];
+                let buffer = self.buffer(topic, partition)?;
+                if !buffer.is_in_transaction && (!buffer.builder.is_empty() || !buffer.unwritten.is_empty()) {
+                    joining.push((topic, partition));
+                }
+            }
+            self.join_transaction(&joining)?;
+        }
+        for at in 0..self.used.len() {
+            let (topic, partition) = self.used[at];
+            self.write(topic, partition)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the batch of one partition, if there is any.
+    fn write(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<()> {
+        let is_transactional = self.transactional.is_some();
+        if is_transactional && !self.buffer(topic, partition)?.is_in_transaction {
+            self.join_transaction(&[(topic, partition)])?;
+        }
+        let visible = if self.config.acks == Acks::Synced { Visible::Synced } else { Visible::Now };
+        let session = self.transactional.as_ref().map(|transactional| transactional.session.clone());
+        let buffer = self.buffer(topic, partition)?;
+        // What was left over by a failed write goes first.
+        if !buffer.unwritten.is_empty() {
+            buffer.append_unwritten(visible)?;
+        }
+        if buffer.builder.is_empty() {
+            return Ok(());
+        }
+        if let Some(session) = session {
+            let (id, epoch, sequence) = (session.producer_id, session.epoch, buffer.sequence);
+            buffer.builder.transactional(ProducerStamp { id, epoch, sequence });
+            buffer.sequence = wrapping_sequence(sequence, u64::from(buffer.builder.record_count()));
+        }
+        buffer.unwritten = buffer.builder.finish();
+        buffer.append_unwritten(visible)
+    }
+
+    fn join_transaction(&mut self, joining: &[(TopicHandle, PartitionId)]) -> Result<()> {
+        let Some(transactional) = self.transactional.as_ref().filter(|_| !joining.is_empty()) else {
+            return Ok(());
+        };
+        let name = |topic: TopicHandle| self.topics[topic.0 as usize].topic.name.clone();
+        let ids = joining
+            .iter()
+            .map(|(topic, partition)| TopicPartition { topic: name(*topic), partition: *partition });
+        self.log.inner().add_to_transaction(&transactional.session, ids.collect())?;
+        for (topic, partition) in joining {
+            self.buffer(*topic, *partition)?.is_in_transaction = true;
+        }
+        Ok(())
+    }
+
+    fn forget_used(&mut self) {
+        for (topic, partition) in self.used.drain(..) {
+            if let Some(buffer) = &mut self.topics[topic.0 as usize].buffers[partition.index()] {
+                buffer.is_used = false;
+                buffer.written = None;
+            }
+        }
+    }
+}
+
+impl Buffer {
+    fn append_unwritten(&mut self, visible: Visible) -> Result<()> {
+        let info = self.partition.append(&mut self.unwritten, Origin::Own, visible)?;
+        let first = self.written.map_or(info.base_offset, |(first, _)| first);
+        self.written = Some((first, info.last_offset));
+        Ok(())
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        if self.transactional.as_ref().is_some_and(|transactional| transactional.is_open) {
+            // A fenced or closed one has nothing left to abort; a crash would have done the same.
+            let _ended = self.abort_transaction();
+            return;
+        }
+        let is_unwritten = |buffer: &Buffer| !buffer.builder.is_empty() || !buffer.unwritten.is_empty();
+        if self
+            .topics
+            .iter()
+            .flat_map(|topic| topic.buffers.iter().flatten())
+            .any(|buffer| is_unwritten(buffer))
+            && let Err(error) = self.flush()
+        {
+            tracing::error!(%error, "a producer was dropped and its last records could not be written");
+        }
     }
 }

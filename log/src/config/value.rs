@@ -14,17 +14,29 @@ pub(super) struct Setting<'a> {
 
 impl Setting<'_> {
     pub(super) fn invalid(self, reason: impl Into<String>) -> LogError {
-        LogError::InvalidConfig { key: self.key.to_owned(), value: self.value.to_owned(), reason: reason.into() }
+        LogError::InvalidConfig {
+            key: self.key.to_owned(),
+            value: self.value.to_owned(),
+            reason: reason.into(),
+        }
     }
 
-    pub(super) fn unknown<'k>(self, kind: &'static str, known: impl IntoIterator<Item = &'k str>) -> LogError {
+    pub(super) fn unknown<'k>(
+        self,
+        kind: &'static str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> LogError {
         LogError::UnknownConfig { kind, key: self.key.to_owned(), nearest: nearest(self.key, known) }
     }
 
     pub(super) fn integer(self, range: RangeInclusive<i64>) -> Result<i64> {
         match self.value.trim().parse::<i64>() {
             Ok(number) if range.contains(&number) => Ok(number),
-            _ => Err(self.invalid(format!("it takes a whole number from {} to {}", range.start(), range.end()))),
+            _ => Err(self.invalid(format!(
+                "it takes a whole number from {} to {}",
+                range.start(),
+                range.end()
+            ))),
         }
     }
 

@@ -39,7 +39,9 @@ impl RecordBatch {
     pub fn parse(bytes: Bytes) -> Result<Self> {
         match check_frame(&bytes) {
             Ok(length) if length == bytes.len() => Ok(Self { bytes }),
-            Ok(_) => Err(LogError::InvalidBatch { offset: read_i64(&bytes, 0), reason: "bytes follow the batch" }),
+            Ok(_) => {
+                Err(LogError::InvalidBatch { offset: read_i64(&bytes, 0), reason: "bytes follow the batch" })
+            }
             Err(reason) => Err(LogError::InvalidBatch {
                 offset: if bytes.len() < 8 { -1 } else { read_i64(&bytes, 0) },
                 reason,
@@ -61,6 +63,11 @@ impl RecordBatch {
     /// The whole batch.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
+    }
+
+    /// The whole batch, handed out.
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes
     }
 
     /// Size of the whole batch in bytes.
@@ -184,6 +191,20 @@ impl std::fmt::Debug for RecordBatch {
 pub(crate) fn assign_offset(batch: &mut BytesMut, base: Offset) {
     batch[..8].copy_from_slice(&base.to_wire().to_be_bytes());
     batch[12..16].copy_from_slice(&0_i32.to_be_bytes());
+}
+
+/// Replaces the records' times by the time of the append.
+pub(crate) fn assign_append_time(batch: &mut BytesMut, now: Timestamp) {
+    let attributes = i16::from_be_bytes([batch[21], batch[22]]) | LOG_APPEND_TIME;
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
+    batch[35..43].copy_from_slice(&now.get().to_be_bytes());
+    seal(batch);
+}
+
+/// Computes the CRC of a batch whose other fields are complete.
+pub(super) fn seal(batch: &mut BytesMut) {
+    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
 /// Size of the batch that `bytes` starts with, `None` if even its length is cut off.

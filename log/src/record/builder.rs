@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-use super::batch::{CRC_FROM, HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL};
+use super::batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL, seal};
 use super::varint::{self, VARLONG_BYTES_MAX};
 use super::view::Header;
 use crate::types::Timestamp;
@@ -61,7 +61,13 @@ impl BatchBuilder {
 
     /// Adds a record. `None` is null, for the key as for the value.
     #[inline]
-    pub fn append(&mut self, timestamp: Timestamp, key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) {
+    pub fn append(
+        &mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) {
         let timestamp = timestamp.get();
         if self.count == 0 {
             self.start(timestamp);
@@ -133,7 +139,12 @@ impl BatchBuilder {
         if self.count == 0 {
             return BytesMut::new();
         }
-        let mut batch = std::mem::take(&mut self.buffer);
+        // A small batch is copied out, so that readers of the tail do not keep a large buffer alive.
+        let mut batch = match self.buffer.len() < self.buffer.capacity() / 2 {
+            true => BytesMut::from(&self.buffer[..]),
+            false => std::mem::take(&mut self.buffer),
+        };
+        self.buffer.clear();
         let (id, epoch, sequence) = match self.producer.take() {
             Some(stamp) => (stamp.id.get(), stamp.epoch.get(), stamp.sequence),
             None => (-1, -1, -1),
@@ -176,12 +187,6 @@ impl BatchBuilder {
         let size = varint::write(value, &mut bytes);
         self.buffer.put_slice(&bytes[..size]);
     }
-}
-
-/// Computes the CRC of a batch whose other fields are complete.
-pub(super) fn seal(batch: &mut BytesMut) {
-    let crc = crc32c::crc32c(&batch[CRC_FROM..]);
-    batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
 #[inline]

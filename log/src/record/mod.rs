@@ -17,8 +17,10 @@ mod varint;
 mod view;
 
 pub use batch::RecordBatch;
-pub(crate) use batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_offset};
+pub(crate) use batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_offset};
 pub use builder::BatchBuilder;
-pub(crate) use control::{Marker, encode_marker};
+pub(crate) use control::Marker;
 pub use view::{Header, HeaderView, Headers, RecordView, Records};
 
+#[cfg(test)]
+mod tests;

@@ -97,7 +97,9 @@ impl<'a> Records<'a> {
         let offset = self.base_offset;
         match self.batch.codec() {
             Some(codec) => LogError::Compressed { offset, codec },
-            None => LogError::InvalidBatch { offset: offset.to_wire(), reason: "a record inside it is malformed" },
+            None => {
+                LogError::InvalidBatch { offset: offset.to_wire(), reason: "a record inside it is malformed" }
+            }
         }
     }
 }

@@ -100,7 +100,8 @@ impl Storage for MemoryStorage {
             Ok(rest) => to.join(rest),
             Err(_) => path.clone(),
         };
-        tree.files = std::mem::take(&mut tree.files).into_iter().map(|(path, file)| (moved(&path), file)).collect();
+        tree.files =
+            std::mem::take(&mut tree.files).into_iter().map(|(path, file)| (moved(&path), file)).collect();
         tree.dirs = tree.dirs.iter().map(moved).collect();
         Ok(())
     }
