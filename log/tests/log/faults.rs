@@ -1,0 +1,212 @@
+//! Locks, full and read-only disks, syncs that fail.
+
+use std::error::Error;
+use std::io;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use millstream_log::{DiskStorage, Entry, File, Locking, OpenMode, ProducerConfig, Record, Recovery};
+
+use super::*;
+
+#[test]
+fn a_second_log_in_a_directory_names_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = Log::open(dir.path()).unwrap();
+    let error = Log::open(dir.path()).unwrap_err();
+    let LogError::Locked { holder, .. } = &error else { panic!("{error}") };
+    assert!(holder.starts_with(&format!("process {} (", std::process::id())), "{holder}");
+    drop(log);
+    Log::open(dir.path()).unwrap();
+}
+
+const HOLD: &str = "MILLSTREAM_TEST_HOLD";
+
+/// Not a check of its own: run by the next one as a process that holds a log.
+#[test]
+fn holding_process() {
+    if let Ok(dir) = std::env::var(HOLD) {
+        let _log = Log::open(&dir).unwrap();
+        std::fs::write(Path::new(&dir).join("ready"), "").unwrap();
+        std::io::read_to_string(std::io::stdin()).unwrap();
+    }
+}
+
+#[test]
+fn another_process_is_named_and_its_death_frees_the_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args(["faults::holding_process", "--exact"])
+        .env(HOLD, dir.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    while !dir.path().join("ready").exists() {
+        std::thread::yield_now();
+    }
+    let error = Log::open(dir.path()).unwrap_err().to_string();
+    let expected = format!("{} is in use by process {} (", dir.path().display(), holder.id());
+    assert!(error.starts_with(&expected), "{error}");
+    assert!(error.ends_with("): stop it, or choose another directory"), "{error}");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    Log::open(dir.path()).unwrap();
+}
+
+/// Memory with faults.
+#[derive(Debug, Default)]
+struct Faulty {
+    storage: MemoryStorage,
+    faults: Arc<Faults>,
+}
+
+#[derive(Debug)]
+struct Faults {
+    /// Bytes that can still be written.
+    space: AtomicU64,
+    is_sync_broken: AtomicBool,
+    is_read_only: AtomicBool,
+}
+
+impl Default for Faults {
+    fn default() -> Self {
+        Self {
+            space: AtomicU64::new(u64::MAX),
+            is_sync_broken: AtomicBool::new(false),
+            is_read_only: AtomicBool::new(false),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct FaultyFile {
+    file: Arc<dyn File>,
+    faults: Arc<Faults>,
+}
+
+impl Storage for Faulty {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        if self.faults.is_read_only.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ReadOnlyFilesystem.into());
+        }
+        Ok(Arc::new(FaultyFile { file: self.storage.open(path, mode)?, faults: self.faults.clone() }))
+    }
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        if self.faults.is_read_only.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        self.storage.create_dir(path)
+    }
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.storage.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.storage.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.storage.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.storage.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.storage.sync_dir(path)
+    }
+    fn lock(&self, path: &Path, holder: &str) -> io::Result<Locking> {
+        self.storage.lock(path, holder)
+    }
+}
+
+impl File for FaultyFile {
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(position, buffer)
+    }
+    fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
+        let space = self.faults.space.load(Ordering::Relaxed);
+        let fitting = bytes.len().min(usize::try_from(space).unwrap_or(usize::MAX));
+        self.file.write_at(position, &bytes[..fitting])?;
+        self.faults.space.store(space - fitting as u64, Ordering::Relaxed);
+        if fitting < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+    fn size(&self) -> io::Result<u64> {
+        self.file.size()
+    }
+    fn truncate(&self, size: u64) -> io::Result<()> {
+        self.file.truncate(size)
+    }
+    fn sync(&self) -> io::Result<()> {
+        if self.faults.is_sync_broken.swap(false, Ordering::Relaxed) {
+            return Err(io::Error::other("the disk is on fire"));
+        }
+        self.file.sync()
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_appends_until_there_is_space() {
+    let storage = Arc::new(Faulty::default());
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    append(&log, "t", &["a"]).unwrap();
+    storage.faults.space.store(30, Ordering::Relaxed);
+    let error = append(&log, "t", &["b"]).unwrap_err();
+    assert_eq!(error.recovery(), Recovery::Retry);
+    assert_eq!(
+        error.to_string(),
+        "no space left to append to log/t-0/00000000000000000000.log: free some space and try again"
+    );
+    assert_eq!(values(&log, "t"), ["a"]);
+
+    // A producer keeps the batch that did not fit.
+    let mut producer = log.producer(ProducerConfig::default()).unwrap();
+    for value in ["c", "d"] {
+        producer.send("t", Record { value: Some(value.into()), ..Record::default() }).unwrap();
+    }
+    assert!(matches!(producer.flush(), Err(LogError::DiskFull { .. })));
+    assert_eq!(values(&log, "t"), ["a"]);
+    storage.faults.space.store(u64::MAX, Ordering::Relaxed);
+    producer.flush().unwrap();
+    append(&log, "t", &["e"]).unwrap();
+    assert_eq!(values(&log, "t"), ["a", "c", "d", "e"]);
+    drop(producer);
+    let left = Arc::new(storage.storage.fork());
+    assert_eq!(values(&open(&left).unwrap(), "t"), ["a", "c", "d", "e"]);
+}
+
+#[test]
+fn a_failed_sync_stops_the_partition_until_it_is_reopened() {
+    let storage = Arc::new(Faulty::default());
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    log.append(&tp("t", 0), batch(&["a"]), Acks::Synced).unwrap();
+    storage.faults.is_sync_broken.store(true, Ordering::Relaxed);
+    let error = log.append(&tp("t", 0), batch(&["b"]), Acks::Synced).unwrap_err();
+    assert_eq!(error.source().unwrap().to_string(), "the disk is on fire");
+    assert_eq!(values(&log, "t"), ["a"], "what was not synced is not shown");
+    // The disk says that all is well again; we do not believe it.
+    let error = log.append(&tp("t", 0), batch(&["c"]), Acks::Synced).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "t-0 is stopped because a sync failed: could not sync log/t-0/00000000000000000000.log (the disk is on \
+         fire): fix the disk, then reopen the log"
+    );
+    log.close().unwrap();
+    let log = open(&storage).unwrap();
+    log.append(&tp("t", 0), batch(&["c"]), Acks::Synced).unwrap();
+    assert_eq!(values(&log, "t").last().unwrap(), "c");
+}
+
+#[test]
+fn a_read_only_directory_says_so() {
+    let storage = Arc::new(Faulty::default());
+    storage.faults.is_read_only.store(true, Ordering::Relaxed);
+    let error = open(&storage).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "no permission to create log: make it writable, or choose another directory"
+    );
+    // On disk, and with a directory that exists. The superuser may write anywhere but below /proc.
+    let error = Log::builder().dir("/proc/self/log").storage(Arc::new(DiskStorage)).open().unwrap_err();
+    assert!(matches!(error, LogError::NotWritable { .. } | LogError::Io { .. }), "{error}");
+}
