@@ -52,11 +52,7 @@ impl<'a> Call<'a> {
 
     /// An argument as a column of [`rows`](Self::rows) values, whatever its type.
     pub fn array(&self, position: usize) -> Result<ArrayRef, SqlError> {
-        let array = &self.args[position];
-        if !self.constant[position] {
-            return Ok(Arc::clone(array));
-        }
-        Ok(compute::take(array, &UInt32Array::from_value(0, self.rows), None)?)
+        self.expand(position, Arc::clone(&self.args[position]))
     }
 
     /// An argument that is the same in every row: its one value as an array. `None` if it varies.
@@ -119,6 +115,25 @@ impl<'a> Call<'a> {
         match outcome {
             Ok(value) => Some(value),
             Err(error) => self.fail(error),
+        }
+    }
+
+    /// The result of applying `value` to the first argument, NULL where that is NULL.
+    pub fn map<I: ArrowPrimitiveType, O: ArrowPrimitiveType>(
+        &self,
+        value: impl Fn(I::Native) -> O::Native,
+    ) -> Result<ArrayRef, SqlError> {
+        let mapped =
+            self.args[0].as_primitive::<I>().unary::<_, O>(value).with_data_type(self.return_type.to_arrow());
+        self.expand(0, Arc::new(mapped))
+    }
+
+    /// `array`, which holds one value per value of an argument's array, with one value per row.
+    fn expand(&self, position: usize, array: ArrayRef) -> Result<ArrayRef, SqlError> {
+        if self.constant[position] {
+            Ok(compute::take(&array, &UInt32Array::from_value(0, self.rows), None)?)
+        } else {
+            Ok(array)
         }
     }
 

@@ -1,0 +1,14 @@
+//! Functions of dates and times.
+
+mod fields;
+mod format;
+mod functions;
+mod parse;
+mod pattern;
+mod shift;
+mod zone;
+
+#[cfg(test)]
+mod tests;
+
+pub(super) use functions::functions;

@@ -1,0 +1,108 @@
+//! Functions of numbers.
+
+use std::f64::consts;
+
+use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type};
+
+use super::rounding;
+use crate::function::{Category, ScalarFunction};
+use crate::types::SqlType;
+
+pub(super) fn functions() -> Vec<ScalarFunction> {
+    let mut functions =
+        vec![
+            real("ACOS", "Inverse cosine, in radians.", f64::acos),
+            real("ASIN", "Inverse sine, in radians.", f64::asin),
+            real("ATAN", "Inverse tangent, in radians.", f64::atan),
+            real("CBRT", "Cube root.", f64::cbrt),
+            real("COS", "Cosine of radians.", f64::cos),
+            real("COSH", "Hyperbolic cosine of radians.", f64::cosh),
+            real("COT", "Cotangent of radians.", |x| 1.0 / x.tan()),
+            real("DEGREES", "Radians to degrees.", |x| x * 180.0 / consts::PI),
+            real("EXP", "e to the power of the argument.", f64::exp),
+            real("LN", "Natural logarithm: -Infinity of 0, NaN of negative numbers.", f64::ln),
+            real("RADIANS", "Degrees to radians.", |x| x / 180.0 * consts::PI),
+            real("SIN", "Sine of radians.", f64::sin),
+            real("SINH", "Hyperbolic sine of radians.", f64::sinh),
+            real("SQRT", "Square root: NaN of negative numbers.", f64::sqrt),
+            real("TAN", "Tangent of radians.", f64::tan),
+            real("TANH", "Hyperbolic tangent of radians.", f64::tanh),
+            real("LOG", "Logarithm of the last argument: natural, or to the base of the first.", f64::ln)
+                .form("(DOUBLE, DOUBLE) -> DOUBLE", |call| {
+                    let (base, value) = (call.doubles(0), call.doubles(1));
+                    call.build::<Float64Type>(|row| Some(logarithm(base.get(row)?, value.get(row)?)))
+                }),
+            pair("ATAN2", "Angle of the point (second, first), in radians.", f64::atan2),
+            pair("POWER", "The first to the power of the second.", f64::powf),
+            math("PI", "The ratio of a circle's circumference to its diameter.")
+                .form("() -> DOUBLE", |call| call.build::<Float64Type>(|_| Some(consts::PI))),
+            math("SIGN", "-1, 0 or 1 for negative numbers, 0 and positive ones.")
+                .form("(DOUBLE) -> INT", |call| call.map::<Float64Type, Int32Type>(sign)),
+            math("ABS", "Absolute value; the most negative integer stays as it is.")
+                .form("(INT) -> INT", |call| call.map::<Int32Type, Int32Type>(i32::wrapping_abs))
+                .form("(BIGINT) -> BIGINT", |call| call.map::<Int64Type, Int64Type>(i64::wrapping_abs))
+                .form("(DOUBLE) -> DOUBLE", |call| call.map::<Float64Type, Float64Type>(f64::abs))
+                .form("(DECIMAL) -> DECIMAL", |call| call.map::<Decimal128Type, Decimal128Type>(i128::abs)),
+            whole("CEIL", "Smallest whole number not below the argument.", f64::ceil, |unscaled, unit| {
+                -(-unscaled).div_euclid(unit) * unit
+            }),
+            whole("FLOOR", "Largest whole number not above the argument.", f64::floor, |unscaled, unit| {
+                unscaled.div_euclid(unit) * unit
+            }),
+        ];
+    functions.extend(rounding::functions());
+    functions
+}
+
+pub(super) fn math(name: &str, description: &str) -> ScalarFunction {
+    ScalarFunction::new(name, description).category(Category::Mathematical)
+}
+
+fn real(name: &str, description: &str, value: fn(f64) -> f64) -> ScalarFunction {
+    math(name, description)
+        .form("(DOUBLE) -> DOUBLE", move |call| call.map::<Float64Type, Float64Type>(value))
+}
+
+fn pair(name: &str, description: &str, value: fn(f64, f64) -> f64) -> ScalarFunction {
+    math(name, description).form("(DOUBLE, DOUBLE) -> DOUBLE", move |call| {
+        let (a, b) = (call.doubles(0), call.doubles(1));
+        call.build::<Float64Type>(|row| Some(value(a.get(row)?, b.get(row)?)))
+    })
+}
+
+/// CEIL and FLOOR: integers stay, decimals keep their scale; `decimal` gets the unscaled number and what 1 is unscaled.
+fn whole(
+    name: &str,
+    description: &str,
+    double: fn(f64) -> f64,
+    decimal: fn(i128, i128) -> i128,
+) -> ScalarFunction {
+    math(name, description)
+        .form("(INT) -> INT", |call| call.array(0))
+        .form("(BIGINT) -> BIGINT", |call| call.array(0))
+        .form("(DOUBLE) -> DOUBLE", move |call| call.map::<Float64Type, Float64Type>(double))
+        .form("(DECIMAL) -> DECIMAL", move |call| {
+            let unit = unit_of(call.arg_type(0));
+            call.map::<Decimal128Type, Decimal128Type>(|unscaled| decimal(unscaled, unit))
+        })
+}
+
+/// What 1 is in a DECIMAL, unscaled.
+pub(super) fn unit_of(ty: &SqlType) -> i128 {
+    let (_, scale) = ty.as_decimal().unwrap_or((1, 0));
+    10i128.pow(u32::from(scale.unsigned_abs()))
+}
+
+fn logarithm(base: f64, value: f64) -> f64 {
+    if base <= 0.0 || base == 1.0 { f64::NAN } else { value.ln() / base.ln() }
+}
+
+fn sign(x: f64) -> i32 {
+    if x > 0.0 {
+        1
+    } else if x < 0.0 {
+        -1
+    } else {
+        0
+    }
+}
