@@ -49,7 +49,11 @@ pub struct Decoded {
 /// Makes batches of the records of one source topic. One instance per task and topic partition.
 pub trait Decoder: Send {
     /// Decodes the records from `records.first` on. A record that cannot be decoded is reported and left out.
-    fn decode(&mut self, records: &PartitionRecords, report: &mut dyn Reporter) -> Result<Decoded, StreamsError>;
+    fn decode(
+        &mut self,
+        records: &PartitionRecords,
+        report: &mut dyn Reporter,
+    ) -> Result<Decoded, StreamsError>;
 }
 
 /// Makes records of the batches that reach a sink. One instance per task.

@@ -156,7 +156,9 @@ impl StreamsConfig {
                 }
             }
             "state.dir" => self.state_dir = PathBuf::from(value),
-            "statestore.cache.max.bytes" | "cache.max.bytes.buffering" => self.cache_max_bytes = number(key, value)?,
+            "statestore.cache.max.bytes" | "cache.max.bytes.buffering" => {
+                self.cache_max_bytes = number(key, value)?
+            }
             "statestore.uncommitted.max.bytes" => self.uncommitted_max_bytes = number(key, value)?,
             "buffered.records.per.partition" => self.buffered_records = number(key, value)?,
             "max.task.idle.ms" => {
@@ -191,7 +193,11 @@ fn number<N: FromStr>(key: &str, value: &str) -> Result<N, StreamsError> {
 }
 
 fn invalid(setting: &str, value: &str, expected: &str) -> StreamsError {
-    StreamsError::Config { setting: setting.to_owned(), value: value.to_owned(), expected: expected.to_owned() }
+    StreamsError::Config {
+        setting: setting.to_owned(),
+        value: value.to_owned(),
+        expected: expected.to_owned(),
+    }
 }
 
 fn nearest(key: &str) -> Option<&'static str> {
@@ -242,7 +248,8 @@ mod tests {
 
     #[test]
     fn prefixed_settings_go_to_the_clients() {
-        let config = check(&[("application.id", "a"), ("producer.batch.size", "1"), ("consumer.x", "2")]).unwrap();
+        let config =
+            check(&[("application.id", "a"), ("producer.batch.size", "1"), ("consumer.x", "2")]).unwrap();
         assert_eq!(config.producer, [("batch.size".to_owned(), "1".to_owned())]);
         assert_eq!(config.consumer, [("x".to_owned(), "2".to_owned())]);
     }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    Consumer, ConsumerConfig, Header, Isolation, Log, ManualClock, NewTopic, Offset, OffsetSpec, PartitionId, Producer,
-    ProducerConfig, Timestamp, TopicPartition,
+    Consumer, ConsumerConfig, Header, Isolation, Log, ManualClock, NewTopic, Offset, OffsetSpec, PartitionId,
+    Producer, ProducerConfig, Timestamp, TopicPartition,
 };
 
 use crate::config::StreamsConfig;
@@ -200,7 +200,8 @@ impl TopologyTestDriver {
             let mut consumer =
                 self.log.consumer(ConsumerConfig::default().isolation(Isolation::ReadUncommitted))?;
             let partitions = self.log.describe_topic(topic)?.partitions;
-            let partitions: Vec<TopicPartition> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
+            let partitions: Vec<TopicPartition> =
+                (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
             consumer.assign(partitions.clone())?;
             for partition in &partitions {
                 consumer.seek_to(partition, OffsetSpec::Earliest)?;
@@ -250,10 +251,4 @@ impl TopologyTestDriver {
     pub fn clock(&self) -> &Arc<ManualClock> {
         &self.clock
     }
-
-    #[cfg(test)]
-    pub(crate) fn worker(&mut self) -> &mut Worker {
-        &mut self.worker
-    }
 }
-

@@ -26,7 +26,9 @@ pub enum StreamsError {
         node: String,
     },
     /// Inputs that are joined or stored together have different numbers of partitions.
-    #[error("topics are not co-partitioned: {topics}: give them the same number of partitions, or repartition one")]
+    #[error(
+        "topics are not co-partitioned: {topics}: give them the same number of partitions, or repartition one"
+    )]
     CoPartitioning {
         /// The topics with their partition counts.
         topics: String,

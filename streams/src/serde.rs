@@ -196,7 +196,8 @@ impl<T: Serialize + DeserializeOwned> Serde<T> for Json {
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
-        serde_json::from_slice(bytes).map_err(|error| SerdeError::new(format!("not the expected JSON: {error}")))
+        serde_json::from_slice(bytes)
+            .map_err(|error| SerdeError::new(format!("not the expected JSON: {error}")))
     }
 }
 
@@ -233,9 +234,9 @@ impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
-        let (key, start) = bytes
-            .split_last_chunk::<8>()
-            .ok_or_else(|| SerdeError::new(format!("{} bytes where a windowed key has 8 or more", bytes.len())))?;
+        let (key, start) = bytes.split_last_chunk::<8>().ok_or_else(|| {
+            SerdeError::new(format!("{} bytes where a windowed key has 8 or more", bytes.len()))
+        })?;
         let start = i64::from_be_bytes(*start);
         Ok(Windowed { key: self.key.deserialize(key)?, start, end: start.saturating_add(self.size_ms) })
     }
@@ -264,7 +265,11 @@ mod tests {
         check(Float64, 1.0, &[0x3f, 0xf0, 0, 0, 0, 0, 0, 0]);
         check(Json, vec![1, 2], b"[1,2]");
         let windowed = TimeWindowed::new(String::default_serde(), 10);
-        check(windowed, Windowed { key: "a".to_owned(), start: 20, end: 30 }, &[b'a', 0, 0, 0, 0, 0, 0, 0, 20]);
+        check(
+            windowed,
+            Windowed { key: "a".to_owned(), start: 20, end: 30 },
+            &[b'a', 0, 0, 0, 0, 0, 0, 0, 20],
+        );
     }
 
     #[test]

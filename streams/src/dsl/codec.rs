@@ -96,7 +96,9 @@ where
         let mut skipped: Vec<(usize, String)> = failed
             .into_iter()
             .enumerate()
-            .map(|(index, (row, error))| (row, format!("{} {error}", if index < keys_failed { "key:" } else { "value:" })))
+            .map(|(index, (row, error))| {
+                (row, format!("{} {error}", if index < keys_failed { "key:" } else { "value:" }))
+            })
             .collect();
         let negative = (0..offsets.len()).filter(|row| batch.timestamps[*row] < 0);
         skipped.extend(negative.map(|row| (row, format!("timestamp {} is negative", batch.timestamps[row]))));
@@ -171,7 +173,13 @@ where
                 }
                 _ => None,
             };
-            out.append(partition, batch.timestamps[row], key, self.value_bytes.get(row), batch.headers_of(row))?;
+            out.append(
+                partition,
+                batch.timestamps[row],
+                key,
+                self.value_bytes.get(row),
+                batch.headers_of(row),
+            )?;
         }
         Ok(())
     }

@@ -38,7 +38,8 @@ where
             return serialize_keys(&self.keys, &input.keys, keys);
         }
         let with_value = input.keys.iter().zip(&input.values);
-        let chosen: Vec<Option<K>> = with_value.map(|(key, value)| key.clone().filter(|_| value.is_some())).collect();
+        let chosen: Vec<Option<K>> =
+            with_value.map(|(key, value)| key.clone().filter(|_| value.is_some())).collect();
         serialize_keys(&self.keys, &chosen, keys)
     }
 
@@ -87,7 +88,8 @@ where
         };
         let bytes: Vec<Option<&[u8]>> = slots.iter().map(split).collect();
         let keys = deserialize_keys(&self.keys, &bytes)?;
-        let keys = keys.into_iter().zip(starts).map(|(key, start)| key.map(|key| (self.output_key)(key, start)));
+        let keys =
+            keys.into_iter().zip(starts).map(|(key, start)| key.map(|key| (self.output_key)(key, start)));
         Ok(Box::new(Records {
             keys: keys.collect(),
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),

@@ -150,7 +150,9 @@ where
 {
     /// Counts the rows, those without value too (as Kafka does here).
     pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        self.fold("KSTREAM-AGGREGATE-", false, materialized, |_, _, count: Option<i64>| count.unwrap_or(0) + 1)
+        self.fold("KSTREAM-AGGREGATE-", false, materialized, |_, _, count: Option<i64>| {
+            count.unwrap_or(0) + 1
+        })
     }
 
     /// Combines the values; the first value of a key and window is its aggregate as it is.

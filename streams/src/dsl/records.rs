@@ -58,8 +58,12 @@ impl<K, V> Records<K, V> {
 
     /// Keeps the rows for which `keep` is true.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(Option<&K>, Option<&V>) -> bool) {
-        let kept: Vec<bool> =
-            self.keys.iter().zip(&self.values).map(|(key, value)| keep(key.as_ref(), value.as_ref())).collect();
+        let kept: Vec<bool> = self
+            .keys
+            .iter()
+            .zip(&self.values)
+            .map(|(key, value)| keep(key.as_ref(), value.as_ref()))
+            .collect();
         if kept.iter().all(|kept| *kept) {
             return;
         }

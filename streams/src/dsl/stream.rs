@@ -70,7 +70,8 @@ where
         let node = self.rows("KSTREAM-MAP-", move |mut rows: Records<K, V>| {
             rows.retain(|_, value| value.is_some());
             let pairs = rows.keys.iter().zip(&rows.values);
-            let mapped = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value)).unzip());
+            let mapped =
+                pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value)).unzip());
             let (keys, values) = mapped.unzip();
             rows.with(keys, values)
         });
@@ -78,14 +79,18 @@ where
     }
 
     /// Makes a new value of every value.
-    pub fn map_values<V2>(&self, mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static) -> KStream<K, V2>
+    pub fn map_values<V2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static,
+    ) -> KStream<K, V2>
     where
         V2: Clone + Send + Sync + 'static,
     {
         let node = self.rows("KSTREAM-MAPVALUES-", move |mut rows: Records<K, V>| {
             let keys = std::mem::take(&mut rows.keys);
             let pairs = keys.iter().zip(&rows.values);
-            let values = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
+            let values =
+                pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
             rows.with(keys, values)
         });
         let (graph, keys) = (self.graph.clone(), self.keys.clone());
@@ -93,7 +98,10 @@ where
     }
 
     /// Makes any number of rows of every row that has a value; they keep its timestamp and headers.
-    pub fn flat_map<K2, V2, I>(&self, mapper: impl Fn(Option<&K>, &V) -> I + Send + Sync + 'static) -> KStream<K2, V2>
+    pub fn flat_map<K2, V2, I>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> I + Send + Sync + 'static,
+    ) -> KStream<K2, V2>
     where
         K2: Clone + Send + Sync + 'static,
         V2: Clone + Send + Sync + 'static,
@@ -127,7 +135,12 @@ where
                 let Some(value) = &rows.values[row] else { continue };
                 let key = &rows.keys[row];
                 for value in mapper(key.as_ref(), value) {
-                    output.push(key.clone(), Some(value), rows.timestamps[row], rows.headers_of(row).to_vec());
+                    output.push(
+                        key.clone(),
+                        Some(value),
+                        rows.timestamps[row],
+                        rows.headers_of(row).to_vec(),
+                    );
                 }
             }
             output
@@ -137,7 +150,10 @@ where
     }
 
     /// Makes a new key of every row that has a value.
-    pub fn select_key<K2>(&self, mapper: impl Fn(Option<&K>, &V) -> K2 + Send + Sync + 'static) -> KStream<K2, V>
+    pub fn select_key<K2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> K2 + Send + Sync + 'static,
+    ) -> KStream<K2, V>
     where
         K2: Clone + Send + Sync + 'static,
     {
@@ -145,7 +161,8 @@ where
             rows.retain(|_, value| value.is_some());
             let values = std::mem::take(&mut rows.values);
             let pairs = rows.keys.iter().zip(&values);
-            let keys = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
+            let keys =
+                pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
             rows.with(keys, values)
         });
         let (graph, values) = (self.graph.clone(), self.values.clone());
@@ -290,7 +307,8 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         let node = self.graph.name(prefix);
         let (keys, joiner) = (self.key_serde(), Arc::new(joiner));
         let make = move || {
-            let lookup = Lookup::<K, V, T, _> { keys: keys.clone(), joiner: Arc::clone(&joiner), of: PhantomData };
+            let lookup =
+                Lookup::<K, V, T, _> { keys: keys.clone(), joiner: Arc::clone(&joiner), of: PhantomData };
             JoinProcessor::new(lookup, store, missing_key)
         };
         self.graph.processor(&node, &[&stream.node], &[store], supplier(make));
@@ -367,7 +385,8 @@ where
     graph.processor(&filter, &[parent], &[], supplier(make));
     let encoder = codec::encoder(keys.clone(), values.clone());
     let decoder = codec::decoder(keys.clone(), values.clone(), None);
-    graph.with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[&filter]))
+    graph
+        .with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[&filter]))
 }
 
 fn each<K, V>(rows: &Records<K, V>, action: impl Fn(Option<&K>, &V)) {

@@ -61,14 +61,18 @@ where
     }
 
     /// The table with a new value made of every value.
-    pub fn map_values<V2>(&self, mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static) -> KTable<K, V2>
+    pub fn map_values<V2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static,
+    ) -> KTable<K, V2>
     where
         V2: Clone + Send + Sync + 'static,
     {
         let node = self.rows("KTABLE-MAPVALUES-", move |mut rows: Records<K, V>| {
             let keys = std::mem::take(&mut rows.keys);
             let pairs = keys.iter().zip(&rows.values);
-            let values = pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
+            let values =
+                pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
             rows.with(keys, values)
         });
         KTable { graph: self.graph.clone(), node, store: None, keys: self.keys.clone(), values: None }
@@ -108,7 +112,8 @@ where
         if let Some(store) = self.store {
             return (self.clone(), store);
         }
-        let (node, store) = (self.graph.name("KTABLE-MATERIALIZE-"), self.graph.name("KTABLE-MATERIALIZE-STATE-STORE-"));
+        let (node, store) =
+            (self.graph.name("KTABLE-MATERIALIZE-"), self.graph.name("KTABLE-MATERIALIZE-STATE-STORE-"));
         let values = self.values.clone().unwrap_or_else(V::default_serde);
         add_store(&self.graph, &self.node, node, &store, self.keys.clone(), values)
     }
@@ -145,7 +150,8 @@ where
     let arena_values = values.clone();
     let handle = graph.store(StoreSpec::key_value(store, move || ValueArena::new(arena_values.clone())));
     let row_keys = keys.clone();
-    let make = move || TableProcessor::new(TypedRows::<K, V> { keys: row_keys.clone(), of: PhantomData }, handle);
+    let make =
+        move || TableProcessor::new(TypedRows::<K, V> { keys: row_keys.clone(), of: PhantomData }, handle);
     graph.processor(&node, &[parent], &[handle], supplier(make));
     (KTable { graph: graph.clone(), node, store: Some(handle), keys, values: Some(values) }, handle)
 }

@@ -36,7 +36,11 @@ pub trait Aggregator: Send + 'static {
     fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
 
     /// Makes an output row of each slot's state; key, window and timestamp are in the store.
-    fn emit(&mut self, store: &CachedStore<Self::Arena>, slots: &[u32]) -> Result<Box<dyn Batch>, StreamsError>;
+    fn emit(
+        &mut self,
+        store: &CachedStore<Self::Arena>,
+        slots: &[u32],
+    ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
 /// Input rows paired with slots, for [`Aggregator::update_running`].
@@ -108,7 +112,8 @@ impl<G: Aggregator> AggregateProcessor<G> {
     fn resolve(&mut self, store: &mut CachedStore<G::Arena>) -> Result<(), StreamsError> {
         self.slots.clear();
         if self.windows.is_none() {
-            return store.slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots);
+            return store
+                .slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots);
         }
         self.window_keys.clear();
         for (row, start) in self.rows.iter().zip(&self.starts) {
@@ -123,8 +128,7 @@ impl<G: Aggregator> AggregateProcessor<G> {
         self.times.clear();
         for (row, slot) in self.rows.iter().zip(&self.slots) {
             let timestamp = timestamps[*row as usize];
-            let time =
-                if store.exists(*slot) { store.timestamp(*slot).max(timestamp) } else { timestamp };
+            let time = if store.exists(*slot) { store.timestamp(*slot).max(timestamp) } else { timestamp };
             store.put(*slot, time);
             if running {
                 self.times.push(time);

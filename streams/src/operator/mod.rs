@@ -10,6 +10,3 @@ pub use aggregate::{AggregateProcessor, Aggregator};
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use table::{TableProcessor, TableRows};
 pub use window::{TimeWindows, WindowAssigner};
-
-#[cfg(test)]
-mod tests;

@@ -36,7 +36,11 @@ pub trait TableRows: Send + 'static {
     fn select(&mut self, input: Box<Self::Input>, rows: &[u32]) -> Result<Box<dyn Batch>, StreamsError>;
 
     /// Makes a row of each slot: its value, or a deletion if it does not exist.
-    fn emit(&mut self, store: &CachedStore<Self::Arena>, slots: &[u32]) -> Result<Box<dyn Batch>, StreamsError>;
+    fn emit(
+        &mut self,
+        store: &CachedStore<Self::Arena>,
+        slots: &[u32],
+    ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
 /// Keeps a table in a store that it alone writes, and passes the changes on: each one with caching off, the last one of
@@ -55,7 +59,11 @@ impl<T: TableRows> TableProcessor<T> {
         Self { rows_of, store, keys: ByteColumn::default(), rows: Vec::new(), slots: Vec::new() }
     }
 
-    fn store_rows(&mut self, input: &T::Input, store: &mut CachedStore<T::Arena>) -> Result<(), StreamsError> {
+    fn store_rows(
+        &mut self,
+        input: &T::Input,
+        store: &mut CachedStore<T::Arena>,
+    ) -> Result<(), StreamsError> {
         self.slots.clear();
         store.slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots)?;
         let timestamps = input.timestamps();

@@ -90,8 +90,13 @@ impl Shared {
         backend: Arc<dyn StateBackend>,
         observer: Option<Arc<ReportObserver>>,
     ) -> Self {
-        let progress =
-            Progress { state: State::Created, restoring: 0, stop: None, error: None, positions: HashMap::new() };
+        let progress = Progress {
+            state: State::Created,
+            restoring: 0,
+            stop: None,
+            error: None,
+            positions: HashMap::new(),
+        };
         Self {
             config,
             backend,
@@ -144,7 +149,11 @@ impl Shared {
     }
 
     fn fail(&self, error: StreamsError) {
-        tracing::error!(application = self.config.application_id, error = full_message(&error), "stream thread failed");
+        tracing::error!(
+            application = self.config.application_id,
+            error = full_message(&error),
+            "stream thread failed"
+        );
         let mut progress = self.lock();
         progress.state = State::Error;
         progress.stop = Some(Stop::Abandoned);
@@ -394,7 +403,11 @@ pub(crate) fn view(
 ) -> Result<StoreView, StreamsError> {
     let Some(number) = topology.stores.iter().position(|store| store.name() == name) else {
         let known: Vec<&str> = topology.stores().collect();
-        let known = if known.is_empty() { "there is none".to_owned() } else { format!("there is {}", known.join(", ")) };
+        let known = if known.is_empty() {
+            "there is none".to_owned()
+        } else {
+            format!("there is {}", known.join(", "))
+        };
         return Err(StreamsError::UnknownStore { name: name.to_owned(), known });
     };
     let spec = &topology.stores[number];
@@ -422,7 +435,10 @@ fn run(mut worker: Worker, number: usize, shared: &Shared) {
     };
     shared.fail(error);
     if let Err(error) = worker.abort() {
-        tracing::warn!(error = full_message(&error), "the open transaction was not aborted; its timeout will end it");
+        tracing::warn!(
+            error = full_message(&error),
+            "the open transaction was not aborted; its timeout will end it"
+        );
     }
 }
 

@@ -83,7 +83,8 @@ impl TaskGraph {
                     topic: outbox.topic(&topic.resolve(&surroundings.application))?,
                 },
             };
-            nodes[*number] = Some(Node { name: Arc::clone(&node.name), children: node.children.clone(), role });
+            nodes[*number] =
+                Some(Node { name: Arc::clone(&node.name), children: node.children.clone(), role });
         }
         let Surroundings { application, caching, clock, counters, observer } = surroundings;
         let stream_time = i64::MIN;
@@ -109,7 +110,11 @@ impl TaskGraph {
         !self.node(node).children.is_empty()
     }
 
-    pub(crate) fn store_mut(&mut self, node: usize, handle: StoreHandle) -> Result<&mut dyn TaskStore, StreamsError> {
+    pub(crate) fn store_mut(
+        &mut self,
+        node: usize,
+        handle: StoreHandle,
+    ) -> Result<&mut dyn TaskStore, StreamsError> {
         let connected = match &self.node(node).role {
             Role::Processor { stores, .. } => stores.contains(&handle),
             Role::Source | Role::Sink { .. } => false,

@@ -103,9 +103,10 @@ impl Counts<'_> {
             for topic in topics {
                 if let TopicName::External(name) = topic {
                     let description = self.log.describe_topic(name).map_err(|error| match error {
-                        LogError::UnknownTopic { .. } => {
-                            StreamsError::MissingTopic { topic: name.to_string(), node: node.name.to_string() }
-                        }
+                        LogError::UnknownTopic { .. } => StreamsError::MissingTopic {
+                            topic: name.to_string(),
+                            node: node.name.to_string(),
+                        },
                         error => error.into(),
                     })?;
                     self.known.insert(topic.clone(), description.partitions);

@@ -36,7 +36,12 @@ struct Waiting {
 }
 
 impl PartitionQueue {
-    pub(crate) fn new(partition: TopicPartition, source: usize, decoder: Box<dyn Decoder>, start: Offset) -> Self {
+    pub(crate) fn new(
+        partition: TopicPartition,
+        source: usize,
+        decoder: Box<dyn Decoder>,
+        start: Offset,
+    ) -> Self {
         Self {
             partition,
             source,
@@ -56,7 +61,12 @@ impl PartitionQueue {
         report: &mut dyn Reporter,
     ) -> Result<(), StreamsError> {
         let Decoded { batch, offsets } = self.decoder.decode(records, report)?;
-        assert_eq!(batch.rows(), offsets.len(), "a decoder gives an offset for each row of {}", self.partition);
+        assert_eq!(
+            batch.rows(),
+            offsets.len(),
+            "a decoder gives an offset for each row of {}",
+            self.partition
+        );
         self.fetched = records.next;
         if self.rows == 0 && offsets.is_empty() {
             self.processed = self.fetched;

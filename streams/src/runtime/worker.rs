@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId, ProducerConfig,
-    TopicPartition,
+    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId,
+    ProducerConfig, TopicPartition,
 };
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
@@ -355,7 +355,10 @@ impl Worker {
 
 const STORE_OF_TASK: &str = "a worker's stores belong to its tasks";
 
-fn producer_config(config: &StreamsConfig, number: usize) -> Result<(ProducerConfig, Isolation), StreamsError> {
+fn producer_config(
+    config: &StreamsConfig,
+    number: usize,
+) -> Result<(ProducerConfig, Isolation), StreamsError> {
     let mut producer = ProducerConfig::from_properties(config.producer.iter().map(|(k, v)| (k, v)))?;
     if !config.producer.iter().any(|(key, _)| key == "batch.size") {
         producer = producer.batch_size(OUTPUT_BATCH_BYTES);
@@ -394,5 +397,6 @@ fn start(consumer: &mut Consumer, input: &Input) -> Result<Offset, StreamsError>
         }
     }
     let position = consumer.position(partition);
-    position.ok_or_else(|| StreamsError::Failed(format!("the position in {partition} is not known after a seek")))
+    position
+        .ok_or_else(|| StreamsError::Failed(format!("the position in {partition} is not known after a seek")))
 }

@@ -23,6 +23,9 @@ pub type Entry = (Box<[u8]>, Box<[u8]>);
 /// The entries of a scan, as of the moment it began.
 pub type Scan<'a> = Box<dyn Iterator<Item = Result<Entry, StreamsError>> + 'a>;
 
+/// Takes the index and value of a key that was found.
+pub type Found<'a> = dyn FnMut(usize, &[u8]) -> Result<(), StreamsError> + 'a;
+
 /// Holds the committed state of one application. Implementors: [`RocksBackend`](crate::store::RocksBackend),
 /// [`MemoryBackend`](crate::store::MemoryBackend).
 pub trait StateBackend: Send + Sync {
@@ -36,12 +39,7 @@ pub trait StateBackend: Send + Sync {
     fn get(&self, family: Family, key: &[u8]) -> Result<Option<Vec<u8>>, StreamsError>;
 
     /// Looks up many keys and calls `found` with the index and value of each one that is there.
-    fn get_many(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-        found: &mut dyn FnMut(usize, &[u8]) -> Result<(), StreamsError>,
-    ) -> Result<(), StreamsError>;
+    fn get_many(&self, family: Family, keys: &[&[u8]], found: &mut Found<'_>) -> Result<(), StreamsError>;
 
     /// The entries from key `from` on and before key `to`.
     fn scan<'a>(
@@ -128,4 +126,4 @@ pub(crate) fn prefix_end(prefix: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

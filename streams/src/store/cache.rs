@@ -326,7 +326,8 @@ impl<A: Arena> CachedStore<A> {
         let backend = Arc::clone(&self.place.backend);
         backend.get_many(self.place.family, &slices, &mut |index, value| {
             let slot = misses[index];
-            let (timestamp, state) = split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
+            let (timestamp, state) =
+                split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
             self.arena.load(slot, state)?;
             let entry = &mut self.entries[slot as usize];
             entry.timestamp = timestamp;

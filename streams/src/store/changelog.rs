@@ -32,7 +32,12 @@ pub struct Changelog<'a> {
 }
 
 impl Changelog<'_> {
-    pub(crate) fn append(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64) -> Result<(), StreamsError> {
+    pub(crate) fn append(
+        &mut self,
+        key: &[u8],
+        value: Option<&[u8]>,
+        timestamp: i64,
+    ) -> Result<(), StreamsError> {
         let Some(topic) = self.topic else { return Ok(()) };
         let key = match self.kind {
             StoreKind::KeyValue => key,
@@ -126,7 +131,9 @@ fn replay(
     end: Offset,
     progress: &mut Progress,
 ) -> Result<u64, StreamsError> {
-    let config = ConsumerConfig::default().isolation(Isolation::ReadCommitted).auto_offset_reset(AutoOffsetReset::None);
+    let config = ConsumerConfig::default()
+        .isolation(Isolation::ReadCommitted)
+        .auto_offset_reset(AutoOffsetReset::None);
     let mut consumer = log.consumer(config)?;
     consumer.assign(vec![topic.clone()])?;
     consumer.seek(topic, progress.offset)?;
@@ -181,7 +188,7 @@ fn clear(place: &StorePlace) -> Result<(), StreamsError> {
 
 fn is_empty(place: &StorePlace) -> Result<bool, StreamsError> {
     let from = place.partition.to_be_bytes();
-    let mut entries = place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)?;
+    let mut entries =
+        place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)?;
     Ok(entries.next().transpose()?.is_none())
 }
-

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StreamsError;
-use crate::store::backend::{Direction, Entry, Family, Scan, StateBackend, WriteBatch};
+use crate::store::backend::{Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
 
 /// A [`StateBackend`] over ordered maps.
 #[derive(Default)]
@@ -52,12 +52,7 @@ impl StateBackend for MemoryBackend {
         Ok(self.read()[family.0].1.get(key).map(|value| value.to_vec()))
     }
 
-    fn get_many(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-        found: &mut dyn FnMut(usize, &[u8]) -> Result<(), StreamsError>,
-    ) -> Result<(), StreamsError> {
+    fn get_many(&self, family: Family, keys: &[&[u8]], found: &mut Found<'_>) -> Result<(), StreamsError> {
         let families = self.read();
         for (index, key) in keys.iter().enumerate() {
             if let Some(value) = families[family.0].1.get(*key) {

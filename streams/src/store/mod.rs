@@ -16,7 +16,7 @@ pub mod rocks;
 pub mod spec;
 pub mod view;
 
-pub use backend::{Direction, Family, StateBackend, WriteBatch};
+pub use backend::{Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
 pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
 pub use memory::MemoryBackend;
 pub use rocks::RocksBackend;

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBWithThreadMode, IteratorMode, MultiThreaded,
-    Options, ReadOptions, WriteBufferManager,
+    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBWithThreadMode, IteratorMode,
+    MultiThreaded, Options, ReadOptions, WriteBufferManager,
 };
 
 use crate::error::StreamsError;
-use crate::store::backend::{Direction, Family, Scan, StateBackend, WriteBatch};
+use crate::store::backend::{Direction, Family, Found, Scan, StateBackend, WriteBatch};
 
 /// Memory for blocks and for write buffers, each, shared by all applications of the process.
 const SHARED_BYTES: usize = 16 << 20;
@@ -33,7 +33,11 @@ impl RocksBackend {
         let path = dir.as_ref().to_path_buf();
         let failed = |action| {
             let path = path.clone();
-            move |source: Box<dyn std::error::Error + Send + Sync>| StreamsError::StateDirectory { action, path, source }
+            move |source: Box<dyn std::error::Error + Send + Sync>| StreamsError::StateDirectory {
+                action,
+                path,
+                source,
+            }
         };
         std::fs::create_dir_all(&path).map_err(|error| failed("create")(error.into()))?;
         let options = database_options();
@@ -90,12 +94,7 @@ impl StateBackend for RocksBackend {
         self.database.get_cf(&self.column(family)?, key).map_err(|error| state("read", error))
     }
 
-    fn get_many(
-        &self,
-        family: Family,
-        keys: &[&[u8]],
-        found: &mut dyn FnMut(usize, &[u8]) -> Result<(), StreamsError>,
-    ) -> Result<(), StreamsError> {
+    fn get_many(&self, family: Family, keys: &[&[u8]], found: &mut Found<'_>) -> Result<(), StreamsError> {
         let column = self.column(family)?;
         let values = self.database.batched_multi_get_cf(&column, keys.iter().copied(), false);
         for (index, value) in values.into_iter().enumerate() {

@@ -87,7 +87,10 @@ impl StoreSpec {
 
 impl fmt::Debug for StoreSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreSpec").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("StoreSpec")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }
 

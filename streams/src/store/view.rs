@@ -157,7 +157,8 @@ impl StoreView {
             store: self.name.to_string(),
             reason: reason.to_owned(),
         };
-        let (partition, key) = stored.split_first_chunk::<4>().ok_or_else(|| corrupt("a key has no partition"))?;
+        let (partition, key) =
+            stored.split_first_chunk::<4>().ok_or_else(|| corrupt("a key has no partition"))?;
         let (timestamp, value) = split_value(value).ok_or_else(|| corrupt("a value has no timestamp"))?;
         let (key, window_start) = match self.kind {
             StoreKind::KeyValue => (key, None),
@@ -173,6 +174,9 @@ impl StoreView {
 
 impl fmt::Debug for StoreView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreView").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+        f.debug_struct("StoreView")
+            .field("name", &self.name)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,8 @@ use millstream_log::AutoOffsetReset;
 use crate::error::StreamsError;
 use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::{
-    DecoderSupplier, EncoderSupplier, Node, NodeRole, ProcessorSupplier, Repartition, SubTopology, TopicName, Topology,
+    DecoderSupplier, EncoderSupplier, Node, NodeRole, ProcessorSupplier, Repartition, SubTopology, TopicName,
+    Topology,
 };
 
 /// What a source does differently from the application's settings.
@@ -80,7 +81,13 @@ impl TopologyBuilder {
     }
 
     /// Adds a sink that writes to a topic of the user's.
-    pub fn add_sink(&mut self, name: &str, topic: &str, encoder: EncoderSupplier, parents: &[&str]) -> &mut Self {
+    pub fn add_sink(
+        &mut self,
+        name: &str,
+        topic: &str,
+        encoder: EncoderSupplier,
+        parents: &[&str],
+    ) -> &mut Self {
         self.add(name, parents, NodeRole::Sink { topic: TopicName::External(topic.into()), encoder })
     }
 
@@ -154,7 +161,12 @@ impl TopologyBuilder {
         for draft in &order {
             let draft = &self.nodes[*draft];
             let parents = draft.parents.iter().map(|parent| position[parent.as_str()]).collect();
-            nodes.push(Node { name: draft.name.clone(), parents, children: Vec::new(), role: draft.role.clone() });
+            nodes.push(Node {
+                name: draft.name.clone(),
+                parents,
+                children: Vec::new(),
+                role: draft.role.clone(),
+            });
         }
         // Children in the order in which they were added.
         for draft in &self.nodes {
@@ -176,7 +188,8 @@ impl TopologyBuilder {
         for group in &self.copartitioned {
             let mut sources = Vec::new();
             for node in group {
-                let node = position.get(node.as_str()).ok_or_else(|| unknown(node, "a co-partitioning rule"))?;
+                let node =
+                    position.get(node.as_str()).ok_or_else(|| unknown(node, "a co-partitioning rule"))?;
                 sources.extend(topology.sources_of(*node));
             }
             sources.sort_unstable();
@@ -208,12 +221,16 @@ impl TopologyBuilder {
         }
         while order.len() < self.nodes.len() {
             let next = (0..self.nodes.len()).find(|number| {
-                !placed[*number] && self.nodes[*number].parents.iter().all(|parent| placed[index[parent.as_str()]])
+                !placed[*number]
+                    && self.nodes[*number].parents.iter().all(|parent| placed[index[parent.as_str()]])
             });
             let Some(next) = next else {
                 let names: Vec<&str> =
                     (0..self.nodes.len()).filter(|n| !placed[*n]).map(|n| &*self.nodes[n].name).collect();
-                return Err(StreamsError::Topology(format!("these nodes form a cycle: {}", names.join(", "))));
+                return Err(StreamsError::Topology(format!(
+                    "these nodes form a cycle: {}",
+                    names.join(", ")
+                )));
             };
             placed[next] = true;
             order.push(next);
@@ -237,7 +254,10 @@ impl TopologyBuilder {
             let parent = index.get(parent.as_str()).ok_or_else(|| unknown(parent, &node.name))?;
             if let NodeRole::Sink { .. } = self.nodes[*parent].role {
                 let name = &self.nodes[*parent].name;
-                return Err(StreamsError::Topology(format!("sink {name} cannot be the parent of {}", node.name)));
+                return Err(StreamsError::Topology(format!(
+                    "sink {name} cannot be the parent of {}",
+                    node.name
+                )));
             }
         }
         Ok(())
@@ -255,7 +275,10 @@ impl TopologyBuilder {
                 NodeRole::Source { .. } | NodeRole::Sink { .. } => false,
             });
             if !used {
-                return Err(StreamsError::Topology(format!("store {} is not used by any processor", store.name())));
+                return Err(StreamsError::Topology(format!(
+                    "store {} is not used by any processor",
+                    store.name()
+                )));
             }
         }
         Ok(())

@@ -1,0 +1,115 @@
+//! Both backends against an ordered map.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::{MemoryBackend, RocksBackend};
+
+type Model = BTreeMap<Vec<u8>, Vec<u8>>;
+/// A key with its new value, or none for a removal.
+type KeyChange = (Vec<u8>, Option<Vec<u8>>);
+
+fn any_changes() -> impl Strategy<Value = Vec<Vec<KeyChange>>> {
+    let key = proptest::collection::vec(0u8..4, 0..4);
+    let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..4));
+    proptest::collection::vec(proptest::collection::vec((key, value), 0..20), 0..6)
+}
+
+fn apply(backend: &dyn StateBackend, family: Family, model: &mut Model, changes: &[KeyChange]) {
+    let mut batch = WriteBatch::default();
+    for (key, value) in changes {
+        match value {
+            Some(value) => {
+                batch.put(family, &[key], &[&value[..value.len() / 2], &value[value.len() / 2..]]);
+                model.insert(key.clone(), value.clone());
+            }
+            None => {
+                batch.delete(family, &[key]);
+                model.remove(key);
+            }
+        }
+    }
+    backend.apply(&batch).unwrap();
+}
+
+fn check(backend: &dyn StateBackend, family: Family, model: &Model) {
+    let owned = |entries: Scan<'_>| -> Vec<(Vec<u8>, Vec<u8>)> {
+        entries.map(|entry| entry.map(|(key, value)| (key.into_vec(), value.into_vec())).unwrap()).collect()
+    };
+    let all: Vec<_> = model.clone().into_iter().collect();
+    assert_eq!(owned(backend.scan(family, &[], None, Direction::Forward).unwrap()), all);
+    let (from, to) = (vec![1], vec![2, 1]);
+    let mut some: Vec<_> =
+        model.range(from.clone()..to.clone()).map(|(k, v)| (k.clone(), v.clone())).collect();
+    assert_eq!(owned(backend.scan(family, &from, Some(&to), Direction::Forward).unwrap()), some);
+    some.reverse();
+    assert_eq!(owned(backend.scan(family, &from, Some(&to), Direction::Reverse).unwrap()), some);
+    let keys: Vec<Vec<u8>> = (0..4).flat_map(|a| (0..4).map(move |b| vec![a, b])).collect();
+    let slices: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+    let mut found = Model::new();
+    let mut collect = |index: usize, value: &[u8]| {
+        found.insert(keys[index].clone(), value.to_vec());
+        Ok(())
+    };
+    backend.get_many(family, &slices, &mut collect).unwrap();
+    for key in &keys {
+        assert_eq!(found.get(key), model.get(key));
+        assert_eq!(backend.get(family, key).unwrap().as_ref(), model.get(key));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_backend_acts_like_an_ordered_map(batches in any_changes()) {
+        let dir = tempfile::tempdir().unwrap();
+        let backends: [Box<dyn StateBackend>; 2] =
+            [Box::new(MemoryBackend::default()), Box::new(RocksBackend::open(dir.path()).unwrap())];
+        for backend in backends {
+            let family = backend.family("counts").unwrap();
+            let other = backend.family("other").unwrap();
+            let (mut model, mut others) = (Model::new(), Model::new());
+            for changes in &batches {
+                apply(backend.as_ref(), family, &mut model, changes);
+                check(backend.as_ref(), family, &model);
+            }
+            apply(backend.as_ref(), other, &mut others, &[(vec![1], Some(vec![2]))]);
+            check(backend.as_ref(), family, &model);
+            check(backend.as_ref(), other, &others);
+        }
+    }
+}
+
+#[test]
+fn rocksdb_keeps_its_families_when_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut model = Model::new();
+    {
+        let backend = RocksBackend::open(dir.path()).unwrap();
+        let family = backend.family("counts").unwrap();
+        apply(&backend, family, &mut model, &[(vec![1], Some(vec![2])), (vec![3], Some(vec![4]))]);
+    }
+    let backend = RocksBackend::open(dir.path()).unwrap();
+    let family = backend.family("counts").unwrap();
+    check(&backend, family, &model);
+}
+
+#[test]
+fn a_state_directory_is_held_by_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let _held = RocksBackend::open(dir.path()).unwrap();
+    let error = RocksBackend::open(dir.path()).err().expect("the directory is locked");
+    assert!(error.to_string().starts_with("could not open the state directory"), "{error}");
+}
+
+#[test]
+fn prefixes_end_before_the_next_prefix() {
+    for (prefix, end) in
+        [(&[1u8, 2][..], Some(vec![1, 3])), (&[1, 255], Some(vec![2])), (&[255, 255], None), (&[], None)]
+    {
+        assert_eq!(prefix_end(prefix), end, "after {prefix:?}");
+    }
+}
