@@ -67,6 +67,7 @@ pub struct Producer {
 #[derive(Debug)]
 struct ProducerTopic {
     topic: Arc<Topic>,
+    is_compacted: bool,
     buffers: Vec<Option<Box<Buffer>>>,
     /// Where records without a key go until a batch of them is full.
     sticky: PartitionId,
@@ -77,6 +78,8 @@ struct ProducerTopic {
 struct Buffer {
     partition: Arc<Partition>,
     builder: BatchBuilder,
+    /// Size at which a batch is full.
+    batch_bytes_max: usize,
     /// A complete batch that is yet to be written.
     unwritten: BytesMut,
     /// First and last offset written since the last flush.
@@ -134,7 +137,8 @@ impl Producer {
         let handle = TopicHandle(self.topics.len() as u32);
         self.handles.insert(topic.name.clone(), handle);
         let buffers = (0..topic.partition_count()).map(|_| None).collect();
-        self.topics.push(ProducerTopic { topic, buffers, sticky: PartitionId::new(0) });
+        let is_compacted = topic.config.cleanup_policy.compact;
+        self.topics.push(ProducerTopic { topic, is_compacted, buffers, sticky: PartitionId::new(0) });
         Ok(handle)
     }
 
@@ -157,23 +161,52 @@ impl Producer {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Result<PartitionId> {
-        let Some(target) = self.topics.get(topic.0 as usize) else {
+        let Some(target) = self.topics.get_mut(topic.0 as usize) else {
             return Err(LogError::UnknownTopic {
                 topic: format!("handle {} of another producer", topic.0),
                 nearest: None,
             });
         };
-        let count = target.topic.partition_count();
+        let count = target.buffers.len() as u32;
         let partition = match (partition, key) {
             (Some(partition), _) => partition,
             (None, Some(key)) => partition_for_key(key, count),
             (None, None) => target.sticky,
         };
+        let record_bytes = BatchBuilder::record_bytes_max(key, value, headers);
+        let timestamp = match timestamp {
+            Some(timestamp) => timestamp,
+            None => self.log.clock().now(),
+        };
+        // Most records follow others into a batch, and what would be checked held for those too.
+        if let Some(Some(buffer)) = target.buffers.get_mut(partition.index())
+            && !buffer.builder.is_empty()
+            && buffer.builder.len_bytes() + record_bytes <= buffer.batch_bytes_max
+            && (key.is_some() || !target.is_compacted)
+        {
+            buffer.builder.append(timestamp, key, value, headers);
+            return Ok(partition);
+        }
+        self.append_first(topic, partition, timestamp, key, value, headers)
+    }
+
+    /// Adds a record that is the first of its batch, or that is to be refused.
+    fn append_first(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Result<PartitionId> {
+        let target = &self.topics[topic.0 as usize];
+        let count = target.topic.partition_count();
         let id = || TopicPartition { topic: target.topic.name.clone(), partition };
         if partition.get() >= count {
             return Err(LogError::UnknownPartition { partition: id(), count });
         }
-        if key.is_none() && target.topic.config.cleanup_policy.compact {
+        if key.is_none() && target.is_compacted {
             let reason = "a compacted topic takes only records with a key";
             return Err(LogError::InvalidRecord { partition: id(), reason });
         }
@@ -191,14 +224,8 @@ impl Producer {
                 key: "max.request.size",
             });
         }
-        let batch_bytes_max = self.config.batch_size.min(target.topic.config.max_message_bytes);
-        let timestamp = match timestamp {
-            Some(timestamp) => timestamp,
-            None => self.log.clock().now(),
-        };
-
         let mut buffer = self.buffer(topic, partition)?;
-        if !buffer.builder.is_empty() && buffer.builder.len_bytes() + record_bytes > batch_bytes_max {
+        if !buffer.builder.is_empty() {
             self.write(topic, partition)?;
             if key.is_none() {
                 self.topics[topic.0 as usize].sticky = PartitionId::new((partition.get() + 1) % count);
@@ -340,6 +367,7 @@ impl Producer {
             *slot = Some(Box::new(Buffer {
                 partition: self.log.inner().partition_of(&target.topic, partition)?,
                 builder: BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20)),
+                batch_bytes_max: self.config.batch_size.min(target.topic.config.max_message_bytes),
                 unwritten: BytesMut::new(),
                 written: None,
                 sequence: 0,

@@ -1,6 +1,6 @@
 //! Building a batch, record by record, in one growing buffer.
 
-use bytes::{BufMut, BytesMut};
+use bytes::BytesMut;
 
 use super::batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL, seal};
 use super::varint::{self, VARLONG_BYTES_MAX};
@@ -22,7 +22,10 @@ use crate::types::Timestamp;
 /// ```
 #[derive(Debug)]
 pub struct BatchBuilder {
+    /// Longer than what is written, so that a record is written in place.
     buffer: BytesMut,
+    /// Bytes written, the space for the header included; 0 without a record.
+    written: usize,
     capacity: usize,
     count: u32,
     base_timestamp: i64,
@@ -46,6 +49,7 @@ impl BatchBuilder {
     pub fn with_capacity(bytes: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
+            written: 0,
             capacity: bytes.max(HEADER_BYTES),
             count: 0,
             base_timestamp: 0,
@@ -82,32 +86,30 @@ impl BatchBuilder {
             + varint::size(headers.len() as i64)
             + headers.iter().map(size_of_header).sum::<usize>();
 
-        // Length, attributes, both deltas and the key's length in one go.
-        let mut front = [0_u8; 5 * VARLONG_BYTES_MAX];
-        let mut at = varint::write(length as i64, &mut front);
-        at += 1; // attributes: 0
-        at += varint::write(timestamp_delta, &mut front[at..]);
-        at += varint::write(i64::from(self.count), &mut front[at..]);
-        at += varint::write(length_or_null(key), &mut front[at..]);
-
-        self.buffer.reserve(length + VARLONG_BYTES_MAX);
-        self.buffer.put_slice(&front[..at]);
-        self.buffer.put_slice(key.unwrap_or_default());
-        self.put_varint(length_or_null(value));
-        self.buffer.put_slice(value.unwrap_or_default());
-        self.put_varint(headers.len() as i64);
-        for header in headers {
-            self.put_varint(header.key.len() as i64);
-            self.buffer.put_slice(header.key.as_bytes());
-            self.put_varint(length_or_null(header.value.as_deref()));
-            self.buffer.put_slice(header.value.as_deref().unwrap_or_default());
+        let end = self.written + varint::size(length as i64) + length;
+        if end > self.buffer.len() {
+            self.grow(end);
         }
+        let mut out = Output { bytes: &mut self.buffer[self.written..end], at: 0 };
+        out.put_varint(length as i64);
+        out.put_varint(0); // attributes
+        out.put_varint(timestamp_delta);
+        out.put_varint(i64::from(self.count));
+        out.put_bytes(key);
+        out.put_bytes(value);
+        out.put_varint(headers.len() as i64);
+        for header in headers {
+            out.put_bytes(Some(header.key.as_bytes()));
+            out.put_bytes(header.value.as_deref());
+        }
+        debug_assert_eq!(out.at, out.bytes.len());
+        self.written = end;
         self.count += 1;
     }
 
     /// Size of the batch so far, 0 if there is no record in it.
     pub fn len_bytes(&self) -> usize {
-        self.buffer.len()
+        self.written
     }
 
     /// Number of records so far.
@@ -128,7 +130,7 @@ impl BatchBuilder {
 
     /// Forgets the records so far.
     pub fn clear(&mut self) {
-        self.buffer.clear();
+        self.written = 0;
         self.count = 0;
     }
 
@@ -140,11 +142,11 @@ impl BatchBuilder {
             return BytesMut::new();
         }
         // A small batch is copied out, so that readers of the tail do not keep a large buffer alive.
-        let mut batch = match self.buffer.len() < self.buffer.capacity() / 2 {
-            true => BytesMut::from(&self.buffer[..]),
+        let mut batch = match self.written < self.buffer.capacity() / 2 {
+            true => BytesMut::from(&self.buffer[..self.written]),
             false => std::mem::take(&mut self.buffer),
         };
-        self.buffer.clear();
+        batch.truncate(self.written);
         let (id, epoch, sequence) = match self.producer.take() {
             Some(stamp) => (stamp.id.get(), stamp.epoch.get(), stamp.sequence),
             None => (-1, -1, -1),
@@ -164,28 +166,52 @@ impl BatchBuilder {
         header[57..61].copy_from_slice(&(self.count as i32).to_be_bytes());
         batch[..HEADER_BYTES].copy_from_slice(&header);
         seal(&mut batch);
-        self.count = 0;
+        self.clear();
         batch
     }
 
     fn start(&mut self, timestamp: i64) {
-        if self.buffer.capacity() < self.capacity {
-            self.buffer = BytesMut::with_capacity(self.capacity);
-        }
-        self.buffer.put_bytes(0, HEADER_BYTES);
+        self.written = HEADER_BYTES;
         self.base_timestamp = timestamp;
         self.max_timestamp = timestamp;
     }
 
+    /// Makes room up to `end`.
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::zeroed(self.capacity.max(end));
+        } else {
+            self.buffer.resize(end.max(2 * self.buffer.len()), 0);
+        }
+    }
+}
+
+/// The place of one record, filled from the front.
+struct Output<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl Output<'_> {
     #[inline]
     fn put_varint(&mut self, value: i64) {
-        if (0..64).contains(&value) {
-            self.buffer.put_u8((value as u8) << 1);
-            return;
+        if (-64..64).contains(&value) {
+            self.bytes[self.at] = ((value << 1) ^ (value >> 63)) as u8;
+            self.at += 1;
+        } else {
+            self.at += varint::write(value, &mut self.bytes[self.at..]);
         }
-        let mut bytes = [0_u8; VARLONG_BYTES_MAX];
-        let size = varint::write(value, &mut bytes);
-        self.buffer.put_slice(&bytes[..size]);
+    }
+
+    /// Length, -1 for null, and bytes.
+    #[inline]
+    fn put_bytes(&mut self, bytes: Option<&[u8]>) {
+        self.put_varint(length_or_null(bytes));
+        if let Some(bytes) = bytes {
+            self.bytes[self.at..self.at + bytes.len()].copy_from_slice(bytes);
+            self.at += bytes.len();
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The log from outside: what it promises across restarts, crashes, damage and several threads.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
 mod clients;
 mod faults;
 mod recovery;
