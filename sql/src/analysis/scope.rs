@@ -1,0 +1,223 @@
+//! The columns that a query's sources offer, and which of them are used.
+
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
+
+use crate::{
+    ast::{Expr, ExprKind, Ident, SourceKind},
+    catalogue::{Catalogue, Column, PSEUDO_COLUMNS, Source},
+    error::SqlError,
+    expression::Names,
+    plan::{Origin, SourceStep, layout},
+    types::SqlType,
+};
+
+/// A source in a query.
+#[derive(Clone, Debug)]
+pub(super) struct ScopedSource {
+    /// Its name in the query.
+    pub(super) alias: String,
+    /// What it is.
+    pub(super) source: Arc<Source>,
+}
+
+/// The sources of a query. Inside a plan a column is called by its own name, or in joins by `ALIAS.NAME`.
+pub(super) struct Scope<'a> {
+    catalogue: &'a Catalogue,
+    pub(super) sources: Vec<ScopedSource>,
+    used: RefCell<BTreeSet<(usize, usize)>>,
+}
+
+impl<'a> Scope<'a> {
+    pub(super) fn new(catalogue: &'a Catalogue, sources: Vec<ScopedSource>) -> Self {
+        Self { catalogue, sources, used: RefCell::default() }
+    }
+
+    /// Whether the query joins.
+    pub(super) fn joins(&self) -> bool {
+        self.sources.len() > 1
+    }
+
+    /// The name inside the plan of a column of the nth source.
+    pub(super) fn internal_name(&self, source: usize, column: &str) -> String {
+        if self.joins() { format!("{}.{column}", self.sources[source].alias) } else { column.to_owned() }
+    }
+
+    /// Which source and column a reference means.
+    pub(super) fn resolve(&self, source: Option<&Ident>, name: &Ident) -> Result<(usize, Origin), SqlError> {
+        if let Some(alias) = source {
+            let Some(place) = self.sources.iter().position(|known| known.alias == alias.name) else {
+                let aliases: Vec<&str> = self.sources.iter().map(|known| known.alias.as_str()).collect();
+                return Err(SqlError::invalid(format!("'{}' is not a source of this query", alias.name))
+                    .at(alias.span)
+                    .hint_nearest(&alias.name, &aliases, "its sources are"));
+            };
+            return match origin(&self.sources[place].source, &name.name) {
+                Some(origin) => Ok((place, origin)),
+                None => Err(self.unknown(name, &self.sources[place..=place])),
+            };
+        }
+        let found: Vec<(usize, Origin)> = self
+            .sources
+            .iter()
+            .enumerate()
+            .filter_map(|(place, known)| Some((place, origin(&known.source, &name.name)?)))
+            .collect();
+        match found.as_slice() {
+            [] => Err(self.unknown(name, &self.sources)),
+            [one] => Ok(*one),
+            several => {
+                let choices: Vec<String> =
+                    several.iter().map(|(place, _)| format!("{}.{}", self.sources[*place].alias, name.name)).collect();
+                Err(SqlError::invalid(format!("column '{}' is ambiguous", name.name))
+                    .at(name.span)
+                    .hint(format!("could be {}", choices.join(" or "))))
+            }
+        }
+    }
+
+    fn unknown(&self, name: &Ident, sources: &[ScopedSource]) -> SqlError {
+        let names: Vec<&str> =
+            sources.iter().flat_map(|known| known.source.columns.iter()).map(|column| column.name.as_str()).collect();
+        let error = SqlError::invalid(format!("column '{}' cannot be resolved", name.name)).at(name.span);
+        if name.name == "WINDOWSTART" || name.name == "WINDOWEND" {
+            return error.hint("window bounds exist in windowed sources and in the SELECT of windowed aggregations");
+        }
+        error.hint_nearest(&name.name, &names, "columns")
+    }
+
+    /// Remembers every column that `expr` refers to. What cannot be resolved is left for the compiler to report.
+    pub(super) fn mark_used(&self, expr: &Expr) {
+        expr.walk(&mut |part| {
+            if let ExprKind::Column { source, name } = &part.kind
+                && let Ok((place, origin)) = self.resolve(source.as_ref(), name)
+            {
+                self.mark(place, origin);
+            }
+        });
+    }
+
+    pub(super) fn mark(&self, place: usize, origin: Origin) {
+        let order = order(&self.sources[place].source, origin);
+        self.used.borrow_mut().insert((place, order));
+    }
+
+    /// Whether a column of a source is used.
+    pub(super) fn is_used(&self, place: usize, origin: Origin) -> bool {
+        self.used.borrow().contains(&(place, order(&self.sources[place].source, origin)))
+    }
+
+    /// Which sources `expr` refers to.
+    pub(super) fn sources_of(&self, expr: &Expr) -> Result<BTreeSet<usize>, SqlError> {
+        let mut places = BTreeSet::new();
+        let mut error = None;
+        expr.walk(&mut |part| {
+            if let ExprKind::Column { source, name } = &part.kind {
+                match self.resolve(source.as_ref(), name) {
+                    Ok((place, _)) => {
+                        places.insert(place);
+                    }
+                    Err(failed) => error = error.take().or(Some(failed)),
+                }
+            }
+        });
+        error.map_or(Ok(places), Err)
+    }
+
+    /// The step that reads the used columns of the nth source. `values_only` leaves the key columns to the caller.
+    pub(super) fn source_step(&self, place: usize, values_only: bool) -> SourceStep {
+        let ScopedSource { alias, source } = &self.sources[place];
+        let mut origins = Vec::new();
+        let mut columns = Vec::new();
+        for origin in origins_of(source) {
+            if !self.is_used(place, origin) || (values_only && matches!(origin, Origin::Key(_))) {
+                continue;
+            }
+            let column = column_of(source, origin);
+            columns.push(Column::new(self.internal_name(place, &column.name), column.ty));
+            origins.push(origin);
+        }
+        SourceStep {
+            source: source.clone(),
+            alias: alias.clone(),
+            origins,
+            schema: layout(&columns),
+            time: None,
+            keep_key_bytes: false,
+        }
+    }
+}
+
+impl Names for Scope<'_> {
+    fn column(&self, source: Option<&Ident>, name: &Ident) -> Result<(String, SqlType), SqlError> {
+        let (place, origin) = self.resolve(source, name)?;
+        let column = column_of(&self.sources[place].source, origin);
+        Ok((self.internal_name(place, &column.name), column.ty))
+    }
+
+    fn custom_type(&self, name: &str) -> Option<SqlType> {
+        self.catalogue.custom_type(name).cloned()
+    }
+}
+
+/// Every column of a source's records, pseudo columns included, keys first.
+fn origins_of(source: &Source) -> impl Iterator<Item = Origin> {
+    let pseudo = [Origin::WindowStart, Origin::WindowEnd, Origin::RowTime, Origin::RowPartition, Origin::RowOffset];
+    (0..source.columns.key.len())
+        .map(Origin::Key)
+        .chain((0..source.columns.value.len()).map(Origin::Value))
+        .chain(pseudo)
+}
+
+/// A number that orders the columns of a source.
+fn order(source: &Source, origin: Origin) -> usize {
+    let columns = source.columns.key.len() + source.columns.value.len();
+    match origin {
+        Origin::Key(place) => place,
+        Origin::Value(place) => source.columns.key.len() + place,
+        Origin::WindowStart => columns,
+        Origin::WindowEnd => columns + 1,
+        Origin::RowTime => columns + 2,
+        Origin::RowPartition => columns + 3,
+        Origin::RowOffset => columns + 4,
+        Origin::ValueBytes => columns + 5,
+    }
+}
+
+/// The name and type of a source's column.
+pub(crate) fn column_of(source: &Source, origin: Origin) -> Column {
+    let [row_time, row_partition, row_offset, window_start, window_end] = PSEUDO_COLUMNS;
+    match origin {
+        Origin::Key(place) => source.columns.key[place].clone(),
+        Origin::Value(place) => source.columns.value[place].clone(),
+        Origin::RowTime => Column::new(row_time, SqlType::Bigint),
+        Origin::RowPartition => Column::new(row_partition, SqlType::Int),
+        Origin::RowOffset => Column::new(row_offset, SqlType::Bigint),
+        Origin::WindowStart => Column::new(window_start, SqlType::Bigint),
+        Origin::WindowEnd => Column::new(window_end, SqlType::Bigint),
+        Origin::ValueBytes => Column::new("VALUE BYTES", SqlType::Bytes),
+    }
+}
+
+/// The column of that name in a source's records.
+fn origin(source: &Source, name: &str) -> Option<Origin> {
+    let by_name = |columns: &[Column]| columns.iter().position(|column| column.name == name);
+    if let Some(place) = by_name(&source.columns.key) {
+        return Some(Origin::Key(place));
+    }
+    if let Some(place) = by_name(&source.columns.value) {
+        return Some(Origin::Value(place));
+    }
+    match name {
+        "ROWTIME" => Some(Origin::RowTime),
+        "ROWPARTITION" => Some(Origin::RowPartition),
+        "ROWOFFSET" => Some(Origin::RowOffset),
+        "WINDOWSTART" if source.window.is_some() => Some(Origin::WindowStart),
+        "WINDOWEND" if source.window.is_some() => Some(Origin::WindowEnd),
+        _ => None,
+    }
+}
+
+/// Whether the source is a stream.
+pub(super) fn is_stream(source: &Source) -> bool {
+    source.kind == SourceKind::Stream
+}

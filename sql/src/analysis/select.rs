@@ -1,0 +1,152 @@
+//! The SELECT list: stars expanded, every item named.
+
+use std::collections::BTreeSet;
+
+use super::scope::Scope;
+use crate::{
+    ast::{Expr, ExprKind, Ident, Query, SelectItem, Span},
+    catalogue::PSEUDO_COLUMNS,
+    error::SqlError,
+    expression::Compiler,
+    types::SqlType,
+};
+
+/// One result column.
+#[derive(Clone, Debug)]
+pub(super) struct Item {
+    /// Its value.
+    pub(super) expr: Expr,
+    /// Its name.
+    pub(super) name: String,
+    /// Where the item stands.
+    pub(super) span: Span,
+    /// Whether the name was given with AS.
+    pub(super) aliased: bool,
+}
+
+/// Expands and names the SELECT list. `window_bounds` says whether `*` includes those of windowed sources.
+pub(super) fn expand(
+    query: &Query,
+    scope: &Scope<'_>,
+    compiler: &Compiler<'_>,
+    window_bounds: bool,
+) -> Result<Vec<Item>, SqlError> {
+    let mut items = Vec::new();
+    let mut namer = Namer::new(query, scope);
+    for selected in &query.select {
+        match selected {
+            SelectItem::Expr { expr, alias: Some(alias) } => items.push(Item {
+                expr: expr.clone(),
+                name: alias.name.clone(),
+                span: alias.span,
+                aliased: true,
+            }),
+            SelectItem::Expr { expr, alias: None } => {
+                let name = namer.name(expr, scope);
+                items.push(Item { expr: expr.clone(), name, span: expr.span, aliased: false });
+            }
+            SelectItem::All { span } => {
+                for place in 0..scope.sources.len() {
+                    all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
+                }
+            }
+            SelectItem::AllOf { source, span } => {
+                let Some(place) = scope.sources.iter().position(|known| known.alias == source.name) else {
+                    let aliases: Vec<&str> = scope.sources.iter().map(|known| known.alias.as_str()).collect();
+                    return Err(SqlError::invalid(format!("'{}' is not a source of this query", source.name))
+                        .at(source.span)
+                        .hint_nearest(&source.name, &aliases, "its sources are"));
+                };
+                all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
+            }
+            SelectItem::Fields { base, span } => {
+                let typed = compiler.compile(base)?;
+                let SqlType::Struct(fields) = typed.known_type()? else {
+                    return Err(SqlError::invalid(format!("{base} is not a STRUCT: it has no fields")).at(*span));
+                };
+                for field in fields {
+                    let kind = ExprKind::Dereference {
+                        base: Box::new(base.clone()),
+                        field: Ident { name: field.name.clone(), span: *span },
+                    };
+                    let expr = Expr { kind, span: *span };
+                    items.push(Item { name: namer.unique(&field.name), expr, span: *span, aliased: false });
+                }
+            }
+        }
+    }
+    Ok(items)
+}
+
+fn all_of(place: usize, span: Span, scope: &Scope<'_>, bounds: bool, prefixed: bool, items: &mut Vec<Item>) {
+    let known = &scope.sources[place];
+    let source = &known.source;
+    let bounds = if bounds && source.window.is_some() { &PSEUDO_COLUMNS[3..] } else { &[] };
+    let keys = source.columns.key.iter().map(|column| column.name.as_str());
+    let values = source.columns.value.iter().map(|column| column.name.as_str());
+    for name in keys.chain(bounds.iter().copied()).chain(values) {
+        let column = ExprKind::Column {
+            source: Some(Ident { name: known.alias.clone(), span }),
+            name: Ident { name: name.to_owned(), span },
+        };
+        items.push(Item {
+            expr: Expr { kind: column, span },
+            name: if prefixed { format!("{}_{name}", known.alias) } else { name.to_owned() },
+            span,
+            aliased: false,
+        });
+    }
+}
+
+/// Gives names to items without alias.
+pub(super) struct Namer {
+    taken: BTreeSet<String>,
+    next: usize,
+}
+
+impl Namer {
+    pub(super) fn new(query: &Query, scope: &Scope<'_>) -> Self {
+        let sources = scope.sources.iter().flat_map(|known| known.source.columns.iter());
+        let mut taken: BTreeSet<String> = sources.map(|column| column.name.clone()).collect();
+        taken.extend(query.select.iter().filter_map(|item| match item {
+            SelectItem::Expr { alias, .. } => alias.as_ref().map(|alias| alias.name.clone()),
+            SelectItem::All { .. } | SelectItem::AllOf { .. } | SelectItem::Fields { .. } => None,
+        }));
+        Self { taken, next: 0 }
+    }
+
+    /// The name of an unaliased item.
+    pub(super) fn name(&mut self, expr: &Expr, scope: &Scope<'_>) -> String {
+        match &expr.kind {
+            ExprKind::Column { source, name } => {
+                let everywhere = scope.sources.iter();
+                let owners = everywhere.filter(|known| known.source.columns.find(&name.name).is_some()).count();
+                match source {
+                    Some(alias) if owners > 1 => format!("{}_{}", alias.name, name.name),
+                    _ => name.name.clone(),
+                }
+            }
+            ExprKind::Dereference { field, .. } => self.unique(&field.name),
+            _ => self.generated(),
+        }
+    }
+
+    fn unique(&mut self, name: &str) -> String {
+        let numbered = (1..).map(|number| format!("{name}_{number}"));
+        let name = std::iter::once(name.to_owned()).chain(numbered).find(|name| !self.taken.contains(name));
+        let name = name.expect("there are endless numbers");
+        self.taken.insert(name.clone());
+        name
+    }
+
+    /// `KSQL_COL_<n>`, from 0, skipping those that are columns already.
+    pub(super) fn generated(&mut self) -> String {
+        loop {
+            let name = format!("KSQL_COL_{}", self.next);
+            self.next += 1;
+            if self.taken.insert(name.clone()) {
+                return name;
+            }
+        }
+    }
+}

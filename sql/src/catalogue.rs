@@ -1,0 +1,226 @@
+//! What streams, tables and types exist.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use arrow::datatypes::{Field, Fields};
+use millstream_formats::FormatSpec;
+
+use crate::{
+    ast::{Ident, SourceKind, quote_if_needed},
+    error::SqlError,
+    types::SqlType,
+};
+
+/// Names that no column may have: they are computed for every row.
+pub const PSEUDO_COLUMNS: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
+
+/// A declared or computed column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Its name; unique in its source.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+}
+
+impl Column {
+    /// A column of that name and type.
+    pub fn new(name: impl Into<String>, ty: SqlType) -> Self {
+        Self { name: name.into(), ty }
+    }
+
+    /// The Arrow field that holds it.
+    pub fn field(&self) -> Field {
+        Field::new(&self.name, self.ty.to_arrow(), true)
+    }
+}
+
+/// The columns of a source, those of the record key first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Columns {
+    /// Columns in the record key.
+    pub key: Vec<Column>,
+    /// Columns in the record value.
+    pub value: Vec<Column>,
+}
+
+impl Columns {
+    /// Key columns, then value columns.
+    pub fn iter(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().chain(&self.value)
+    }
+
+    /// The column of that name.
+    pub fn find(&self, name: &str) -> Option<&Column> {
+        self.iter().find(|column| column.name == name)
+    }
+
+    /// The key columns as Arrow fields.
+    pub fn key_fields(&self) -> Fields {
+        self.key.iter().map(Column::field).collect()
+    }
+
+    /// The value columns as Arrow fields.
+    pub fn value_fields(&self) -> Fields {
+        self.value.iter().map(Column::field).collect()
+    }
+}
+
+impl fmt::Display for Columns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut first = true;
+        let keys = self.key.iter().map(|column| (column, " KEY"));
+        for (column, mark) in keys.chain(self.value.iter().map(|column| (column, ""))) {
+            let comma = if std::mem::take(&mut first) { "" } else { ", " };
+            write!(f, "{comma}{} {}{mark}", quote_if_needed(&column.name), column.ty)?;
+        }
+        Ok(())
+    }
+}
+
+/// The column that a source takes its row time from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimestampColumn {
+    /// The column: BIGINT, TIMESTAMP, or STRING with a format.
+    pub column: String,
+    /// Java `DateTimeFormatter` pattern of a STRING column.
+    pub format: Option<String>,
+}
+
+/// How the keys of a source are windowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Windowing {
+    /// Windows of one size: 8 bytes of window start follow the key.
+    Tumbling {
+        /// Length of a window in ms.
+        size_ms: i64,
+    },
+    /// The same, overlapping.
+    Hopping {
+        /// Length of a window in ms.
+        size_ms: i64,
+    },
+}
+
+impl Windowing {
+    /// Length of a window in ms.
+    pub fn size_ms(self) -> i64 {
+        match self {
+            Self::Tumbling { size_ms } | Self::Hopping { size_ms } => size_ms,
+        }
+    }
+
+    /// TUMBLING or HOPPING.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Tumbling { .. } => "TUMBLING",
+            Self::Hopping { .. } => "HOPPING",
+        }
+    }
+}
+
+/// A stream or table over a topic.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// Its name.
+    pub name: String,
+    /// Stream or table.
+    pub kind: SourceKind,
+    /// Its columns.
+    pub columns: Columns,
+    /// The topic it reads and writes.
+    pub topic: String,
+    /// How keys are written.
+    pub key_format: FormatSpec,
+    /// How values are written.
+    pub value_format: FormatSpec,
+    /// Where row time comes from, if not from the record.
+    pub timestamp: Option<TimestampColumn>,
+    /// Whether and how its keys are windowed.
+    pub window: Option<Windowing>,
+    /// `SOURCE`: it can only be read.
+    pub read_only: bool,
+    /// The statement that made it.
+    pub statement: String,
+    /// The query of its `CREATE .. AS SELECT`.
+    pub query: Option<String>,
+}
+
+impl Source {
+    /// `stream` or `table`.
+    pub fn kind_name(&self) -> &'static str {
+        kind_name(self.kind)
+    }
+}
+
+/// `stream` or `table`.
+pub fn kind_name(kind: SourceKind) -> &'static str {
+    match kind {
+        SourceKind::Stream => "stream",
+        SourceKind::Table => "table",
+    }
+}
+
+/// All sources and custom types by name.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue {
+    sources: BTreeMap<String, Arc<Source>>,
+    types: BTreeMap<String, SqlType>,
+}
+
+impl Catalogue {
+    /// The source of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Source>> {
+        self.sources.get(name)
+    }
+
+    /// The source of that name, or an error that names the nearest.
+    pub fn find(&self, name: &Ident) -> Result<&Arc<Source>, SqlError> {
+        self.sources.get(&name.name).ok_or_else(|| {
+            let names: Vec<&str> = self.sources.keys().map(String::as_str).collect();
+            let error = SqlError::invalid(format!("{} does not exist", name.name)).at(name.span);
+            if names.is_empty() {
+                error.hint("no streams or tables exist: CREATE STREAM or CREATE TABLE makes one over a topic")
+            } else {
+                error.hint_nearest(&name.name, &names, "streams and tables")
+            }
+        })
+    }
+
+    /// All sources in the order of their names.
+    pub fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.sources.values()
+    }
+
+    /// Adds or replaces a source.
+    pub fn put(&mut self, source: Source) -> Arc<Source> {
+        let source = Arc::new(source);
+        self.sources.insert(source.name.clone(), source.clone());
+        source
+    }
+
+    /// Removes a source.
+    pub fn remove(&mut self, name: &str) -> Option<Arc<Source>> {
+        self.sources.remove(name)
+    }
+
+    /// The custom type of that name.
+    pub fn custom_type(&self, name: &str) -> Option<&SqlType> {
+        self.types.get(name)
+    }
+
+    /// All custom types in the order of their names.
+    pub fn types(&self) -> impl Iterator<Item = (&String, &SqlType)> {
+        self.types.iter()
+    }
+
+    /// Adds a custom type.
+    pub fn put_type(&mut self, name: String, ty: SqlType) {
+        self.types.insert(name, ty);
+    }
+
+    /// Removes a custom type; false if there was none.
+    pub fn remove_type(&mut self, name: &str) -> bool {
+        self.types.remove(name).is_some()
+    }
+}

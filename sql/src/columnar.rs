@@ -1,0 +1,235 @@
+//! What travels between SQL operators: Arrow columns with a time, a key and a presence per row.
+
+use std::{any::Any, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array},
+    buffer::{BooleanBuffer, ScalarBuffer},
+    compute,
+    datatypes::SchemaRef,
+    error::ArrowError,
+};
+use millstream_streams::Batch;
+
+/// A run of rows of a stream, or of changes of a table.
+///
+/// ```text
+///   columns        timestamps  present  key bytes
+///   ID KIND PRICE
+///   1  buy  2.50   1000        true     00000001     a row
+///   2  null null   1001        false    00000002     stream: a record without value; table: a delete
+/// ```
+///
+/// * Every column, `timestamps`, `present` and `key_bytes` have [`rows`](Batch::rows) entries.
+/// * Key columns hold their values in absent rows too, all other columns are NULL there.
+/// * `key_bytes` is the serialized record key, kept only where a later operator asks for it.
+#[derive(Clone, Debug)]
+pub struct ColumnarBatch {
+    schema: SchemaRef,
+    columns: Vec<ArrayRef>,
+    timestamps: ScalarBuffer<i64>,
+    present: Option<BooleanBuffer>,
+    key_bytes: Option<BinaryArray>,
+}
+
+impl ColumnarBatch {
+    /// Rows that are all present and carry no key bytes.
+    pub fn new(schema: SchemaRef, columns: Vec<ArrayRef>, timestamps: ScalarBuffer<i64>) -> Self {
+        debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
+        debug_assert!(columns.iter().all(|column| column.len() == timestamps.len()), "equal lengths");
+        Self { schema, columns, timestamps, present: None, key_bytes: None }
+    }
+
+    /// The same rows; those whose bit is false have no value. A mask without false bits is left out.
+    #[must_use]
+    pub fn with_present(mut self, present: Option<BooleanBuffer>) -> Self {
+        self.present = present.filter(|mask| mask.count_set_bits() < mask.len());
+        self
+    }
+
+    /// The same rows with their serialized record keys.
+    #[must_use]
+    pub fn with_key_bytes(mut self, key_bytes: Option<BinaryArray>) -> Self {
+        self.key_bytes = key_bytes;
+        self
+    }
+
+    /// The same rows, times and keys with other columns.
+    #[must_use]
+    pub fn with_columns(mut self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Self {
+        debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
+        self.schema = schema;
+        self.columns = columns;
+        self
+    }
+
+    /// Names and types of the columns.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The columns, in the order of the schema.
+    pub fn columns(&self) -> &[ArrayRef] {
+        &self.columns
+    }
+
+    /// One column by its place in the schema.
+    pub fn column(&self, index: usize) -> &ArrayRef {
+        &self.columns[index]
+    }
+
+    /// Event time of each row, shared.
+    pub fn times(&self) -> &ScalarBuffer<i64> {
+        &self.timestamps
+    }
+
+    /// Event times as a BIGINT column.
+    pub fn times_array(&self) -> ArrayRef {
+        Arc::new(Int64Array::new(self.timestamps.clone(), None))
+    }
+
+    /// Which rows have a value; `None` when all have.
+    pub fn present(&self) -> Option<&BooleanBuffer> {
+        self.present.as_ref()
+    }
+
+    /// Serialized record keys, if an operator asked the source to keep them.
+    pub fn key_bytes(&self) -> Option<&BinaryArray> {
+        self.key_bytes.as_ref()
+    }
+
+    /// The columns as Arrow's own batch, for expressions.
+    pub fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
+        let options = RecordBatchOptions::new().with_row_count(Some(self.timestamps.len()));
+        RecordBatch::try_new_with_options(self.schema.clone(), self.columns.clone(), &options)
+    }
+
+    /// The rows whose bit is true.
+    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
+        let predicate = compute::FilterBuilder::new(keep).optimize().build();
+        let times = Int64Array::new(self.timestamps.clone(), None);
+        let filter_bits = |bits: &BooleanBuffer| -> Result<BooleanBuffer, ArrowError> {
+            let kept = predicate.filter(&BooleanArray::new(bits.clone(), None))?;
+            Ok(arrow::array::AsArray::as_boolean(&kept).values().clone())
+        };
+        let columns = self.columns.iter().map(|column| predicate.filter(column)).collect::<Result<_, _>>()?;
+        let key_bytes = self.key_bytes.as_ref().map(|keys| predicate.filter(keys)).transpose()?;
+        Ok(Self {
+            schema: self.schema.clone(),
+            columns,
+            timestamps: int64_values(&predicate.filter(&times)?),
+            present: self.present.as_ref().map(filter_bits).transpose()?,
+            key_bytes: key_bytes.map(|keys| binary(&keys)),
+        })
+    }
+
+    /// The rows at `indices`, in that order.
+    pub fn take(&self, indices: &UInt32Array) -> Result<Self, ArrowError> {
+        let times = Int64Array::new(self.timestamps.clone(), None);
+        let columns =
+            self.columns.iter().map(|column| compute::take(column, indices, None)).collect::<Result<_, _>>()?;
+        let present = self.present.as_ref().map(|bits| {
+            BooleanBuffer::collect_bool(indices.len(), |row| bits.value(indices.value(row) as usize))
+        });
+        let key_bytes = self.key_bytes.as_ref().map(|keys| compute::take(keys, indices, None)).transpose()?;
+        Ok(Self {
+            schema: self.schema.clone(),
+            columns,
+            timestamps: int64_values(&compute::take(&times, indices, None)?),
+            present,
+            key_bytes: key_bytes.map(|keys| binary(&keys)),
+        })
+    }
+
+    /// `rows` rows from `offset` on, sharing the memory.
+    #[must_use]
+    pub fn slice(&self, offset: usize, rows: usize) -> Self {
+        Self {
+            schema: self.schema.clone(),
+            columns: self.columns.iter().map(|column| column.slice(offset, rows)).collect(),
+            timestamps: self.timestamps.slice(offset, rows),
+            present: self.present.as_ref().map(|bits| bits.slice(offset, rows)),
+            key_bytes: self.key_bytes.as_ref().map(|keys| keys.slice(offset, rows)),
+        }
+    }
+
+    /// The batch that came along an edge of a SQL topology.
+    pub fn from_batch(batch: Box<dyn Batch>) -> Self {
+        *batch.into_any().downcast().expect("every edge of a SQL topology carries columnar batches")
+    }
+}
+
+impl Batch for ColumnarBatch {
+    fn rows(&self) -> usize {
+        self.timestamps.len()
+    }
+
+    fn timestamps(&self) -> &[i64] {
+        &self.timestamps
+    }
+
+    fn split_front(&mut self, rows: usize) -> Box<dyn Batch> {
+        let front = self.slice(0, rows);
+        *self = self.slice(rows, self.timestamps.len() - rows);
+        Box::new(front)
+    }
+
+    fn duplicate(&self) -> Box<dyn Batch> {
+        Box::new(self.clone())
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any + Send> {
+        self
+    }
+}
+
+/// The values of a BIGINT column.
+fn int64_values(array: &ArrayRef) -> ScalarBuffer<i64> {
+    arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(array).values().clone()
+}
+
+/// A BYTES column as its own type.
+fn binary(array: &ArrayRef) -> BinaryArray {
+    arrow::array::AsArray::as_binary::<i32>(array).clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::Int32Array,
+        datatypes::{DataType, Field, Schema},
+    };
+
+    use super::*;
+
+    fn batch() -> ColumnarBatch {
+        let schema = Arc::new(Schema::new(vec![Field::new("ID", DataType::Int32, true)]));
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), Some(2), None, Some(4)]));
+        ColumnarBatch::new(schema, vec![ids], vec![10, 11, 12, 13].into())
+            .with_present(Some(BooleanBuffer::from(vec![true, true, false, true])))
+            .with_key_bytes(Some(BinaryArray::from(vec![&b"a"[..], b"b", b"c", b"d"])))
+    }
+
+    #[test]
+    fn filter_take_and_split_keep_rows_together() {
+        let kept = batch().filter(&BooleanArray::from(vec![true, false, true, false])).unwrap();
+        let taken = batch().take(&UInt32Array::from(vec![0, 2])).unwrap();
+        for rows in [&kept, &taken] {
+            assert_eq!(rows.timestamps(), [10, 12]);
+            assert_eq!(rows.column(0).as_ref(), &Int32Array::from(vec![Some(1), None]));
+            assert_eq!(rows.present().unwrap(), &BooleanBuffer::from(vec![true, false]));
+            assert_eq!(rows.key_bytes().unwrap(), &BinaryArray::from(vec![&b"a"[..], b"c"]));
+        }
+        let mut rest = batch();
+        let front = ColumnarBatch::from_batch(rest.split_front(3));
+        assert_eq!(front.timestamps(), [10, 11, 12]);
+        assert_eq!(rest.timestamps(), [13]);
+        assert_eq!(rest.key_bytes().unwrap().value(0), b"d");
+    }
+
+    #[test]
+    fn a_mask_that_hides_nothing_is_left_out() {
+        let all = BooleanBuffer::from(vec![true; 4]);
+        assert!(batch().with_present(Some(all)).present().is_none());
+    }
+}

@@ -1,0 +1,232 @@
+//! Comparisons with two outcomes: a NULL on either side is false, never NULL.
+
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, Datum},
+    buffer::BooleanBuffer,
+    compute::{cast, kernels::cmp},
+    datatypes::DataType,
+};
+use datafusion::{
+    error::{DataFusionError, Result},
+    logical_expr::ColumnarValue,
+    scalar::ScalarValue,
+};
+
+/// A comparison operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Comparison {
+    /// `=`
+    Equal,
+    /// `<>`
+    NotEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `IS DISTINCT FROM`: NULL is a value here, equal to itself.
+    Distinct,
+    /// `IS NOT DISTINCT FROM`
+    NotDistinct,
+}
+
+impl Comparison {
+    /// The operator as written.
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Equal => "=",
+            Self::NotEqual => "<>",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Distinct => "IS DISTINCT FROM",
+            Self::NotDistinct => "IS NOT DISTINCT FROM",
+        }
+    }
+
+    /// Whether it asks for equality only, which every type supports.
+    pub fn is_equality(self) -> bool {
+        matches!(self, Self::Equal | Self::NotEqual | Self::Distinct | Self::NotDistinct)
+    }
+
+    /// The operator that says the same with the sides swapped.
+    #[must_use]
+    pub fn swapped(self) -> Self {
+        match self {
+            Self::Less => Self::Greater,
+            Self::LessOrEqual => Self::GreaterOrEqual,
+            Self::Greater => Self::Less,
+            Self::GreaterOrEqual => Self::LessOrEqual,
+            same => same,
+        }
+    }
+}
+
+/// Compares two sides of one type (numbers of different types are brought together here).
+pub(super) fn evaluate(
+    comparison: Comparison,
+    left: &ColumnarValue,
+    right: &ColumnarValue,
+    rows: usize,
+) -> Result<ColumnarValue> {
+    let (left, right) = (Side::new(left)?, Side::new(right)?);
+    let (left, right) = match common_number(left.array.data_type(), right.array.data_type()) {
+        Some(number) => (left.cast(&number)?, right.cast(&number)?),
+        None => (left, right),
+    };
+    let outcome = if left.array.data_type().is_nested() {
+        nested(comparison, &left.rows(rows)?, &right.rows(rows)?)?
+    } else {
+        match comparison {
+            Comparison::Equal => cmp::eq(&left, &right),
+            Comparison::NotEqual => cmp::neq(&left, &right),
+            Comparison::Less => cmp::lt(&left, &right),
+            Comparison::LessOrEqual => cmp::lt_eq(&left, &right),
+            Comparison::Greater => cmp::gt(&left, &right),
+            Comparison::GreaterOrEqual => cmp::gt_eq(&left, &right),
+            Comparison::Distinct => cmp::distinct(&left, &right),
+            Comparison::NotDistinct => cmp::not_distinct(&left, &right),
+        }?
+    };
+    let outcome = false_for_null(&outcome);
+    Ok(if left.scalar && right.scalar {
+        ColumnarValue::Scalar(ScalarValue::Boolean(Some(outcome.value(0))))
+    } else {
+        ColumnarValue::Array(std::sync::Arc::new(outcome))
+    })
+}
+
+/// NULL becomes false.
+pub(super) fn false_for_null(outcome: &BooleanArray) -> BooleanArray {
+    match outcome.nulls() {
+        Some(nulls) if nulls.null_count() > 0 => BooleanArray::new(outcome.values() & nulls.inner(), None),
+        _ => BooleanArray::new(outcome.values().clone(), None),
+    }
+}
+
+/// One side: a row each, or one row that stands for all.
+struct Side {
+    array: ArrayRef,
+    scalar: bool,
+}
+
+impl Side {
+    fn new(value: &ColumnarValue) -> Result<Self> {
+        Ok(match value {
+            ColumnarValue::Array(array) => Self { array: array.clone(), scalar: false },
+            ColumnarValue::Scalar(scalar) => Self { array: scalar.to_array()?, scalar: true },
+        })
+    }
+
+    fn cast(self, to: &DataType) -> Result<Self> {
+        Ok(Self { array: if self.array.data_type() == to { self.array } else { cast(&self.array, to)? }, ..self })
+    }
+
+    /// The side with a row each.
+    fn rows(&self, rows: usize) -> Result<ArrayRef> {
+        if self.scalar {
+            ScalarValue::try_from_array(&self.array, 0)?.to_array_of_size(rows)
+        } else {
+            Ok(self.array.clone())
+        }
+    }
+}
+
+impl Datum for Side {
+    fn get(&self) -> (&dyn Array, bool) {
+        (&self.array, self.scalar)
+    }
+}
+
+/// The type in which two different numbers are compared; `None` for equal types and other kinds.
+fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
+    use DataType::{Decimal128, Decimal256, Float64, Int32, Int64};
+    let digits = |side: &DataType| match side {
+        Int32 => Some((10, 0)),
+        Int64 => Some((19, 0)),
+        Decimal128(precision, scale) | Decimal256(precision, scale) => Some((i16::from(*precision), i16::from(*scale))),
+        _ => None,
+    };
+    if left == right {
+        return None;
+    }
+    match (left, right) {
+        (Float64, other) | (other, Float64) => (*other == Float64 || digits(other).is_some()).then_some(Float64),
+        (Int32 | Int64, Int32 | Int64) => Some(Int64),
+        _ => {
+            let ((p1, s1), (p2, s2)) = (digits(left)?, digits(right)?);
+            let scale = s1.max(s2);
+            let precision = (p1 - s1).max(p2 - s2) + scale;
+            Some(if precision <= 38 {
+                Decimal128(precision as u8, scale as i8)
+            } else {
+                Decimal256(precision.min(76) as u8, scale as i8)
+            })
+        }
+    }
+}
+
+/// Equality of arrays, maps and structs, by Arrow's own equality of one-row slices.
+fn nested(comparison: Comparison, left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray> {
+    if !comparison.is_equality() {
+        return Err(DataFusionError::Plan(format!("{} is not defined on {}", comparison.symbol(), left.data_type())));
+    }
+    let outcome = BooleanBuffer::collect_bool(left.len(), |row| {
+        let nulls = (left.is_null(row), right.is_null(row));
+        let equal = || left.slice(row, 1).to_data() == right.slice(row, 1).to_data();
+        match (comparison, nulls) {
+            (Comparison::Equal, (false, false)) => equal(),
+            (Comparison::NotEqual, (false, false)) => !equal(),
+            (Comparison::Distinct, (false, false)) => !equal(),
+            (Comparison::NotDistinct, (false, false)) => equal(),
+            (Comparison::Distinct, (left, right)) => left != right,
+            (Comparison::NotDistinct, (left, right)) => left == right,
+            _ => false,
+        }
+    });
+    Ok(BooleanArray::new(outcome, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, Int32Array, StringArray};
+
+    use super::*;
+
+    fn check(comparison: Comparison, left: ColumnarValue, right: ColumnarValue, expected: Vec<bool>) {
+        let outcome = evaluate(comparison, &left, &right, expected.len()).unwrap();
+        let outcome = outcome.into_array(expected.len()).unwrap();
+        assert_eq!(outcome.as_boolean(), &BooleanArray::from(expected), "{}", comparison.symbol());
+    }
+
+    #[test]
+    fn null_compares_as_false() {
+        let ids = || ColumnarValue::Array(Arc::new(Int32Array::from(vec![Some(1), None, Some(3)])));
+        let two = || ColumnarValue::Scalar(ScalarValue::Int64(Some(2)));
+        check(Comparison::Less, ids(), two(), vec![true, false, false]);
+        check(Comparison::NotEqual, ids(), two(), vec![true, false, true]);
+        check(Comparison::Distinct, ids(), two(), vec![true, true, true]);
+        check(Comparison::NotDistinct, ids(), ids(), vec![true, true, true]);
+    }
+
+    #[test]
+    fn numbers_compare_by_value() {
+        let half = || ColumnarValue::Scalar(ScalarValue::Decimal128(Some(150), 3, 2));
+        let ids = ColumnarValue::Array(Arc::new(Int32Array::from(vec![1, 2])));
+        check(Comparison::Greater, ids, half(), vec![false, true]);
+        let same = ColumnarValue::Scalar(ScalarValue::Decimal128(Some(15), 2, 1));
+        check(Comparison::Equal, same, half(), vec![true]);
+    }
+
+    #[test]
+    fn text_compares_with_a_constant() {
+        let kinds = ColumnarValue::Array(Arc::new(StringArray::from(vec![Some("buy"), Some("sell"), None])));
+        check(Comparison::Equal, kinds, ColumnarValue::Scalar(ScalarValue::from("buy")), vec![true, false, false]);
+    }
+}

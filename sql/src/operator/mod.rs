@@ -1,0 +1,37 @@
+//! Columnar operators: one per file, each a skin over the cores of the streams crate.
+//!
+//! ```text
+//! records ─▶ source ─▶ filter ─▶ join ─▶ rekey ══ topic ══▶ source ─▶ aggregate ─▶ project ─▶ sink ─▶ records
+//!                                  ▲                            ▲                        └──▶ collect ─▶ client
+//!                          table ──┘ store                store ┘
+//! ```
+
+pub(crate) mod aggregate;
+pub(crate) mod collect;
+pub(crate) mod filter;
+pub(crate) mod join;
+pub(crate) mod keys;
+pub(crate) mod project;
+pub(crate) mod rekey;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod table;
+
+
+use millstream_streams::{ReportKind, Reporter, RowReport, StreamsError};
+
+use crate::expression::RowErrors;
+
+/// Reports what went wrong in single rows while expressions were evaluated.
+fn report_row_errors(errors: &RowErrors, report: &mut dyn Reporter) {
+    if let Some((rows, messages)) = errors.drain() {
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
+        let message = messages.join("; ");
+        report.report(RowReport { kind: ReportKind::Failed, rows, offset: None, timestamp: None, message: &message });
+    }
+}
+
+/// An error that concerns a whole batch stops the query.
+fn failed(error: impl std::fmt::Display) -> StreamsError {
+    StreamsError::Failed(error.to_string())
+}

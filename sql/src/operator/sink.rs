@@ -1,0 +1,160 @@
+//! Columns to records of the sink's topic.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch},
+    datatypes::{DataType, Int64Type, TimestampMillisecondType},
+};
+use millstream_formats::{Encoder as FormatEncoder, FormatSpec, Payloads};
+use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError};
+
+use super::{failed, keys::KeyWriterError, report_row_errors};
+use crate::{
+    ast::SourceKind,
+    catalogue::Source,
+    columnar::ColumnarBatch,
+    expression::{Bound, RowErrors, bind},
+    plan::RowTime,
+};
+
+/// Writes batches of key columns, window bounds and value columns as records.
+pub(crate) struct SinkEncoder {
+    sink: Arc<Source>,
+    keys: KeySource,
+    values: FormatEncoder,
+    key_payloads: Payloads,
+    value_payloads: Payloads,
+    /// The column that becomes the record's time, and how.
+    time: Option<(usize, Bound, RowTime)>,
+    windowed_key: Vec<u8>,
+    errors: RowErrors,
+}
+
+enum KeySource {
+    /// The record has no key.
+    None,
+    /// The rows carry it as it is written.
+    Carried,
+    /// It is written from the key columns.
+    Written(FormatEncoder),
+}
+
+impl SinkEncoder {
+    /// Prepares writing for `sink`. `carried` is the format of the keys that come with the rows, if any.
+    pub(crate) fn new(
+        sink: &Arc<Source>,
+        carried: Option<FormatSpec>,
+        time: Option<&RowTime>,
+        errors: &RowErrors,
+    ) -> Result<Self, KeyWriterError> {
+        let columns = &sink.columns;
+        let keys = if columns.key.is_empty() {
+            KeySource::None
+        } else if carried == Some(sink.key_format) {
+            KeySource::Carried
+        } else {
+            KeySource::Written(sink.key_format.encoder(&columns.key_fields())?)
+        };
+        let bounds = if sink.window.is_some() { 2 } else { 0 };
+        let time = match time {
+            None => None,
+            Some(time) => {
+                let place = match time.origin {
+                    crate::plan::Origin::Value(place) => columns.key.len() + bounds + place,
+                    crate::plan::Origin::Key(place) => place,
+                    _ => unreachable!("record time is taken from a key or value column"),
+                };
+                Some((place, bind(&time.expr, &time.schema)?, time.clone()))
+            }
+        };
+        Ok(Self {
+            keys,
+            values: sink.value_format.encoder(&columns.value_fields())?,
+            key_payloads: Payloads::new(),
+            value_payloads: Payloads::new(),
+            time,
+            windowed_key: Vec::new(),
+            errors: errors.clone(),
+            sink: sink.clone(),
+        })
+    }
+
+    fn times(&self, batch: &ColumnarBatch) -> Result<Option<Int64Array>, StreamsError> {
+        let Some((place, expr, time)) = &self.time else { return Ok(None) };
+        let column = vec![batch.column(*place).clone()];
+        let column = RecordBatch::try_new(time.schema.clone(), column).map_err(failed)?;
+        let times = expr.evaluate(&column).map_err(failed)?;
+        Ok(Some(match times.data_type() {
+            DataType::Timestamp(_, _) => times.as_primitive::<TimestampMillisecondType>().reinterpret_cast(),
+            _ => times.as_primitive::<Int64Type>().clone(),
+        }))
+    }
+}
+
+impl Encoder for SinkEncoder {
+    fn encode(
+        &mut self,
+        batch: Box<dyn Batch>,
+        out: &mut RecordSink<'_>,
+        report: &mut dyn Reporter,
+    ) -> Result<(), StreamsError> {
+        let batch = ColumnarBatch::from_batch(batch);
+        let rows = batch.rows();
+        let times = self.times(&batch)?;
+        report_row_errors(&self.errors, report);
+        let key_count = self.sink.columns.key.len();
+        let (key_columns, rest) = batch.columns().split_at(key_count);
+        let (bounds, values): (&[ArrayRef], &[ArrayRef]) = match self.sink.window {
+            Some(_) => rest.split_at(2),
+            None => (&[], rest),
+        };
+        self.value_payloads.clear();
+        self.values.encode(values, rows, batch.present(), &mut self.value_payloads).map_err(failed)?;
+        self.key_payloads.clear();
+        if let KeySource::Written(encoder) = &mut self.keys {
+            encoder.encode(key_columns, rows, None, &mut self.key_payloads).map_err(failed)?;
+        }
+        let starts = bounds.first().map(|starts| starts.as_primitive::<Int64Type>());
+        for row in 0..rows {
+            let mut key = match &self.keys {
+                KeySource::None => None,
+                KeySource::Carried => {
+                    let keys = batch.key_bytes().expect("the plan asked the source to keep the keys");
+                    keys.is_valid(row).then(|| keys.value(row))
+                }
+                KeySource::Written(_) => self.key_payloads.get(row),
+            };
+            if let (Some(starts), Some(bytes)) = (starts, key) {
+                self.windowed_key.clear();
+                self.windowed_key.extend_from_slice(bytes);
+                self.windowed_key.extend_from_slice(&starts.value(row).to_be_bytes());
+                key = Some(&self.windowed_key);
+            }
+            let mut timestamp = batch.timestamps()[row];
+            let value = self.value_payloads.get(row);
+            if let Some(times) = &times
+                && value.is_some()
+            {
+                match times.is_valid(row).then(|| times.value(row)).filter(|time| *time >= 0) {
+                    Some(time) => timestamp = time,
+                    None => {
+                        reject(report, timestamp, "the TIMESTAMP column has no valid time");
+                        continue;
+                    }
+                }
+            }
+            if key.is_none() && self.sink.kind == SourceKind::Table {
+                reject(report, timestamp, "the row has no key, which a table needs");
+                continue;
+            }
+            out.append(None, timestamp, key, value, &[])?;
+        }
+        Ok(())
+    }
+}
+
+fn reject(report: &mut dyn Reporter, timestamp: i64, message: &str) {
+    let kind = ReportKind::Unencodable;
+    report.report(RowReport { kind, rows: 1, offset: None, timestamp: Some(timestamp), message });
+}
