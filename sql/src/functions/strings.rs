@@ -11,8 +11,8 @@ use crate::function::{Call, Category, ScalarFunction};
 
 pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![
-        text("UCASE", "Upper case.").form("(STRING) -> STRING", |call| change(call, |s, out| out.push_str(&s.to_uppercase()))),
-        text("LCASE", "Lower case.").form("(STRING) -> STRING", |call| change(call, |s, out| out.push_str(&s.to_lowercase()))),
+        text("UCASE", "Upper case.").form("(STRING) -> STRING", |call| change(call, upper)),
+        text("LCASE", "Lower case.").form("(STRING) -> STRING", |call| change(call, lower)),
         text("INITCAP", "Every word with a capital first letter, the rest in lower case.")
             .form("(STRING) -> STRING", |call| change(call, capitalize)),
         text("TRIM", "Without spaces and control characters at both ends.").form("(STRING) -> STRING", |call| {
@@ -128,6 +128,24 @@ fn change(call: &Call<'_>, write: fn(&str, &mut String)) -> Result<ArrayRef, Sql
         write(texts.get(row)?, out);
         Some(())
     })
+}
+
+fn upper(text: &str, out: &mut String) {
+    if text.is_ascii() {
+        out.push_str(text);
+        out.make_ascii_uppercase();
+    } else {
+        out.push_str(&text.to_uppercase());
+    }
+}
+
+fn lower(text: &str, out: &mut String) {
+    if text.is_ascii() {
+        out.push_str(text);
+        out.make_ascii_lowercase();
+    } else {
+        out.push_str(&text.to_lowercase());
+    }
 }
 
 fn capitalize(text: &str, out: &mut String) {

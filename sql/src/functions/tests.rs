@@ -269,7 +269,8 @@ fn text() {
         ("SPLIT('aé', '')", "[a, é]"),
         ("SPLIT('abc', ',')", "[abc]"),
         ("SPLIT(NULL, ',')", "null"),
-        ("CONCAT_WS(',', 'a')", "does not accept parameters.."),
+        ("CONCAT_WS(',', 'a')", "a"),
+        ("CONCAT_WS(',')", "does not accept parameters (STRING).."),
         ("UCASEE('a')", "can't find any functions with the name 'UCASEE' (did you mean UCASE?).."),
         ("SUM(1)", "aggregate function 'SUM' cannot be used here.."),
     ]);

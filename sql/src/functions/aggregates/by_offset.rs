@@ -94,9 +94,8 @@ impl<C: Cell> Fold for One<C> {
         if self.end == End::Earliest && state.is_some() {
             return Ok(());
         }
-        let value = self.cell.get(view, row);
-        if value.is_some() || self.keeps_nulls {
-            *state = Some(value);
+        if self.keeps_nulls || !self.cell.is_null(view, row) {
+            self.cell.replace(state.get_or_insert_default(), view, row);
         }
         Ok(())
     }

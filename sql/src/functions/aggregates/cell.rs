@@ -74,8 +74,14 @@ pub(super) trait Cell: Send + Sized + 'static {
     type Builder;
 
     fn view<'a>(&self, column: &'a ArrayRef) -> Result<Self::View<'a>, SqlError>;
+    fn is_null(&self, view: &Self::View<'_>, row: usize) -> bool;
     /// The value of a row, `None` for NULL.
     fn get(&self, view: &Self::View<'_>, row: usize) -> Option<Self::Value>;
+    /// Makes `kept` the value of a row, in the place that a value before took.
+    fn replace(&self, kept: &mut Option<Self::Value>, view: &Self::View<'_>, row: usize) {
+        *kept = self.get(view, row);
+    }
+
     fn builder(&self, capacity: usize) -> Self::Builder;
     fn append(&self, builder: &mut Self::Builder, value: Option<&Self::Value>);
     fn finish(&self, builder: Self::Builder) -> Result<ArrayRef, SqlError>;
@@ -101,7 +107,6 @@ pub(super) trait OrderedCell: Cell {
     fn compare(&self, a: &Self::Value, b: &Self::Value) -> Ordering;
     /// The order of the value of a row, which is not NULL, and a kept one, without keeping the former.
     fn compare_row(&self, view: &Self::View<'_>, row: usize, kept: &Self::Value) -> Ordering;
-    fn is_null(&self, view: &Self::View<'_>, row: usize) -> bool;
 }
 
 /// Numbers, decimals, dates and times.
@@ -126,6 +131,10 @@ where
 
     fn view<'a>(&self, column: &'a ArrayRef) -> Result<&'a PrimitiveArray<T>, SqlError> {
         Ok(column.as_primitive())
+    }
+
+    fn is_null(&self, view: &&PrimitiveArray<T>, row: usize) -> bool {
+        view.is_null(row)
     }
 
     fn get(&self, view: &&PrimitiveArray<T>, row: usize) -> Option<T::Native> {
@@ -168,17 +177,13 @@ where
     fn compare_row(&self, view: &&PrimitiveArray<T>, row: usize, kept: &T::Native) -> Ordering {
         view.value(row).compare(*kept)
     }
-
-    fn is_null(&self, view: &&PrimitiveArray<T>, row: usize) -> bool {
-        view.is_null(row)
-    }
 }
 
 /// STRING values.
 pub(super) struct Text;
 
 impl Cell for Text {
-    type Value = Box<str>;
+    type Value = String;
     type View<'a> = &'a StringArray;
     type Builder = StringBuilder;
 
@@ -186,15 +191,29 @@ impl Cell for Text {
         Ok(column.as_string())
     }
 
-    fn get(&self, view: &&StringArray, row: usize) -> Option<Box<str>> {
+    fn is_null(&self, view: &&StringArray, row: usize) -> bool {
+        view.is_null(row)
+    }
+
+    fn get(&self, view: &&StringArray, row: usize) -> Option<String> {
         view.is_valid(row).then(|| view.value(row).into())
+    }
+
+    fn replace(&self, kept: &mut Option<String>, view: &&StringArray, row: usize) {
+        match kept {
+            Some(text) if view.is_valid(row) => {
+                text.clear();
+                text.push_str(view.value(row));
+            }
+            _ => *kept = self.get(view, row),
+        }
     }
 
     fn builder(&self, capacity: usize) -> StringBuilder {
         StringBuilder::with_capacity(capacity, capacity * 16)
     }
 
-    fn append(&self, builder: &mut StringBuilder, value: Option<&Box<str>>) {
+    fn append(&self, builder: &mut StringBuilder, value: Option<&String>) {
         builder.append_option(value);
     }
 
@@ -202,31 +221,27 @@ impl Cell for Text {
         Ok(Arc::new(builder.finish()))
     }
 
-    fn save(&self, value: &Box<str>, out: &mut Vec<u8>) {
+    fn save(&self, value: &String, out: &mut Vec<u8>) {
         put_slice(value.as_bytes(), out);
     }
 
-    fn load(&self, bytes: &mut &[u8]) -> Result<Box<str>, SqlError> {
+    fn load(&self, bytes: &mut &[u8]) -> Result<String, SqlError> {
         let text = std::str::from_utf8(take_slice(bytes)?);
         Ok(text.map_err(|e| SqlError::failed("read the state of an aggregate", e))?.into())
     }
 
-    fn equal(&self, a: &Box<str>, b: &Box<str>) -> bool {
+    fn equal(&self, a: &String, b: &String) -> bool {
         a == b
     }
 }
 
 impl OrderedCell for Text {
-    fn compare(&self, a: &Box<str>, b: &Box<str>) -> Ordering {
+    fn compare(&self, a: &String, b: &String) -> Ordering {
         compare_text(a, b)
     }
 
-    fn compare_row(&self, view: &&StringArray, row: usize, kept: &Box<str>) -> Ordering {
+    fn compare_row(&self, view: &&StringArray, row: usize, kept: &String) -> Ordering {
         compare_text(view.value(row), kept)
-    }
-
-    fn is_null(&self, view: &&StringArray, row: usize) -> bool {
-        view.is_null(row)
     }
 }
 
@@ -234,7 +249,7 @@ impl OrderedCell for Text {
 pub(super) struct Binary;
 
 impl Cell for Binary {
-    type Value = Box<[u8]>;
+    type Value = Vec<u8>;
     type View<'a> = &'a BinaryArray;
     type Builder = BinaryBuilder;
 
@@ -242,15 +257,29 @@ impl Cell for Binary {
         Ok(column.as_binary())
     }
 
-    fn get(&self, view: &&BinaryArray, row: usize) -> Option<Box<[u8]>> {
+    fn is_null(&self, view: &&BinaryArray, row: usize) -> bool {
+        view.is_null(row)
+    }
+
+    fn get(&self, view: &&BinaryArray, row: usize) -> Option<Vec<u8>> {
         view.is_valid(row).then(|| view.value(row).into())
+    }
+
+    fn replace(&self, kept: &mut Option<Vec<u8>>, view: &&BinaryArray, row: usize) {
+        match kept {
+            Some(bytes) if view.is_valid(row) => {
+                bytes.clear();
+                bytes.extend_from_slice(view.value(row));
+            }
+            _ => *kept = self.get(view, row),
+        }
     }
 
     fn builder(&self, capacity: usize) -> BinaryBuilder {
         BinaryBuilder::with_capacity(capacity, capacity * 16)
     }
 
-    fn append(&self, builder: &mut BinaryBuilder, value: Option<&Box<[u8]>>) {
+    fn append(&self, builder: &mut BinaryBuilder, value: Option<&Vec<u8>>) {
         builder.append_option(value);
     }
 
@@ -258,30 +287,26 @@ impl Cell for Binary {
         Ok(Arc::new(builder.finish()))
     }
 
-    fn save(&self, value: &Box<[u8]>, out: &mut Vec<u8>) {
+    fn save(&self, value: &Vec<u8>, out: &mut Vec<u8>) {
         put_slice(value, out);
     }
 
-    fn load(&self, bytes: &mut &[u8]) -> Result<Box<[u8]>, SqlError> {
+    fn load(&self, bytes: &mut &[u8]) -> Result<Vec<u8>, SqlError> {
         Ok(take_slice(bytes)?.into())
     }
 
-    fn equal(&self, a: &Box<[u8]>, b: &Box<[u8]>) -> bool {
+    fn equal(&self, a: &Vec<u8>, b: &Vec<u8>) -> bool {
         a == b
     }
 }
 
 impl OrderedCell for Binary {
-    fn compare(&self, a: &Box<[u8]>, b: &Box<[u8]>) -> Ordering {
+    fn compare(&self, a: &Vec<u8>, b: &Vec<u8>) -> Ordering {
         compare_bytes(a, b)
     }
 
-    fn compare_row(&self, view: &&BinaryArray, row: usize, kept: &Box<[u8]>) -> Ordering {
+    fn compare_row(&self, view: &&BinaryArray, row: usize, kept: &Vec<u8>) -> Ordering {
         compare_bytes(view.value(row), kept)
-    }
-
-    fn is_null(&self, view: &&BinaryArray, row: usize) -> bool {
-        view.is_null(row)
     }
 }
 
@@ -313,6 +338,10 @@ impl Cell for Nested {
 
     fn view<'a>(&self, column: &'a ArrayRef) -> Result<NestedView<'a>, SqlError> {
         Ok(NestedView { column, rows: self.converter.convert_columns(std::slice::from_ref(column))? })
+    }
+
+    fn is_null(&self, view: &NestedView<'_>, row: usize) -> bool {
+        view.column.is_null(row)
     }
 
     fn get(&self, view: &NestedView<'_>, row: usize) -> Option<Box<[u8]>> {

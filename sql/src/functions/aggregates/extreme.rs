@@ -79,7 +79,7 @@ impl<C: OrderedCell> Fold for Extreme<C> {
             Some(kept) => self.cell.compare_row(view, row, kept) == self.wins,
         };
         if better {
-            *state = self.cell.get(view, row);
+            self.cell.replace(state, view, row);
         }
         Ok(())
     }
