@@ -21,7 +21,7 @@ const TIME: Timestamp = Timestamp::new(1_700_000_000_000);
 
 fn build(builder: &mut BatchBuilder) -> bytes::BytesMut {
     while builder.len_bytes() + RECORD_BYTES <= BATCH_BYTES {
-        // Opaque, as records are to a producer; else the compiler unrolls the copying of these very bytes.
+        // Opaque, as records are to a producer.
         builder.append(TIME, black_box(None), black_box(Some(&VALUE[..])), black_box(&[]));
     }
     builder.finish()

@@ -23,8 +23,7 @@ pub struct LogConfig {
     pub transaction_topic_partitions: u32,
     /// `transaction.max.timeout.ms`: longest timeout a transactional producer may ask for. Default 15 min.
     pub transaction_timeout_max: Duration,
-    /// `millstream.tail.bytes`: newest bytes of a partition kept in memory for its readers. Default 2 MiB:
-    /// a larger tail falls out of the processor's caches and makes appends slower.
+    /// `millstream.tail.bytes`: newest bytes of a partition kept in memory for its readers. Default 2 MiB.
     pub tail_bytes: usize,
     /// `millstream.tail.total.bytes`: the same for all partitions together; when it is used up, partitions that are
     /// written to keep 256 KiB. Default 32 MiB.
