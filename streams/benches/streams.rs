@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_log::{Log, NewTopic, ProducerConfig, SystemClock, Timestamp};
-use millstream_streams::dsl::{Consumed, Materialized, Produced, StreamsBuilder, Windowed};
+use millstream_streams::dsl::{Consumed, Materialized, StreamsBuilder};
 use millstream_streams::operator::TimeWindows;
 use millstream_streams::serde::{Int64, Utf8};
 use millstream_streams::store::{RocksBackend, StateBackend, WriteBatch};
 use millstream_streams::{Streams, StreamsConfig, Topology};
 
-const RECORDS: u32 = 200_000;
+const RECORDS: u32 = 500_000;
 const KEYS: u32 = 1_000;
 
 /// A log with records of about 100 ms of event time per thousand, keyed by number, with texts as values.
@@ -67,7 +67,7 @@ fn windowed_count() -> Topology {
         .windowed_by(TimeWindows::of(Duration::from_secs(1)))
         .count(Materialized::named("counts"))
         .to_stream()
-        .to_with("out", Produced::with(Windowed::<i64>::serde(1000), Int64));
+        .to("out");
     builder.build().expect("the graph is valid")
 }
 

@@ -226,6 +226,17 @@ impl<K: 'static> TimeWindowed<K> {
     }
 }
 
+/// Of a size that is not known: what it reads has no end, as with Kafka's deserializer. Writing needs no size.
+impl<K: DefaultSerde> Default for TimeWindowed<K> {
+    fn default() -> Self {
+        Self::new(K::default_serde(), i64::MAX)
+    }
+}
+
+impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
+    type Serde = TimeWindowed<K>;
+}
+
 impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         self.key.serialize(&value.key, out)?;

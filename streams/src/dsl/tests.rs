@@ -7,9 +7,7 @@ use proptest::prelude::*;
 
 use crate::config::StreamsConfig;
 use crate::driver::{InputRecord, TopologyTestDriver};
-use crate::dsl::{
-    Consumed, Grouped, KStream, Materialized, Produced, Repartitioned, StreamsBuilder, Windowed,
-};
+use crate::dsl::{Consumed, Grouped, KStream, Materialized, Repartitioned, StreamsBuilder, Windowed};
 use crate::operator::TimeWindows;
 use crate::serde::{Int64, Serde, TimeWindowed, Utf8};
 use crate::topology::Topology;
@@ -96,7 +94,7 @@ fn windowed_maximum(windows: TimeWindows) -> Topology {
         .windowed_by(windows)
         .reduce(|most, value| most.max(*value), Materialized::named("windows"))
         .to_stream()
-        .to_with("out", Produced::with(Windowed::<String>::serde(10), Int64));
+        .to("out");
     builder.build().unwrap()
 }
 
