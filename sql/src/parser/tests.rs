@@ -3,15 +3,14 @@ use crate::ast::*;
 
 /// Parses a query or expression, prints it, and checks that the print parses to the same.
 fn round_trip(text: &str) -> String {
-    let printed = match parse_expr(text) {
+    match parse_expr(text) {
         Ok(expr) => {
             let printed = expr.to_string();
             assert_eq!(parse_expr(&printed).unwrap(), expr, "{text} printed as {printed}");
             printed
         }
         Err(error) => panic!("{}", error.render(text)),
-    };
-    printed
+    }
 }
 
 fn fails(text: &str) -> String {

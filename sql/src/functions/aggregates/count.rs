@@ -27,7 +27,7 @@ impl Fold for Count {
         0
     }
 
-    fn input<'a>(&self, args: &'a [ArrayRef]) -> Result<Option<NullBuffer>, SqlError> {
+    fn input(&self, args: &[ArrayRef]) -> Result<Option<NullBuffer>, SqlError> {
         Ok(args[0].logical_nulls().filter(|nulls| nulls.null_count() > 0))
     }
 
