@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::error::ConnectError;
 
-/// The name of a connector and its settings, not yet checked. [`Worker::start`](crate::Worker::start) checks them.
+/// The name of a connector and its settings, not yet checked. [`Worker::start`](crate::Worker::start) checks
+/// them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectorConfig {
     name: String,
@@ -19,8 +20,8 @@ impl ConnectorConfig {
         Self { name: name.into(), properties: BTreeMap::new() }
     }
 
-    /// Reads `{"name": "...", "config": {...}}`, or a flat object with a `name` in it. Numbers and booleans are taken as
-    /// their text.
+    /// Reads `{"name": "...", "config": {...}}`, or a flat object with a `name` in it. Numbers and booleans
+    /// are taken as their text.
     pub fn from_json(text: &str) -> Result<Self, ConnectError> {
         let invalid = |reason: String| ConnectError::Config { reason };
         let value: Value = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;

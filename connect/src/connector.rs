@@ -22,7 +22,8 @@ pub trait SourceConnector: Send + Sync {
     /// Its own settings; those that all sources have are added by the worker.
     fn config_keys(&self) -> &'static [ConfigKey];
 
-    /// Splits the work: settings for each of at most `tasks_max` tasks. Fails on what single keys cannot tell.
+    /// Splits the work: settings for each of at most `tasks_max` tasks. Fails on what single keys cannot
+    /// tell.
     fn task_settings(&self, settings: &Settings, tasks_max: usize) -> Result<Vec<Settings>, ConnectError>;
 
     /// Makes a task. Nothing is opened before [`SourceTask::start`].
@@ -34,10 +35,12 @@ pub trait SourceTask: Send {
     /// What it reads; its offsets are stored under this name.
     fn partition(&self) -> SourcePartition;
 
-    /// Opens the source behind `offset`, which is what its last committed batch said, and tells what it will deliver.
+    /// Opens the source behind `offset`, which is what its last committed batch said, and tells what it will
+    /// deliver.
     fn start(&mut self, offset: Option<&SourceOffset>) -> Result<SourceSchema, ConnectError>;
 
-    /// The next records. Must not block for long; reading again from a stored offset must give the same records.
+    /// The next records. Must not block for long; reading again from a stored offset must give the same
+    /// records.
     fn poll(&mut self) -> Result<Polled, ConnectError>;
 
     /// How far it is.
@@ -61,7 +64,8 @@ pub trait SinkConnector: Send + Sync {
     /// Its own settings; those that all sinks have are added by the worker.
     fn config_keys(&self) -> &'static [ConfigKey];
 
-    /// Splits the work: settings for each of at most `tasks_max` tasks. Fails on what single keys cannot tell.
+    /// Splits the work: settings for each of at most `tasks_max` tasks. Fails on what single keys cannot
+    /// tell.
     fn task_settings(&self, settings: &Settings, tasks_max: usize) -> Result<Vec<Settings>, ConnectError>;
 
     /// Makes a task. Nothing is opened before [`SinkTask::open`].
@@ -79,16 +83,22 @@ pub enum SinkShape {
 
 /// Moves records of some partitions to the other system. Runs on one thread.
 pub trait SinkTask: Send {
-    /// Opens the target. Where it knows itself how far it holds the records, reading starts there; for other partitions
-    /// the group's committed offset counts.
+    /// Opens the target. Where it knows itself how far it holds the records, reading starts there; for other
+    /// partitions the group's committed offset counts.
     fn open(&mut self, partitions: &[TopicPartition]) -> Result<SinkOffsets, ConnectError>;
 
-    /// How it wants the values. Called once, with the first value there is, before the first [`SinkTask::put`].
-    fn shape(&mut self, first: &[u8], converter: &Converter) -> Result<SinkShape, ConnectError>;
+    /// How it wants the values; asked before the first [`SinkTask::put`]. `first` is the first value that is not
+    /// NULL. While there is none it may answer `None`: the NULLs are then passed over and it is asked again.
+    fn shape(
+        &mut self,
+        first: Option<&[u8]>,
+        converter: &Converter,
+    ) -> Result<Option<SinkShape>, ConnectError>;
 
     /// Takes records; they need not be safe before [`SinkTask::flush`].
     fn put(&mut self, batch: &SinkBatch) -> Result<(), ConnectError>;
 
-    /// Makes all records taken so far safe. `offsets` are where reading goes on; they are committed after it returns.
+    /// Makes all records taken so far safe. `offsets` are where reading goes on; they are committed after it
+    /// returns.
     fn flush(&mut self, offsets: &SinkOffsets) -> Result<(), ConnectError>;
 }

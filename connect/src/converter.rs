@@ -87,7 +87,8 @@ const KINDS: [(&str, &str, &str, ConverterKind); 8] = [
 impl Converter {
     /// The converter that `settings` name under `setting`, `key.converter` or `value.converter`.
     ///
-    /// JSON is written and read without Kafka Connect's schema envelope: `schemas.enable` may only be `false`.
+    /// JSON is written and read without Kafka Connect's schema envelope: `schemas.enable` may only be
+    /// `false`.
     pub fn from_settings(settings: &Settings, setting: &'static str) -> Result<Self, ConnectError> {
         let name = settings.text(setting);
         let known =

@@ -1,5 +1,5 @@
-//! Connectors: tasks that move records between the log and other systems, described by configs with Kafka Connect's
-//! names.
+//! Connectors: tasks that move records between the log and other systems, described by configs with Kafka
+//! Connect's names.
 //!
 //! ```text
 //! config ─▶ Worker ─▶ connector ─▶ tasks, one thread each
@@ -7,14 +7,15 @@
 //! sink task   ◀─ SinkBatch   ◀─ converters ◀─ records, then the file or table, then the offsets
 //! ```
 //!
-//! Reading order: [`ConnectorConfig`] and [`ConfigKey`] say what a connector is told; [`SourceTask`] and [`SinkTask`]
-//! what it does; [`Worker`] runs it; [`ConnectorHandle`] shows how it goes. The built-in connectors read and write files:
-//! see [`FileStreamSource`], [`FileSource`], [`FileStreamSink`] and [`FileSink`].
+//! Reading order: [`ConnectorConfig`] and [`ConfigKey`] say what a connector is told; [`SourceTask`] and
+//! [`SinkTask`] what it does; [`Worker`] runs it; [`ConnectorHandle`] shows how it goes. The built-in
+//! connectors read and write files: see [`FileStreamSource`], [`FileSource`], [`FileStreamSink`] and
+//! [`FileSink`].
 //!
-//! Batches are Arrow columns beside keys and timestamps; the converters are those of `millstream_formats`. Configs and
-//! source offsets live in the topics [`CONFIGS_TOPIC`] and [`OFFSETS_TOPIC`], as in Kafka Connect. A source's records
-//! and its offset commit in one transaction, so a crash at any point neither loses nor doubles a record.
-//! Not here: transforms, a REST server, several workers sharing the tasks.
+//! Batches are Arrow columns beside keys and timestamps; the converters are those of `millstream_formats`.
+//! Configs and source offsets live in the topics [`CONFIGS_TOPIC`] and [`OFFSETS_TOPIC`], as in Kafka
+//! Connect. A source's records and its offset commit in one transaction, so a crash at any point neither
+//! loses nor doubles a record. Not here: transforms, a REST server, several workers sharing the tasks.
 
 mod batch;
 mod config;

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use crate::error::ConnectError;
 
-/// The settings of one connector or task, checked against its [`ConfigKey`](crate::ConfigKey)s and with defaults filled
-/// in. The typed getters rely on that check.
+/// The settings of one connector or task, checked against its [`ConfigKey`](crate::ConfigKey)s and with
+/// defaults filled in. The typed getters rely on that check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     connector: String,

@@ -1,6 +1,7 @@
 //! JSON to Arrow and back on the events of the shared benchmarks, beside a bare scan of the same bytes.
 //!
-//! `scan` is sonic-rs taking the text apart without keeping anything: a yardstick for what reading JSON costs at least.
+//! `scan` is sonic-rs taking the text apart without keeping anything: a yardstick for what reading JSON costs
+//! at least.
 
 use std::hint::black_box;
 

@@ -14,8 +14,9 @@ use arrow::{
 
 /// A growing column of one SQL type. Nested columns hold their parts as columns.
 ///
-/// A value is first built and then ended, so [`Column::truncate`] always finds the last whole row: for variable and
-/// nested types the offsets are pushed last, and what lies behind the last offset belongs to nobody.
+/// A value is first built and then ended, so [`Column::truncate`] always finds the last whole row: for
+/// variable and nested types the offsets are pushed last, and what lies behind the last offset belongs to
+/// nobody.
 pub(crate) enum Column {
     Boolean(Bits),
     Int(Fixed<i32>),

@@ -13,8 +13,8 @@ use crate::{
     kafka::KafkaReader,
 };
 
-/// Payload bytes of one batch up to which no column can pass Arrow's 2 GiB, whatever the text: a list item takes two
-/// bytes of JSON at least, and an array read as STRING grows by less than half.
+/// Payload bytes of one batch up to which no column can pass Arrow's 2 GiB, whatever the text: a list item
+/// takes two bytes of JSON at least, and an array read as STRING grows by less than half.
 const BATCH_BYTES_MAX: usize = 1 << 30;
 
 /// Reads payloads of one format into columns. Made by [`FormatSpec::decoder`], used batch after batch.
@@ -31,8 +31,8 @@ pub struct Decoder {
 pub struct Decoded {
     /// The projected columns, each with one row per payload.
     pub columns: Vec<ArrayRef>,
-    /// Set bits mark rows whose payload was NULL, or the JSON text `null` where a record with named fields was expected.
-    /// `None` if there are no such rows. These rows hold NULL in every column.
+    /// Set bits mark rows whose payload was NULL, or the JSON text `null` where a record with named fields
+    /// was expected. `None` if there are no such rows. These rows hold NULL in every column.
     pub null_rows: Option<BooleanBuffer>,
     /// Rows that could not be read, in order. These rows hold NULL in every column.
     pub errors: Vec<RowError>,

@@ -35,10 +35,11 @@ impl Encoder {
         Self { fields: fields.clone(), writer }
     }
 
-    /// Appends `rows` payloads to `out`. Rows whose bit in `present` is unset become NULL payloads (tombstones).
+    /// Appends `rows` payloads to `out`. Rows whose bit in `present` is unset become NULL payloads
+    /// (tombstones).
     ///
-    /// Fails, without writing, if the columns are not of the types and number the encoder was made for, or hold fewer
-    /// than `rows` rows.
+    /// Fails, without writing, if the columns are not of the types and number the encoder was made for, or
+    /// hold fewer than `rows` rows.
     pub fn encode(
         &mut self,
         columns: &[ArrayRef],

@@ -4,8 +4,8 @@ use arrow::datatypes::DataType;
 
 use crate::{Format, type_name};
 
-/// Why a format, a setting or a list of columns was refused. Bad payloads are not errors of this kind: they are
-/// [`RowError`](crate::RowError)s of one batch.
+/// Why a format, a setting or a list of columns was refused. Bad payloads are not errors of this kind: they
+/// are [`RowError`](crate::RowError)s of one batch.
 ///
 /// The texts of the capability errors are ksqlDB's, so that its users and its test cases know them.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

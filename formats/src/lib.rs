@@ -5,10 +5,10 @@
 //! columns  ─▶ Encoder ─▶ Payloads
 //! ```
 //!
-//! A [`FormatSpec`] says how one side (key or value) of a topic is written. [`FormatSpec::check`] tells whether a list
-//! of fields fits it, [`FormatSpec::decoder`] and [`FormatSpec::encoder`] prepare the two directions once, and both then
-//! work batch after batch. A payload that cannot be read never stops a batch: its row holds NULLs and a [`RowError`]
-//! says why.
+//! A [`FormatSpec`] says how one side (key or value) of a topic is written. [`FormatSpec::check`] tells
+//! whether a list of fields fits it, [`FormatSpec::decoder`] and [`FormatSpec::encoder`] prepare the two
+//! directions once, and both then work batch after batch. A payload that cannot be read never stops a batch:
+//! its row holds NULLs and a [`RowError`] says why.
 //!
 //! SQL types are Arrow types, one to one:
 //!
@@ -23,9 +23,9 @@
 //! | MAP | Map (keys Utf8) |
 //! | STRUCT | Struct |
 //!
-//! Reading order: [`Format`] the closed set, [`FormatSpec`] what fits where, [`Decoder`] and [`Encoder`] the two
-//! directions. Inside: `column` grows one Arrow column and can undo half a row, then one module per format.
-//! Not here: topics, and whose key or value it is; callers put that in front of a message.
+//! Reading order: [`Format`] the closed set, [`FormatSpec`] what fits where, [`Decoder`] and [`Encoder`] the
+//! two directions. Inside: `column` grows one Arrow column and can undo half a row, then one module per
+//! format. Not here: topics, and whose key or value it is; callers put that in front of a message.
 
 mod base64_text;
 mod cells;

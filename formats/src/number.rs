@@ -21,8 +21,8 @@ pub(crate) struct Number<'a> {
     pub(crate) integer: bool,
 }
 
-/// Reads the number at the start of `bytes`, whose first byte is a digit or `-`. `Err` is the position at which JSON's
-/// grammar wanted a digit.
+/// Reads the number at the start of `bytes`, whose first byte is a digit or `-`. `Err` is the position at
+/// which JSON's grammar wanted a digit.
 #[inline]
 pub(crate) fn scan(bytes: &[u8]) -> Result<Number<'_>, usize> {
     let negative = bytes.first() == Some(&b'-');
@@ -103,7 +103,8 @@ impl Number<'_> {
         if self.negative { value.wrapping_neg() } else { value }
     }
 
-    /// Low 64 bits of the whole part's magnitude: arithmetic modulo 2^64 needs no more than the digits that count.
+    /// Low 64 bits of the whole part's magnitude: arithmetic modulo 2^64 needs no more than the digits that
+    /// count.
     fn whole_part(self) -> u64 {
         let mut value = 0u64;
         let text = self.text.split(|byte| matches!(byte, b'e' | b'E')).next().unwrap_or_default();

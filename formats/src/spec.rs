@@ -63,8 +63,8 @@ impl FormatSpec {
         fields.iter().try_for_each(|field| check_type(format, field.data_type()))
     }
 
-    /// Prepares reading. `projection` picks columns by their position in `fields`; the decoder yields exactly these, in
-    /// that order, and does not judge the values of the others.
+    /// Prepares reading. `projection` picks columns by their position in `fields`; the decoder yields exactly
+    /// these, in that order, and does not judge the values of the others.
     pub fn decoder(&self, fields: &Fields, projection: Option<&[usize]>) -> Result<Decoder, FormatError> {
         self.check(fields)?;
         Decoder::new(self, fields, projection)

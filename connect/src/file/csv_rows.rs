@@ -27,8 +27,8 @@ use crate::{
     settings::Settings,
 };
 
-/// Reads a CSV file batch by batch. The offset is `{"position": bytes, "line": n, "types": [...]}`; the types are there
-/// if they were guessed, so that a restart does not guess again.
+/// Reads a CSV file batch by batch. The offset is `{"position": bytes, "line": n, "types": [...]}`; the types
+/// are there if they were guessed, so that a restart does not guess again.
 pub(super) struct CsvTask {
     path: PathBuf,
     settings: Settings,
@@ -66,7 +66,7 @@ impl CsvTask {
 
     /// The columns by schema, header and sample; leaves `input` behind the header.
     fn columns(&mut self, input: &mut Input, offset: Option<&SourceOffset>) -> Result<Fields, ConnectError> {
-        let header = if self.settings.truth("csv.header") { self.header(input)? } else { None };
+        let header = if self.settings.truth("csv.header") { Some(self.header(input)?) } else { None };
         if let Some(schema) = self.settings.get("schema") {
             let fields = parse_schema(schema).map_err(|reason| self.settings.fault("schema", reason))?;
             if let Some(header) = header
@@ -100,15 +100,20 @@ impl CsvTask {
         Ok(names.into_iter().zip(types).map(|(name, data_type)| Field::new(name, data_type, true)).collect())
     }
 
-    fn header(&self, input: &mut Input) -> Result<Option<Vec<String>>, ConnectError> {
+    fn header(&self, input: &mut Input) -> Result<Vec<String>, ConnectError> {
         let mut names = None;
         self.parser.read(input, 1, |record, _| {
             let name =
                 |cell: &[u8]| String::from_utf8_lossy(cell).trim_start_matches('\u{feff}').trim().to_owned();
             names = Some(record.iter().map(name).collect());
         })?;
-        if names.is_none() {
-            return Err(self.content("it has no header line: write one, or set csv.header=false".into()));
+        let names: Vec<String> = names.ok_or_else(|| {
+            self.content("it has no header line: write one, or set csv.header=false".into())
+        })?;
+        if let Some(twice) = names.iter().enumerate().find(|(index, name)| names[..*index].contains(name)) {
+            return Err(
+                self.content(format!("its header names {:?} twice: rename one of the columns", twice.1))
+            );
         }
         Ok(names)
     }
@@ -211,8 +216,8 @@ struct Parser {
 }
 
 impl Parser {
-    /// Hands at most `rows_max` records with their lines to `each`, and consumes them. A record that may go on in bytes
-    /// that are not yet written is left alone.
+    /// Hands at most `rows_max` records with their lines to `each`, and consumes them. A record that may go
+    /// on in bytes that are not yet written is left alone.
     fn read(
         &self,
         input: &mut Input,
@@ -261,7 +266,7 @@ impl Parser {
 
 /// Whether a record at the end of the buffer is ended by its own line end.
 fn is_whole(record: &[u8]) -> bool {
-    record.last() == Some(&b'\n') && memchr::memchr_iter(b'"', record).count() % 2 == 0
+    record.last() == Some(&b'\n') && memchr::memchr_iter(b'"', record).count().is_multiple_of(2)
 }
 
 /// Rows as text, before they get their types.

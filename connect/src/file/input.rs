@@ -24,8 +24,8 @@ const CHUNK_BYTES: usize = 256 * 1024;
 /// Longest record. Beyond it something else is wrong, such as a quote that does not end.
 const RECORD_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// An open file. Bytes are read into a buffer, looked at there and then consumed; the position is that of the first byte
-/// not yet consumed, in uncompressed bytes.
+/// An open file. Bytes are read into a buffer, looked at there and then consumed; the position is that of the
+/// first byte not yet consumed, in uncompressed bytes.
 pub(super) struct Input {
     path: PathBuf,
     stream: Stream,

@@ -23,8 +23,8 @@ use crate::{
     settings::Settings,
 };
 
-/// Reads a file with a JSON object on each line. Without a `schema` the lines pass as they are, so that no field is
-/// lost; with one they are read into its columns. The offset is `{"position": bytes, "line": n}`.
+/// Reads a file with a JSON object on each line. Without a `schema` the lines pass as they are, so that no
+/// field is lost; with one they are read into its columns. The offset is `{"position": bytes, "line": n}`.
 pub(super) struct JsonTask {
     path: PathBuf,
     settings: Settings,

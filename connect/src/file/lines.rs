@@ -90,8 +90,8 @@ impl Line<'_> {
     }
 }
 
-/// The next line and the bytes it takes with its end, `\n` or `\r\n`. A last line without an end counts unless more may
-/// come (`follow`).
+/// The next line and the bytes it takes with its end, `\n` or `\r\n`. A last line without an end counts
+/// unless more may come (`follow`).
 pub(super) fn next_line(input: &mut Input, follow: bool) -> Result<Option<(Line<'_>, usize)>, ConnectError> {
     let mut searched = 0;
     let (end, used) = loop {

@@ -7,8 +7,8 @@
 //! | `FileStreamSink` | one line per value, as Kafka Connect's, but never doubled |
 //! | `FileSink` | JSON lines, or CSV with a header |
 //!
-//! Reading: [`input`] holds the bytes and the position, [`lines`], [`csv_rows`] and [`json_rows`] cut records out of
-//! them. Writing: [`output`] keeps file and offsets in step.
+//! Reading: [`input`] holds the bytes and the position, [`lines`], [`csv_rows`] and [`json_rows`] cut records
+//! out of them. Writing: [`output`] keeps file and offsets in step.
 
 mod csv_rows;
 mod event_time;

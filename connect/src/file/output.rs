@@ -1,8 +1,8 @@
 //! A file that grows in step with offsets.
 //!
-//! Beside the file stands `<file>.offsets`: the length up to which the file is whole, and the offsets up to which it
-//! holds the records. It is replaced atomically after the file was synced. After a crash the file is cut back to that
-//! length and reading goes on at those offsets, so that no line is lost or doubled.
+//! Beside the file stands `<file>.offsets`: the length up to which the file is whole, and the offsets up to
+//! which it holds the records. It is replaced atomically after the file was synced. After a crash the file is
+//! cut back to that length and reading goes on at those offsets, so that no line is lost or doubled.
 //!
 //! ```json
 //! {"connector": "late", "length": 4711, "offsets": {"LATE": {"0": 17, "1": 4}}}

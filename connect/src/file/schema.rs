@@ -2,7 +2,8 @@
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
-/// Reads a list such as `carrier STRING, delay INT, fare DECIMAL(8, 2)`. The error says what is wrong with it.
+/// Reads a list such as `carrier STRING, delay INT, fare DECIMAL(8, 2)`. The error says what is wrong with
+/// it.
 pub(super) fn parse_schema(text: &str) -> Result<Fields, String> {
     let mut fields: Vec<Field> = Vec::new();
     for part in split_outside_brackets(text) {

@@ -24,16 +24,17 @@ use crate::{
     settings::Settings,
 };
 
-/// One line per value, as Kafka Connect's `FileStreamSink`: `file`, `topics`. A NULL value is the line `null`.
+/// One line per value, as Kafka Connect's `FileStreamSink`: `file`, `topics`. A NULL value is the line
+/// `null`.
 ///
-/// Appends to what the file holds. Unlike Kafka Connect's it neither loses nor doubles a line after a crash: it keeps the
-/// file's length and the offsets in `<file>.offsets`.
+/// Appends to what the file holds. Unlike Kafka Connect's it neither loses nor doubles a line after a crash:
+/// it keeps the file's length and the offsets in `<file>.offsets`.
 pub struct FileStreamSink;
 
 /// JSON lines, or CSV with a header: `file`, `format`, `csv.header`, `csv.delimiter`, `schema`.
 ///
-/// The columns of CSV are those of `schema`, else the header that the file has, else the names in the first value. NULL
-/// values are left out of CSV. Keeps `<file>.offsets` as [`FileStreamSink`] does.
+/// The columns of CSV are those of `schema`, else the header that the file has, else the names in the first
+/// value. NULL values are left out of CSV. Keeps `<file>.offsets` as [`FileStreamSink`] does.
 pub struct FileSink;
 
 const FILE: ConfigKey = ConfigKey::required("file", Kind::String, "the file to write");
@@ -157,10 +158,15 @@ impl SinkTask for FileTask {
         Ok(committed)
     }
 
-    fn shape(&mut self, first: &[u8], converter: &Converter) -> Result<SinkShape, ConnectError> {
+    fn shape(
+        &mut self,
+        first: Option<&[u8]>,
+        converter: &Converter,
+    ) -> Result<Option<SinkShape>, ConnectError> {
         if matches!(self.content, Content::Lines) {
-            return Ok(SinkShape::Text);
+            return Ok(Some(SinkShape::Text));
         }
+        let Some(first) = first else { return Ok(None) };
         let fields = self.csv_columns(first, converter)?;
         let spec = FormatSpec::value(Format::Delimited).with_delimiter(self.delimiter());
         let encoder = spec.encoder(&fields).map_err(|error| self.settings.fault("schema", error))?;
@@ -174,7 +180,7 @@ impl SinkTask for FileTask {
             self.output().write(&header)?;
         }
         self.content = Content::Csv(Some(CsvWriter { encoder, payloads: Payloads::new() }));
-        Ok(SinkShape::Record(fields))
+        Ok(Some(SinkShape::Record(fields)))
     }
 
     fn put(&mut self, batch: &SinkBatch) -> Result<(), ConnectError> {

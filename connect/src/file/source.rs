@@ -13,11 +13,12 @@ use crate::{
 /// Like that it waits for more at the end of the file; with `follow=false` it ends there.
 pub struct FileStreamSource;
 
-/// CSV or JSON lines, plain or gzipped: `file`, `format`, `csv.header`, `csv.delimiter`, `schema`, `key.field`,
-/// `timestamp.field`, `timestamp.format`, `null.values`, `follow`.
+/// CSV or JSON lines, plain or gzipped: `file`, `format`, `csv.header`, `csv.delimiter`, `schema`,
+/// `key.field`, `timestamp.field`, `timestamp.format`, `null.values`, `follow`.
 ///
-/// A CSV row becomes a record with the names of the header. Its types come from `schema`, or are guessed from the first
-/// `schema.sample.rows` rows. A JSON line becomes the value as it stands, or the columns of `schema`.
+/// A CSV row becomes a record with the names of the header. Its types come from `schema`, or are guessed from
+/// the first `schema.sample.rows` rows. A JSON line becomes the value as it stands, or the columns of
+/// `schema`.
 pub struct FileSource;
 
 const FILE: ConfigKey = ConfigKey::required("file", Kind::String, "the file to read");

@@ -73,8 +73,8 @@ pub struct Progress {
     pub lag: Option<u64>,
 }
 
-/// A handle to a running connector. Dropping it does not stop the connector; its [`Worker`](crate::Worker) does when it
-/// is dropped.
+/// A handle to a running connector. Dropping it does not stop the connector; its [`Worker`](crate::Worker)
+/// does when it is dropped.
 #[derive(Clone)]
 pub struct ConnectorHandle {
     shared: Arc<Shared>,
@@ -179,8 +179,8 @@ impl ConnectorHandle {
         self.shared.tasks().iter().all(|task| task.state != State::Running)
     }
 
-    /// Waits until no task runs any more: until a source is at its end, or the connector is stopped or fails. Fails with
-    /// the first task that failed.
+    /// Waits until no task runs any more: until a source is at its end, or the connector is stopped or fails.
+    /// Fails with the first task that failed.
     pub fn wait(&self) -> Result<Progress, ConnectError> {
         let mut tasks = self.shared.tasks();
         while tasks.iter().any(|task| task.state == State::Running) {

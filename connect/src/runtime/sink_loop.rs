@@ -1,4 +1,5 @@
-//! The loop of a sink task: poll, convert, put; flush and commit when there is a rest or the interval has passed.
+//! The loop of a sink task: poll, convert, put; flush and commit when there is a rest or the interval has
+//! passed.
 
 use std::{collections::BTreeMap, sync::Arc, sync::atomic::Ordering, time::Duration};
 
@@ -85,7 +86,7 @@ pub(super) fn run(
 struct Sink {
     task: Box<dyn SinkTask>,
     converter: Converter,
-    /// Made when the first value tells the shape.
+    /// Made when the task has told the shape.
     reader: Option<Reader>,
     tolerant: bool,
     dead_letters: Option<DeadLetters>,
@@ -98,14 +99,11 @@ impl Sink {
         let partition = &polled.partition;
         let records: Vec<RecordView<'_>> = polled.records().collect::<Result<_, _>>()?;
         let values: Vec<Option<&[u8]>> = records.iter().map(|record| record.value).collect();
-        let first = values.iter().flatten().next();
-        if self.reader.is_none()
-            && let Some(first) = first
-        {
+        if self.reader.is_none() && !records.is_empty() {
+            let first = values.iter().flatten().next().copied();
             let shape = self.task.shape(first, &self.converter)?;
-            self.reader = Some(self.converter.value_reader(&shape)?);
+            self.reader = shape.map(|shape| self.converter.value_reader(&shape)).transpose()?;
         }
-        // Before the first value there are only NULLs, which have no shape yet; they are passed over.
         if let Some(reader) = &mut self.reader
             && !records.is_empty()
         {
@@ -131,7 +129,8 @@ impl Sink {
         Ok(())
     }
 
-    /// First what was refused, then the target, then the group's offsets: a crash in between repeats, never loses.
+    /// First what was refused, then the target, then the group's offsets: a crash in between repeats, never
+    /// loses.
     fn flush(&mut self, consumer: &mut Consumer) -> Result<(), ConnectError> {
         if self.unflushed.is_empty() {
             return Ok(());
@@ -212,8 +211,8 @@ fn consumer_config(settings: &Settings, context: &TaskContext) -> Result<Consume
     Ok(config)
 }
 
-/// The topic for records that cannot be read. They are written before the offsets behind them are committed, so a crash
-/// may repeat them.
+/// The topic for records that cannot be read. They are written before the offsets behind them are committed,
+/// so a crash may repeat them.
 struct DeadLetters {
     producer: Producer,
     topic: String,

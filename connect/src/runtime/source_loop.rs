@@ -34,8 +34,8 @@ pub(super) fn run(
     context: &TaskContext,
 ) -> Result<(), ConnectError> {
     ensure_compacted(log, OFFSETS_TOPIC)?;
-    // The producer comes first: it fences a forgotten twin and settles its transaction, so that the offset read below is
-    // the last one.
+    // The producer comes first: it fences a forgotten twin and settles its transaction, so that the offset
+    // read below is the last one.
     let mut producer = log.producer(producer_config(settings, context)?)?;
     let offset = source_offset(log, context.connector(), &task.partition())?;
     let schema = task.start(offset.as_ref())?;

@@ -31,8 +31,8 @@ pub struct WorkerConfig {
     pub key_converter: &'static str,
     /// `value.converter` of connectors that give none. Default `JsonConverter`.
     pub value_converter: &'static str,
-    /// `offset.flush.interval.ms`: longest time between two flushes of a busy sink; an idle one flushes at once.
-    /// Default 5 s.
+    /// `offset.flush.interval.ms`: longest time between two flushes of a busy sink; an idle one flushes at
+    /// once. Default 5 s.
     pub offset_flush_interval: Duration,
 }
 
@@ -75,19 +75,20 @@ impl Worker {
         self.plan(config).map(drop)
     }
 
-    /// Checks a config, stores it and starts its tasks. A source goes on where its last committed batch ended, a sink
-    /// where its target does.
+    /// Checks a config, stores it and starts its tasks. A source goes on where its last committed batch
+    /// ended, a sink where its target does.
     pub fn start(&self, config: ConnectorConfig) -> Result<ConnectorHandle, ConnectError> {
         self.start_until(config, Until::Stopped)
     }
 
-    /// Runs a connector to its end on its own threads and waits: a source until it has read everything, a sink until it
-    /// has written everything that is in its topics.
+    /// Runs a connector to its end on its own threads and waits: a source until it has read everything, a
+    /// sink until it has written everything that is in its topics.
     pub fn run_to_end(&self, config: ConnectorConfig) -> Result<Progress, ConnectError> {
         self.start_until(config, Until::CaughtUp)?.wait()
     }
 
-    /// Starts all stored connectors that do not run. Returns those that could be started, and why others could not.
+    /// Starts all stored connectors that do not run. Returns those that could be started, and why others
+    /// could not.
     pub fn resume(&self) -> Result<(Vec<ConnectorHandle>, Vec<ConnectError>), ConnectError> {
         let (mut started, mut failed) = (Vec::new(), Vec::new());
         for (name, config) in topics::configs(&self.log)? {
@@ -117,8 +118,8 @@ impl Worker {
         self.running().get(name).cloned()
     }
 
-    /// Stops a connector and forgets its config. Source offsets and committed offsets stay: a connector of the same name
-    /// goes on where this one ended, as in Kafka Connect.
+    /// Stops a connector and forgets its config. Source offsets and committed offsets stay: a connector of
+    /// the same name goes on where this one ended, as in Kafka Connect.
     pub fn remove(&self, name: &str) -> Result<(), ConnectError> {
         let stored = topics::configs(&self.log)?;
         let handle = self.running().remove(name);

@@ -31,7 +31,7 @@ fn lines_are_written_as_the_values_are() {
     let place = Place::new();
     let (log, worker) = place.worker();
     topic(&log, 1);
-    produce(&log, "t", &[Some("{ \"a\" : [1, 2] }"), Some("\"text\""), None, Some("12")]);
+    produce(&log, "t", &[None, Some("{ \"a\" : [1, 2] }"), Some("\"text\""), Some("12")]);
     let out = place.path("json.txt");
     let sink = |name: &str, out: &std::path::Path| {
         ConnectorConfig::new(name)
@@ -40,10 +40,10 @@ fn lines_are_written_as_the_values_are() {
             .with("topics", "t")
     };
     worker.run_to_end(sink("json", &out)).expect("catches up");
-    assert_eq!(place.read("json.txt"), "{\"a\":[1,2]}\ntext\nnull\n12\n");
+    assert_eq!(place.read("json.txt"), "null\n{\"a\":[1,2]}\ntext\n12\n");
     let out = place.path("text.txt");
     worker.run_to_end(sink("text", &out).with("value.converter", "StringConverter")).expect("catches up");
-    assert_eq!(place.read("text.txt"), "{ \"a\" : [1, 2] }\n\"text\"\nnull\n12\n");
+    assert_eq!(place.read("text.txt"), "null\n{ \"a\" : [1, 2] }\n\"text\"\n12\n");
 }
 
 #[test]

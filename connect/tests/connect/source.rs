@@ -149,6 +149,7 @@ fn settings_that_do_not_fit_the_file_say_so() {
     let place = Place::new();
     let file = place.write("a.csv", "id,name\n1,x\n");
     let empty = place.write("empty.csv", "");
+    let twice = place.write("twice.csv", "id,name,id\n1,x,2\n");
     let (_, worker) = place.worker();
     for (config, expected) in [
         (
@@ -160,6 +161,7 @@ fn settings_that_do_not_fit_the_file_say_so() {
             "its header has 2 columns, but schema gives 1: make them the same",
         ),
         (file_source(&empty), "it has no header line: write one, or set csv.header=false"),
+        (file_source(&twice), "its header names \"id\" twice: rename one of the columns"),
         (file_source(&place.path("none.csv")), "could not open"),
         (
             file_source(&file).with("value.converter", "StringConverter"),

@@ -39,7 +39,8 @@ fn write_cell(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Commons CSV's minimal quoting. A first field is quoted more often, so that no line looks empty or like a comment.
+/// Commons CSV's minimal quoting. A first field is quoted more often, so that no line looks empty or like a
+/// comment.
 fn must_quote(text: &[u8], delimiter: u8, first: bool) -> bool {
     let (Some(start), Some(end)) = (text.first(), text.last()) else { return first };
     let odd_start = first && (*start < 0x20 || matches!(start, b'"' | b',') || *start > 0x7e);

@@ -5,7 +5,8 @@ use crate::{
     number::{self, Number},
 };
 
-/// Depth of nesting up to which a value is skipped or copied; deeper texts are refused rather than risking the stack.
+/// Depth of nesting up to which a value is skipped or copied; deeper texts are refused rather than risking
+/// the stack.
 const DEPTH_MAX: usize = 500;
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -208,7 +209,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// Position of the first quote, backslash or control character from `at` on, or the length. Eight bytes at a time.
+/// Position of the first quote, backslash or control character from `at` on, or the length. Eight bytes at a
+/// time.
 #[inline]
 pub(crate) fn find_special(bytes: &[u8], mut at: usize) -> usize {
     while let Some(chunk) = bytes.get(at..at + 8) {

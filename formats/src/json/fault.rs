@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use crate::decimal::Misfit;
 
-/// A fault on its way out of nested values; each level adds its step to the path. Boxed, so that a good value pays
-/// for one pointer only.
+/// A fault on its way out of nested values; each level adds its step to the path. Boxed, so that a good value
+/// pays for one pointer only.
 #[derive(Debug)]
 pub(crate) struct Fault(Box<Detail>);
 

@@ -1,7 +1,7 @@
 //! Which column does a name in the text belong to?
 //!
-//! Producers write the same names in the same order, so the names of the last object are kept in their order. For most
-//! names one comparison with the remembered text then answers; only what differs is looked up.
+//! Producers write the same names in the same order, so the names of the last object are kept in their order.
+//! For most names one comparison with the remembered text then answers; only what differs is looked up.
 
 use std::collections::HashMap;
 

@@ -5,8 +5,8 @@ use crate::json::{cursor::Cursor, fault::Fault};
 /// Arrays in arrays up to this depth are turned into text; deeper ones are refused.
 const DEPTH_MAX: usize = 500;
 
-/// Appends the text of the next value: numbers, booleans and `null` as written, objects as JSON without white space,
-/// arrays as `[a, b]` with the text of their items.
+/// Appends the text of the next value: numbers, booleans and `null` as written, objects as JSON without white
+/// space, arrays as `[a, b]` with the text of their items.
 pub(crate) fn push(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
     push_at(cursor, out, 0)
 }

@@ -48,8 +48,8 @@ impl Object {
         Self { names: Names::new(columns.iter().map(|column| column.name.as_str())), columns, count: 0 }
     }
 
-    /// Reads an object, whose `{` was peeked, as row `row` of `columns`. Absent names are NULL, of repeated ones the
-    /// last counts.
+    /// Reads an object, whose `{` was peeked, as row `row` of `columns`. Absent names are NULL, of repeated
+    /// ones the last counts.
     #[inline]
     pub(crate) fn read(
         &mut self,
@@ -289,7 +289,8 @@ fn read_entries(
     }
 }
 
-/// Positions, in order, of entries of the open map whose key comes again later: of repeated keys the last counts.
+/// Positions, in order, of entries of the open map whose key comes again later: of repeated keys the last
+/// counts.
 fn repeated_keys(column: &Maps) -> Vec<usize> {
     let entries = column.open_entries();
     let first = entries.start;

@@ -12,7 +12,8 @@ pub(crate) struct JsonWriter {
     root: Members,
 }
 
-/// The members of an object: for each what stands before its value (`{"ID":`, `,"NAME":`), and its type's template.
+/// The members of an object: for each what stands before its value (`{"ID":`, `,"NAME":`), and its type's
+/// template.
 struct Members(Vec<(Vec<u8>, Template)>);
 
 enum Template {

@@ -145,7 +145,8 @@ fn table(types: impl Strategy<Value = Vec<DataType>>) -> impl Strategy<Value = (
     })
 }
 
-/// Equal cells, where NULL structs may differ in what lies hidden below them. Text is compared where the float NaN stands.
+/// Equal cells, where NULL structs may differ in what lies hidden below them. Text is compared where the
+/// float NaN stands.
 fn assert_same(found: &[ArrayRef], expected: &[ArrayRef]) -> Result<(), TestCaseError> {
     for (found, expected) in found.iter().zip(expected) {
         prop_assert_eq!(found.len(), expected.len());
