@@ -1,20 +1,40 @@
 //! SQL: parse, analyse, plan, run.
 
-pub mod analysis;
+mod analysis;
 pub mod ast;
-pub mod catalogue;
-pub mod columnar;
+mod catalogue;
+mod columnar;
+mod command;
+mod config;
+mod engine;
 pub mod error;
-pub mod expression;
+mod expression;
 pub mod function;
 mod functions;
+mod insert;
 mod lexer;
 mod operator;
 pub mod parser;
 mod plan;
+mod print;
+mod processing_log;
+mod pull;
+mod push;
+mod query;
+mod result;
+mod session;
 mod topology;
 pub mod types;
 mod with;
 
+pub use command::COMMAND_TOPIC;
+pub use config::SqlConfig;
+pub use engine::{Completions, Engine, is_keyword};
 pub use error::SqlError;
+pub use expression::RowErrors;
+pub use print::PrintQuery;
+pub use push::PushQuery;
+pub use query::QueryStatus;
+pub use result::{Outcome, ResultSet};
+pub use session::Session;
 pub use types::SqlType;

@@ -563,3 +563,67 @@ pub(crate) fn custom_types(catalogue: &Catalogue) -> impl Fn(&str) -> Option<Sql
     |name| catalogue.custom_type(name).cloned()
 }
 
+
+/// A pull query, checked: rows that are there, filtered and projected.
+#[derive(Clone, Debug)]
+pub(crate) struct PullPlan {
+    /// What is read: a table or a stream with the columns used.
+    pub(crate) source: SourceStep,
+    /// WHERE.
+    pub(crate) filter: Option<Planned>,
+    /// SELECT.
+    pub(crate) exprs: Vec<Planned>,
+    /// The names and types of the result.
+    pub(crate) columns: Vec<Column>,
+    /// LIMIT.
+    pub(crate) limit: Option<u64>,
+    /// Where the expressions leave row errors.
+    pub(crate) errors: RowErrors,
+}
+
+/// Checks a pull query.
+pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPlan, SqlError> {
+    let unsupported = |what: &str, span| {
+        Err(SqlError::invalid(format!("pull queries don't support {what} clauses"))
+            .at(span)
+            .hint("add EMIT CHANGES to make it a push query"))
+    };
+    if let Some(join) = query.from.joins.first() {
+        return unsupported("JOIN", join.span);
+    }
+    if let Some(window) = &query.window {
+        return unsupported("WINDOW", window.span);
+    }
+    if let Some(expr) = query.group_by.first() {
+        return unsupported("GROUP BY", expr.span);
+    }
+    if let Some(expr) = query.partition_by.first() {
+        return unsupported("PARTITION BY", expr.span);
+    }
+    if let Some(having) = &query.having {
+        return unsupported("HAVING", having.span);
+    }
+    let scope = Scope::new(context.catalogue, join::sources(query, context.catalogue)?);
+    let errors = RowErrors::default();
+    let compiler = Compiler::new(context.functions, &scope, errors.clone());
+    let items = select::expand(query, &scope, &compiler, true)?;
+    for expr in items.iter().map(|item| &item.expr).chain(&query.filter) {
+        scope.mark_used(expr);
+    }
+    let filter = query.filter.as_ref().map(|filter| compiler.condition(filter, "WHERE")).transpose()?;
+    let mut columns: Vec<Column> = Vec::new();
+    let mut exprs = Vec::new();
+    for item in &items {
+        let typed = compiler.compile(&item.expr)?;
+        output::check_duplicate(&columns, item)?;
+        columns.push(Column::new(&item.name, typed.known_type()?.clone()));
+        exprs.push(typed.expr);
+    }
+    let mut source = scope.source_step(0, false);
+    source.time = row_time(&source.source, context.functions, &errors)?;
+    let hidden = source.origins.iter().any(|origin| matches!(origin, Origin::RowPartition | Origin::RowOffset));
+    if hidden && source.source.kind == SourceKind::Table {
+        return Err(SqlError::invalid("pull queries on tables don't support ROWPARTITION and ROWOFFSET").at(query.span));
+    }
+    Ok(PullPlan { source, filter, exprs, columns, limit: query.limit, errors })
+}

@@ -76,7 +76,7 @@ fn for_client(planner: &Planner<'_>, items: &[Item], typed: Vec<Typed>) -> Resul
     Ok((output, vec![Step::Project(project)]))
 }
 
-fn check_duplicate(columns: &[Column], item: &Item) -> Result<(), SqlError> {
+pub(super) fn check_duplicate(columns: &[Column], item: &Item) -> Result<(), SqlError> {
     if columns.iter().any(|column| column.name == item.name) {
         return Err(SqlError::invalid(format!("duplicate column {} found in the SELECT list", item.name))
             .at(item.span)

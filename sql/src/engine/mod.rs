@@ -1,0 +1,352 @@
+//! The engine: statements in, outcomes out.
+//!
+//! ```text
+//! text ─▶ parse ─▶ statement ─┬─▶ changes the catalogue: checked, kept in the command topic, applied
+//!                             ├─▶ SELECT, PRINT: a query for this client
+//!                             └─▶ SHOW, DESCRIBE, EXPLAIN, SET: answered from what is known
+//! ```
+
+mod define;
+mod show;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use millstream_log::{Log, Producer, ProducerConfig};
+
+use crate::{
+    analysis::{self, Context, Purpose},
+    ast::{Describe, Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, is_reserved},
+    catalogue::Catalogue,
+    command::{COMMAND_TOPIC, Command, CommandLog},
+    config::{self, SqlConfig},
+    error::SqlError,
+    function::FunctionRegistry,
+    insert,
+    parser::parse,
+    print::PrintQuery,
+    pull::{Readable, Runner, StoredTable, Topic},
+    push::{PushQuery, remove_internal_topics},
+    query::{PersistentQuery, QueryStatus},
+    result::Outcome,
+    session::Session,
+};
+
+/// Topics that SHOW TOPICS hides without ALL begin so.
+const INTERNAL_PREFIX: &str = "_";
+/// `application.id`s of push queries begin so.
+const TRANSIENT_PREFIX: &str = "_millstream-transient-";
+
+/// Streams, tables and their queries over one log.
+///
+/// Statements that change them are kept in the topic [`COMMAND_TOPIC`] and applied again by the next engine on the
+/// same log, so there must be one engine per log.
+pub struct Engine {
+    log: Log,
+    config: SqlConfig,
+    functions: FunctionRegistry,
+    runner: Runner,
+    state: Mutex<EngineState>,
+}
+
+/// What statements change.
+struct EngineState {
+    catalogue: Catalogue,
+    queries: BTreeMap<String, PersistentQuery>,
+    commands: CommandLog,
+    inserts: Option<Producer>,
+    /// Number of the next push query.
+    transient: u64,
+}
+
+/// How a statement is applied.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// For the first time.
+    Live,
+    /// Again, from the command topic: queries start when all is applied, topics are there.
+    Replay,
+}
+
+/// What can be typed next: for completion.
+#[derive(Clone, Debug, Default)]
+pub struct Completions {
+    /// Streams and tables with their columns.
+    pub sources: Vec<(String, Vec<String>)>,
+    /// Topics.
+    pub topics: Vec<String>,
+    /// Functions.
+    pub functions: Vec<String>,
+    /// Persistent queries.
+    pub queries: Vec<String>,
+}
+
+impl Engine {
+    /// Opens the engine of a log: applies the statements of earlier runs and starts their queries.
+    pub fn open(log: Log, config: SqlConfig) -> Result<Self, SqlError> {
+        // What a killed process left of its push queries is of no use to anyone.
+        remove_internal_topics(&log, TRANSIENT_PREFIX);
+        let commands = CommandLog::open(&log)?;
+        let replayed = commands.read()?;
+        let functions = config.registry(log.clock());
+        let state = EngineState {
+            catalogue: Catalogue::default(),
+            queries: BTreeMap::new(),
+            commands,
+            inserts: None,
+            transient: 0,
+        };
+        let engine = Self { log, config, functions, runner: Runner::default(), state: Mutex::new(state) };
+        let mut state = engine.lock();
+        for (number, command) in replayed {
+            engine.replay(&mut state, number, &command);
+        }
+        for query in state.queries.values_mut() {
+            if let Err(error) = query.start(&engine.log, &engine.config) {
+                tracing::error!(query = query.id, "could not start: {error}");
+            }
+        }
+        drop(state);
+        Ok(engine)
+    }
+
+    fn replay(&self, state: &mut EngineState, number: u64, command: &Command) {
+        let mut apply = || -> Result<(), SqlError> {
+            let statement = crate::parser::parse_one(&command.statement)?;
+            self.apply(state, number, &statement, command, Mode::Replay).map(|_| ())
+        };
+        if let Err(error) = apply() {
+            tracing::error!(number, statement = command.statement, "could not apply an earlier statement: {error}");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, EngineState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs a script of statements, one after another, up to the first that fails.
+    ///
+    /// Places in errors are those in `text` with the session's variables replaced.
+    pub fn execute(&self, session: &mut Session, text: &str) -> Result<Vec<Outcome>, SqlError> {
+        let text = session.substitute(text);
+        let mut outcomes = Vec::new();
+        for statement in parse(&text)? {
+            outcomes.push(self.execute_one(session, &statement)?);
+        }
+        Ok(outcomes)
+    }
+
+    fn execute_one(&self, session: &mut Session, statement: &Spanned<Statement>) -> Result<Outcome, SqlError> {
+        let span = statement.span;
+        let unsupported = |what: &str| {
+            Err(SqlError::unsupported(format!("{what} is not supported by this version")).at(span))
+        };
+        match &statement.node {
+            Statement::CreateSource(_)
+            | Statement::CreateAs(_)
+            | Statement::InsertSelect(_)
+            | Statement::DropSource { .. }
+            | Statement::Terminate(_)
+            | Statement::CreateType { .. }
+            | Statement::DropType { .. } => self.define(session, statement),
+            Statement::InsertValues(values) => {
+                let mut state = self.lock();
+                let EngineState { catalogue, inserts, .. } = &mut *state;
+                let producer = match inserts {
+                    Some(producer) => producer,
+                    None => {
+                        let producer = self.log.producer(ProducerConfig::default());
+                        inserts.insert(producer.map_err(|error| SqlError::failed("open a producer", error))?)
+                    }
+                };
+                insert::insert(values, catalogue, &self.functions, &self.log, producer)?;
+                Ok(Outcome::Message("Inserted 1 row".to_owned()))
+            }
+            Statement::Select(query) => self.select(session, query),
+            Statement::Print(print) => PrintQuery::open(&self.log, print).map(Outcome::Print),
+            Statement::Show(Show::Variables) => Ok(show::variables(session)),
+            Statement::Show(show) => self.show(session, show, span),
+            Statement::Describe(Describe::Connector(_)) => unsupported("DESCRIBE CONNECTOR"),
+            Statement::Describe(describe) => self.describe(describe),
+            Statement::Explain(target) => self.explain(target),
+            Statement::Set(property) => {
+                let (name, value) = config::check(&property.name, &property.text(), property.name_span)?;
+                let message = format!("Successfully changed local property '{name}' to '{value}'.");
+                session.properties.insert(name, value);
+                Ok(Outcome::Message(message))
+            }
+            Statement::Unset { name, .. } => {
+                let short = name.strip_prefix("ksql.streams.").unwrap_or(name);
+                Ok(Outcome::Message(match session.properties.remove(short) {
+                    Some(value) => format!("Successfully unset local property '{name}' (value was '{value}')."),
+                    None => format!("Local property '{name}' was not set."),
+                }))
+            }
+            Statement::Define { name, value } => {
+                session.define(&name.name, value.clone());
+                Ok(Outcome::Message(format!("Defined variable {name}")))
+            }
+            Statement::Undefine(name) => {
+                session.variables.remove(&name.name.to_uppercase());
+                Ok(Outcome::Message(format!("Undefined variable {name}")))
+            }
+            Statement::RunScript { .. } => unsupported("RUN SCRIPT"),
+            Statement::AlterSource { .. } | Statement::AlterSystem { .. } => unsupported("ALTER"),
+            Statement::Pause(_) => unsupported("PAUSE"),
+            Statement::Resume(_) => unsupported("RESUME"),
+            Statement::CreateConnector { .. } => unsupported("CREATE CONNECTOR"),
+            Statement::DropConnector { .. } => unsupported("DROP CONNECTOR"),
+            Statement::Assert(_) => unsupported("ASSERT"),
+        }
+    }
+
+    /// SELECT: a push query with EMIT CHANGES, else a pull query.
+    fn select(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {
+        match query.emit {
+            Some(Emit::Changes | Emit::Final) => self.push(session, query).map(Outcome::Push),
+            None => self.pull(session, query),
+        }
+    }
+
+    fn push(&self, session: &Session, query: &Query) -> Result<PushQuery, SqlError> {
+        let mut state = self.lock();
+        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let plan = analysis::analyse(query, Purpose::Client, context)?;
+        let number = state.transient;
+        state.transient += 1;
+        drop(state);
+        let id = format!("transient_{}_{number}", plan.source.source.name);
+        let application = format!("{TRANSIENT_PREFIX}{}-{number}", plan.source.source.name);
+        let config = self.config.transient(&application, &session.properties)?;
+        PushQuery::start(id, &plan, query.limit, config, &self.log)
+    }
+
+    fn pull(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {
+        let state = self.lock();
+        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let plan = analysis::analyse_pull(query, context)?;
+        let source = &plan.source.source;
+        let schema = plan.source.schema.clone();
+        let readable = match source.kind {
+            SourceKind::Stream => {
+                let topic = Topic::new(&self.log, &plan.source, &plan.errors);
+                Readable::new(std::sync::Arc::new(topic), schema)
+            }
+            SourceKind::Table => {
+                let query_of = source.query.as_ref().and_then(|id| state.queries.get(id));
+                let table = query_of.map(PersistentQuery::table).transpose()?.flatten();
+                let Some((view, stored)) = table else {
+                    let span = query.from.source.name.span;
+                    return Err(SqlError::invalid(format!("the {} table isn't queryable", source.name)).at(span).hint(
+                        format!("derive a queryable one: CREATE TABLE QUERYABLE_{0} AS SELECT * FROM {0}", source.name),
+                    ));
+                };
+                let table = StoredTable::new(view, &stored, &plan.source)?;
+                let scans = self.config.value(&session.properties, "ksql.query.pull.table.scan.enabled") == "true";
+                if !scans && !plan.filter.as_ref().is_some_and(|filter| table.finds_keys(filter)) {
+                    return Err(SqlError::invalid("the query scans the whole table, and table scans are switched off")
+                        .at(query.span)
+                        .hint("compare every key column with a constant in WHERE, or SET 'ksql.query.pull.table.scan.enabled'='true'"));
+                }
+                Readable::new(std::sync::Arc::new(table), schema)
+            }
+        };
+        drop(state);
+        self.runner.run(&plan, readable).map(Outcome::Table)
+    }
+
+    /// How the persistent queries are, in the order of their ids.
+    pub fn queries(&self) -> Vec<QueryStatus> {
+        self.lock().queries.values().map(PersistentQuery::status).collect()
+    }
+
+    /// What can be typed next.
+    pub fn completions(&self) -> Completions {
+        let state = self.lock();
+        let columns = |source: &crate::catalogue::Source| {
+            source.columns.iter().map(|column| crate::ast::quote_if_needed(&column.name)).collect()
+        };
+        Completions {
+            sources: state.catalogue.sources().map(|source| (source.name.clone(), columns(source))).collect(),
+            topics: self.log.topics().iter().map(|topic| topic.name.to_string()).collect(),
+            functions: self.functions.list().into_iter().map(|function| function.name).collect(),
+            queries: state.queries.keys().cloned().collect(),
+        }
+    }
+
+    /// Waits until the persistent queries have processed and committed all input: true if that came before `timeout`.
+    ///
+    /// Fails if a query has failed.
+    pub fn wait_caught_up(&self, timeout: Duration) -> Result<bool, SqlError> {
+        let clock = self.log.clock().clone();
+        let deadline = clock.monotonic() + timeout;
+        let state = self.lock();
+        // What one query writes is another's input: as many rounds as there are queries see it through.
+        for _ in 0..state.queries.len().max(1) {
+            for query in state.queries.values() {
+                let status = query.status();
+                if let Some(error) = status.error {
+                    return Err(SqlError::failed(format!("wait for query {}", query.id), error));
+                }
+                let Some(streams) = query.streams() else { continue };
+                let left = deadline.saturating_sub(clock.monotonic());
+                let caught_up = streams.wait_caught_up(left);
+                if !caught_up.map_err(|error| SqlError::failed(format!("wait for query {}", query.id), error))? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// The log.
+    pub fn log(&self) -> &Log {
+        &self.log
+    }
+
+    /// Commits and ends all queries. They go on where they were when the log is opened again.
+    pub fn close(self) -> Result<(), SqlError> {
+        self.lock().queries.values_mut().for_each(PersistentQuery::close);
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+/// The words of the grammar, for completion and highlighting.
+pub fn is_keyword(word: &str) -> bool {
+    is_reserved(&word.to_uppercase())
+}
+
+/// The query of that id, or an error that names the nearest.
+fn find_query<'a>(
+    queries: &'a BTreeMap<String, PersistentQuery>,
+    id: &Ident,
+) -> Result<&'a PersistentQuery, SqlError> {
+    let known = queries.iter().find(|(known, _)| known.eq_ignore_ascii_case(&id.name));
+    known.map(|(_, query)| query).ok_or_else(|| {
+        let ids: Vec<&String> = queries.keys().collect();
+        let error = SqlError::invalid(format!("unknown queryId: {}", id.name)).at(id.span);
+        if ids.is_empty() { error.hint("there are no persistent queries") } else { error.hint_nearest(&id.name, &ids, "queries") }
+    })
+}
+
+/// The ids a statement is about.
+fn target_ids(queries: &BTreeMap<String, PersistentQuery>, target: &QueryTarget) -> Result<Vec<String>, SqlError> {
+    match target {
+        QueryTarget::All => Ok(queries.keys().cloned().collect()),
+        QueryTarget::Id(id) => Ok(vec![find_query(queries, id)?.id.clone()]),
+    }
+}
+
+/// Whether SHOW TOPICS hides a topic.
+fn is_hidden(topic: &str) -> bool {
+    topic.starts_with(INTERNAL_PREFIX) || topic == COMMAND_TOPIC
+}

@@ -1,0 +1,141 @@
+//! `INSERT INTO .. VALUES`: one row, checked, coerced, written as a record.
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, new_null_array},
+    datatypes::Int64Type,
+};
+use millstream_formats::Payloads;
+use millstream_log::{Log, Producer, Timestamp};
+
+use crate::{
+    ast::{Expr, Ident, InsertValues, SourceKind},
+    catalogue::{Catalogue, Column, Source},
+    error::SqlError,
+    expression::{Compiler, coerce_lax, evaluate_constant},
+    function::FunctionRegistry,
+    types::SqlType,
+};
+
+/// Writes one row through `producer` and flushes.
+pub(crate) fn insert(
+    statement: &InsertValues,
+    catalogue: &Catalogue,
+    functions: &FunctionRegistry,
+    log: &Log,
+    producer: &mut Producer,
+) -> Result<(), SqlError> {
+    let source = catalogue.find(&statement.target)?;
+    let row = Row::new(statement, source, functions)?;
+    let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
+    let key = encode(&source.columns.key, &row.key, source, true)?;
+    let value = encode(&source.columns.value, &row.value, source, false)?;
+    let timestamp = row.timestamp.map_or_else(|| log.clock().now(), Timestamp::new);
+    let topic = producer.topic(&source.topic).map_err(failed)?;
+    let (key, value) = (key.get(0), value.get(0));
+    producer.append(topic, None, Some(timestamp), key, value, &[]).map_err(failed)?;
+    producer.flush().map_err(failed)?;
+    Ok(())
+}
+
+fn encode(columns: &[Column], values: &[ArrayRef], source: &Source, key: bool) -> Result<Payloads, SqlError> {
+    let spec = if key { source.key_format } else { source.value_format };
+    let mut payloads = Payloads::new();
+    if key && (columns.is_empty() || values.iter().any(|value| value.is_null(0))) {
+        payloads.push(None);
+        return Ok(payloads);
+    }
+    let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
+    let mut encoder = spec.encoder(&columns.iter().map(Column::field).collect()).map_err(failed)?;
+    encoder.encode(values, 1, None, &mut payloads).map_err(failed)?;
+    Ok(payloads)
+}
+
+struct Row {
+    key: Vec<ArrayRef>,
+    value: Vec<ArrayRef>,
+    timestamp: Option<i64>,
+}
+
+impl Row {
+    fn new(statement: &InsertValues, source: &Source, functions: &FunctionRegistry) -> Result<Self, SqlError> {
+        let target = &statement.target;
+        if source.read_only {
+            return Err(SqlError::invalid(format!("cannot insert values into read-only {} {}", source.kind_name(), source.name))
+                .at(target.span));
+        }
+        if source.window.is_some() {
+            return Err(SqlError::invalid(format!("cannot insert values into windowed {} {}", source.kind_name(), source.name))
+                .at(target.span));
+        }
+        let names: Vec<Ident> = if statement.columns.is_empty() {
+            source.columns.iter().map(|column| Ident { name: column.name.clone(), span: target.span }).collect()
+        } else {
+            statement.columns.clone()
+        };
+        if names.len() != statement.values.len() {
+            return Err(SqlError::invalid(format!(
+                "expected a value for each column: {} columns, {} values",
+                names.len(),
+                statement.values.len()
+            ))
+            .at(statement.values.last().map_or(target.span, |value| value.span))
+            .hint(format!("the columns of {} are {}", source.name, source.columns)));
+        }
+        let compiler = Compiler::constants(functions);
+        let mut given: Vec<(String, ArrayRef)> = Vec::new();
+        let mut timestamp = None;
+        for (name, value) in names.iter().zip(&statement.values) {
+            if given.iter().any(|(known, _)| *known == name.name) {
+                return Err(SqlError::invalid(format!("column {} is given twice", name.name)).at(name.span));
+            }
+            match name.name.as_str() {
+                "ROWTIME" => {
+                    let time = convert(value, &Column::new("ROWTIME", SqlType::Bigint), &compiler)?;
+                    timestamp = time.is_valid(0).then(|| time.as_primitive::<Int64Type>().value(0));
+                }
+                "ROWPARTITION" | "ROWOFFSET" => {
+                    return Err(SqlError::invalid(format!("{} can not be inserted: the log gives it", name.name)).at(name.span));
+                }
+                _ => {
+                    let column = source.columns.find(&name.name).ok_or_else(|| {
+                        let names: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
+                        SqlError::invalid(format!("column name {} does not exist in {}", name.name, source.name))
+                            .at(name.span)
+                            .hint_nearest(&name.name, &names, "columns")
+                    })?;
+                    given.push((name.name.clone(), convert(value, column, &compiler)?));
+                }
+            }
+        }
+        let pick = |columns: &[Column]| -> Vec<ArrayRef> {
+            let value = |column: &Column| {
+                let given = given.iter().find(|(name, _)| *name == column.name).map(|(_, value)| value.clone());
+                given.unwrap_or_else(|| new_null_array(&column.ty.to_arrow(), 1))
+            };
+            columns.iter().map(value).collect()
+        };
+        let row = Self { key: pick(&source.columns.key), value: pick(&source.columns.value), timestamp };
+        if source.kind == SourceKind::Table
+            && let Some((column, _)) = source.columns.key.iter().zip(&row.key).find(|(_, value)| value.is_null(0))
+        {
+            return Err(SqlError::invalid(format!("value for primary key column {} is required for tables", column.name))
+                .at(target.span));
+        }
+        Ok(row)
+    }
+}
+
+fn convert(expr: &Expr, column: &Column, compiler: &Compiler<'_>) -> Result<ArrayRef, SqlError> {
+    let (value, ty) = evaluate_constant(expr, compiler)?;
+    match coerce_lax(&value, ty.as_ref(), &column.ty) {
+        Ok(Some(value)) => Ok(value),
+        Ok(None) => {
+            let ty = ty.map_or_else(|| "NULL".to_owned(), |ty| ty.to_string());
+            Err(SqlError::invalid(format!("expected type {} for field {} but got {ty}({expr})", column.ty, column.name))
+                .at(expr.span))
+        }
+        Err(messages) => {
+            Err(SqlError::invalid(format!("value for field {}: {}", column.name, messages.join("; "))).at(expr.span))
+        }
+    }
+}

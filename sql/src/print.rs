@@ -1,0 +1,90 @@
+//! `PRINT topic`: records as they come, in a form that people read.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use millstream_log::{AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, OffsetSpec, TopicPartition};
+
+use crate::{ast::Print, error::SqlError};
+
+/// Records of a topic as lines of text. Nothing is kept when it is dropped.
+pub struct PrintQuery {
+    consumer: Consumer,
+    topic: String,
+    interval: u64,
+    remaining: Option<u64>,
+    seen: u64,
+}
+
+impl std::fmt::Debug for PrintQuery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PrintQuery").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+impl PrintQuery {
+    pub(crate) fn open(log: &Log, print: &Print) -> Result<Self, SqlError> {
+        let name = &print.topic.name;
+        let failed = |error| SqlError::failed(format!("print topic {name}"), error);
+        let topic = log.describe_topic(name).map_err(|_| {
+            let topics = log.topics();
+            let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
+            SqlError::invalid(format!("could not find topic '{name}'")).at(print.topic.span).hint_nearest(name, &names, "topics")
+        })?;
+        let config = ConsumerConfig::default()
+            .isolation(Isolation::ReadCommitted)
+            .auto_offset_reset(AutoOffsetReset::Earliest)
+            .enable_auto_commit(false);
+        let mut consumer = log.consumer(config).map_err(failed)?;
+        let partitions: Vec<TopicPartition> =
+            (0..topic.partitions).map(|partition| TopicPartition::new(topic.name.clone(), partition)).collect();
+        consumer.assign(partitions.clone()).map_err(failed)?;
+        let from = if print.from_beginning { OffsetSpec::Earliest } else { OffsetSpec::Latest };
+        for partition in &partitions {
+            consumer.seek_to(partition, from).map_err(failed)?;
+        }
+        Ok(Self { consumer, topic: name.clone(), interval: print.interval.max(1), remaining: print.limit, seen: 0 })
+    }
+
+    /// Whether the LIMIT is reached.
+    pub fn finished(&self) -> bool {
+        self.remaining == Some(0)
+    }
+
+    /// The next records, one line each; waits up to `timeout` for the first.
+    pub fn next(&mut self, timeout: Duration) -> Result<Vec<String>, SqlError> {
+        let failed = |error| SqlError::failed(format!("print topic {}", self.topic), error);
+        let mut lines = Vec::new();
+        if self.finished() {
+            return Ok(lines);
+        }
+        for run in self.consumer.poll(timeout).map_err(failed)? {
+            for record in run.records() {
+                let record = record.map_err(failed)?;
+                self.seen += 1;
+                if !(self.seen - 1).is_multiple_of(self.interval) || self.remaining == Some(0) {
+                    continue;
+                }
+                self.remaining = self.remaining.map(|left| left - 1);
+                let time = DateTime::from_timestamp_millis(record.timestamp.get()).unwrap_or_default();
+                lines.push(format!(
+                    "rowtime: {}, key: {}, value: {}, partition: {}",
+                    time.format("%Y-%m-%dT%H:%M:%S%.3fZ"),
+                    shown(record.key),
+                    shown(record.value),
+                    run.partition.partition
+                ));
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// Text where the bytes are text, else `0x` and hexadecimal digits.
+fn shown(bytes: Option<&[u8]>) -> String {
+    let Some(bytes) = bytes else { return "<null>".to_owned() };
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.to_owned(),
+        _ => bytes.iter().fold("0x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+    }
+}

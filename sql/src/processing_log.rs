@@ -1,0 +1,65 @@
+//! What went wrong with single rows of a query: counted, sampled, and logged now and then.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use millstream_log::Clock;
+use millstream_streams::{ReportOrigin, RowReport};
+
+/// Messages kept per query.
+const KEPT: usize = 16;
+/// Least time between two log lines of one query.
+const LOG_INTERVAL_MS: i64 = 1_000;
+
+/// The processing log of one query.
+pub(crate) struct ProcessingLog {
+    query: String,
+    clock: Arc<dyn Clock>,
+    logged_ms: AtomicI64,
+    unlogged: AtomicU64,
+    recent: Mutex<VecDeque<String>>,
+}
+
+impl ProcessingLog {
+    /// An empty log.
+    pub(crate) fn new(query: &str, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            query: query.to_owned(),
+            clock,
+            logged_ms: AtomicI64::new(i64::MIN),
+            unlogged: AtomicU64::new(0),
+            recent: Mutex::default(),
+        }
+    }
+
+    /// Takes a report of the query's tasks.
+    pub(crate) fn observe(&self, origin: &ReportOrigin<'_>, report: &RowReport<'_>) {
+        let at = match (origin.topic, report.offset) {
+            (Some(topic), Some(offset)) => format!("{topic}-{} offset {offset}", origin.partition),
+            _ => format!("{} task {}", origin.node, origin.task),
+        };
+        let message = format!("{:?} at {at}: {}", report.kind, report.message);
+        let now = self.clock.now().get();
+        let unlogged = self.unlogged.fetch_add(report.rows as u64, Ordering::Relaxed) + report.rows as u64;
+        if now.saturating_sub(self.logged_ms.load(Ordering::Relaxed)) >= LOG_INTERVAL_MS {
+            self.logged_ms.store(now, Ordering::Relaxed);
+            self.unlogged.store(0, Ordering::Relaxed);
+            tracing::warn!(query = self.query, rows = unlogged, "{message}");
+        }
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent.len() == KEPT {
+            recent.pop_front();
+        }
+        recent.push_back(message);
+    }
+
+    /// The latest messages, oldest first.
+    pub(crate) fn recent(&self) -> Vec<String> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}

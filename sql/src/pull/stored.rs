@@ -1,0 +1,320 @@
+//! Rows of a table out of its query's state store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array},
+    compute,
+    datatypes::{DataType, Int64Type},
+};
+use datafusion::{
+    logical_expr::{Expr, utils::split_conjunction},
+    scalar::ScalarValue,
+};
+use millstream_formats::{Format, Payloads};
+use millstream_streams::{
+    Arena, Batch, StoreView, StreamsError,
+    store::{KeyRange, StoredRow},
+};
+
+use super::{Access, Rows};
+use crate::{
+    ast::SourceKind,
+    columnar::ColumnarBatch,
+    error::SqlError,
+    expression::{Bound, RowErrors, bind, cast, comparison::Comparison},
+    operator::aggregate::{AggregateArena, GroupRows},
+    plan::{Aggregate, Origin, Plan, Project, SourceStep, Step},
+};
+
+/// Rows that become one batch.
+const BATCH_ROWS: usize = 1024;
+
+/// How a query keeps the rows of its table.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored {
+    /// As aggregates, from which rows are computed.
+    Aggregated {
+        /// The aggregation.
+        aggregate: Box<Aggregate>,
+        /// SELECT over it.
+        project: Project,
+    },
+    /// As written.
+    Written {
+        /// The store.
+        store: String,
+    },
+}
+
+impl Stored {
+    /// How the query of this plan keeps its table's rows, if it does.
+    pub(crate) fn of(plan: &Plan) -> Option<Self> {
+        if plan.output.kind != SourceKind::Table {
+            return None;
+        }
+        let mut steps = plan.steps.iter().rev();
+        match steps.next()? {
+            Step::Materialize(materialize) => Some(Self::Written { store: materialize.store.clone() }),
+            Step::Project(project) => match steps.next()? {
+                Step::Aggregate(aggregate) => {
+                    Some(Self::Aggregated { aggregate: aggregate.clone(), project: project.clone() })
+                }
+                Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Project(_) | Step::Materialize(_) => None,
+            },
+            Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Aggregate(_) => None,
+        }
+    }
+
+    /// The name of the store.
+    pub(crate) fn store(&self) -> &str {
+        match self {
+            Self::Aggregated { aggregate, .. } => &aggregate.store,
+            Self::Written { store } => store,
+        }
+    }
+}
+
+/// The table of a query, with the columns a pull query wants of it.
+pub(crate) struct StoredTable {
+    view: StoreView,
+    step: SourceStep,
+    reader: Mutex<Reader>,
+}
+
+/// Turns stored rows into key columns, window bounds and value columns.
+enum Reader {
+    Aggregated { arena: AggregateArena, rows: Box<GroupRows>, exprs: Vec<Bound>, errors: RowErrors },
+    Written { keys: millstream_formats::Decoder, values: millstream_formats::Decoder },
+}
+
+impl StoredTable {
+    /// The rows that `view` has of the step's table.
+    pub(crate) fn new(view: StoreView, stored: &Stored, step: &SourceStep) -> Result<Self, SqlError> {
+        let failed = |error| SqlError::failed("prepare the pull query", error);
+        let reader = match stored {
+            Stored::Aggregated { aggregate, project } => {
+                let functions: Vec<_> = aggregate.calls.iter().map(|call| call.function.clone()).collect();
+                let exprs = project.exprs.iter().map(|expr| bind(expr, &aggregate.schema));
+                Reader::Aggregated {
+                    arena: AggregateArena::new(&functions, aggregate.having.is_some())?,
+                    rows: Box::new(GroupRows::new(aggregate).map_err(failed)?),
+                    exprs: exprs.collect::<Result<_, _>>()?,
+                    errors: RowErrors::default(),
+                }
+            }
+            Stored::Written { .. } => {
+                let failed = |error| SqlError::failed("prepare the pull query", error);
+                let source = &step.source;
+                Reader::Written {
+                    keys: source.key_format.decoder(&source.columns.key_fields(), None).map_err(failed)?,
+                    values: source.value_format.decoder(&source.columns.value_fields(), None).map_err(failed)?,
+                }
+            }
+        };
+        Ok(Self { view, step: step.clone(), reader: Mutex::new(reader) })
+    }
+
+    /// Whether `filter` names the keys wanted, so that no scan is needed.
+    pub(crate) fn finds_keys(&self, filter: &Expr) -> bool {
+        self.keys(&Access::of(split_conjunction(filter))).is_ok_and(|keys| keys.is_some())
+    }
+
+    /// The key bytes that `access` asks for, if it names every key column's values.
+    fn keys(&self, access: &Access) -> Result<Option<Payloads>, SqlError> {
+        let source = &self.step.source;
+        let failed = |error| SqlError::failed("look up a key", error);
+        let mut columns: Vec<Vec<ScalarValue>> = Vec::new();
+        for key in &source.columns.key {
+            let Some(values) = access.values(&key.name) else { return Ok(None) };
+            columns.push(values.to_vec());
+        }
+        // Several key columns with several values each would multiply: those few are better found by the scan.
+        if columns.is_empty() || (columns.len() > 1 && columns.iter().any(|values| values.len() > 1)) {
+            return Ok(None);
+        }
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for (values, key) in columns.iter().zip(&source.columns.key) {
+            let mut parts = Vec::with_capacity(values.len());
+            for value in values {
+                let errors = RowErrors::default();
+                let part = cast::cast(&value.to_array()?, &key.ty.to_arrow(), &errors)?;
+                if part.is_valid(0) {
+                    parts.push(part);
+                }
+            }
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            if parts.is_empty() {
+                return Ok(Some(Payloads::new()));
+            }
+            arrays.push(compute::concat(&parts)?);
+        }
+        let rows = arrays[0].len();
+        let mut payloads = Payloads::new();
+        let mut encoder = source.key_format.encoder(&source.columns.key_fields()).map_err(failed)?;
+        encoder.encode(&arrays, rows, None, &mut payloads).map_err(failed)?;
+        Ok(Some(payloads))
+    }
+
+    /// The range of key bytes that `access` asks for: of one STRING or BYTES key whose bytes sort as its values do.
+    fn range(&self, access: &Access) -> KeyRange {
+        let mut range = KeyRange::all();
+        let source = &self.step.source;
+        let [key] = source.columns.key.as_slice() else { return range };
+        if source.key_format.format != Format::Kafka {
+            return range;
+        }
+        for (_, comparison, value) in access.bounds.iter().filter(|(name, _, _)| *name == key.name) {
+            let bytes = match value {
+                ScalarValue::Utf8(Some(text)) => text.clone().into_bytes(),
+                ScalarValue::Binary(Some(bytes)) => bytes.clone(),
+                _ => continue,
+            };
+            match comparison {
+                Comparison::Greater | Comparison::GreaterOrEqual => range.from = range.from.max(Some(bytes)),
+                Comparison::Less | Comparison::LessOrEqual => {
+                    range.to = Some(range.to.map_or(bytes.clone(), |to| to.min(bytes)));
+                }
+                _ => {}
+            }
+        }
+        range
+    }
+
+    /// The window starts that `access` asks for, both ends included.
+    fn windows(&self, access: &Access) -> (i64, i64) {
+        let size = self.step.source.window.map_or(0, crate::catalogue::Windowing::size_ms);
+        let (mut from, mut to) = (i64::MIN, i64::MAX);
+        let equal = access.equal.iter().filter_map(|(name, values)| match values.as_slice() {
+            [value] => Some((name, Comparison::Equal, value)),
+            _ => None,
+        });
+        for (name, comparison, value) in equal.chain(access.bounds.iter().map(|(n, c, v)| (n, *c, v))) {
+            let shift = match name.as_str() {
+                "WINDOWSTART" => 0,
+                "WINDOWEND" => size,
+                _ => continue,
+            };
+            let Ok(bound) = cast_to_bigint(value) else { continue };
+            let bound = bound.saturating_sub(shift);
+            match comparison {
+                Comparison::Equal => (from, to) = (from.max(bound), to.min(bound)),
+                Comparison::Greater | Comparison::GreaterOrEqual => from = from.max(bound),
+                Comparison::Less | Comparison::LessOrEqual => to = to.min(bound),
+                _ => {}
+            }
+        }
+        (from, to)
+    }
+
+    fn batch(&self, rows: &[StoredRow]) -> Result<RecordBatch, SqlError> {
+        let failed = |error: StreamsError| SqlError::failed("read the table's state", error);
+        let keys: Vec<Option<&[u8]>> = rows.iter().map(|row| Some(row.key.as_slice())).collect();
+        let starts: Vec<i64> = rows.iter().map(|row| row.window_start.unwrap_or(0)).collect();
+        let times: Vec<i64> = rows.iter().map(|row| row.timestamp).collect();
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        let (columns, times) = match &mut *reader {
+            Reader::Aggregated { arena, rows: groups, exprs, errors } => {
+                arena.resize(rows.len());
+                let slots: Vec<u32> = (0u32..).take(rows.len()).collect();
+                for (slot, row) in slots.iter().zip(rows) {
+                    arena.reset(*slot);
+                    arena.load(*slot, &row.value).map_err(failed)?;
+                }
+                let results = arena.results(&slots)?;
+                let found = groups.rows(&keys, &starts, times, results).map_err(failed)?;
+                let found = match groups.having(&found).map_err(failed)? {
+                    None => found,
+                    Some(passed) => found.filter(&arrow::array::BooleanArray::new(passed, None))?,
+                };
+                let columns = project(&found, exprs)?;
+                errors.drain();
+                (columns, found.timestamps().to_vec())
+            }
+            Reader::Written { keys: key_decoder, values } => {
+                let key = key_decoder.decode(&keys);
+                let payloads: Vec<Option<&[u8]>> = rows.iter().map(|row| Some(row.value.as_slice())).collect();
+                let value = values.decode(&payloads);
+                if let Some(error) = key.errors.first().or(value.errors.first()) {
+                    return Err(SqlError::failed("read the table's state", error.clone()));
+                }
+                (key.columns.into_iter().chain(value.columns).collect(), times)
+            }
+        };
+        self.pick(columns, times)
+    }
+
+    /// The wanted columns of key columns, window bounds and value columns.
+    fn pick(&self, columns: Vec<ArrayRef>, times: Vec<i64>) -> Result<RecordBatch, SqlError> {
+        let keys = self.step.source.columns.key.len();
+        let bounds = if self.step.source.window.is_some() { 2 } else { 0 };
+        let rows = times.len();
+        let times: ArrayRef = Arc::new(Int64Array::from(times));
+        let column = |origin: &Origin| match origin {
+            Origin::Key(place) => columns[*place].clone(),
+            Origin::WindowStart => columns[keys].clone(),
+            Origin::WindowEnd => columns[keys + 1].clone(),
+            Origin::Value(place) => columns[keys + bounds + place].clone(),
+            Origin::RowTime => times.clone(),
+            Origin::RowPartition | Origin::RowOffset | Origin::ValueBytes => {
+                unreachable!("a table has no {origin:?}: the analysis refuses it")
+            }
+        };
+        let picked = self.step.origins.iter().map(column).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(self.step.schema.clone(), picked, &options)?)
+    }
+}
+
+fn project(rows: &ColumnarBatch, exprs: &[Bound]) -> Result<Vec<ArrayRef>, SqlError> {
+    let batch = rows.record_batch()?;
+    Ok(exprs.iter().map(|expr| expr.evaluate(&batch)).collect::<Result<_, _>>()?)
+}
+
+fn cast_to_bigint(value: &ScalarValue) -> Result<i64, SqlError> {
+    let array = cast::cast(&value.to_array()?, &DataType::Int64, &RowErrors::default())?;
+    let array = array.as_primitive::<Int64Type>();
+    if array.is_valid(0) { Ok(array.value(0)) } else { Err(SqlError::invalid("a window bound is NULL")) }
+}
+
+impl Rows for StoredTable {
+    fn read(&self, access: &Access, each: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), SqlError> {
+        let failed = |error| SqlError::failed("read the table's state", error);
+        let windowed = self.step.source.window.is_some();
+        let (from, to) = self.windows(access);
+        if let Some(keys) = self.keys(access)? {
+            let mut rows = Vec::new();
+            for key in keys.iter().flatten() {
+                if windowed {
+                    rows.extend(self.view.windows(key, from, to).map_err(failed)?);
+                } else {
+                    rows.extend(self.view.get(key).map_err(failed)?);
+                }
+            }
+            for chunk in rows.chunks(BATCH_ROWS) {
+                if !each(self.batch(chunk)?) {
+                    return Ok(());
+                }
+            }
+            return Ok(());
+        }
+        let mut chunk = Vec::with_capacity(BATCH_ROWS);
+        for row in self.view.scan(self.range(access)) {
+            let row = row.map_err(failed)?;
+            if row.window_start.is_some_and(|start| !(from..=to).contains(&start)) {
+                continue;
+            }
+            chunk.push(row);
+            if chunk.len() == BATCH_ROWS {
+                if !each(self.batch(&chunk)?) {
+                    return Ok(());
+                }
+                chunk.clear();
+            }
+        }
+        if !chunk.is_empty() {
+            each(self.batch(&chunk)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Persistent queries: what they are made of, and how they start and end.
+
+use std::{fs, sync::Arc};
+
+use millstream_log::Log;
+use millstream_streams::{Metrics, State, StoreView, Streams, full_message};
+
+use crate::{
+    catalogue::Source,
+    config::{Properties, SqlConfig},
+    error::SqlError,
+    plan::{Plan, RowTime},
+    processing_log::ProcessingLog,
+    pull::Stored,
+    push::remove_internal_topics,
+    topology::{Destination, build},
+};
+
+/// A persistent query as an engine keeps it.
+pub(crate) struct PersistentQuery {
+    /// `CSAS_..`, `CTAS_..` or `INSERTQUERY_..`.
+    pub(crate) id: String,
+    /// Its statement.
+    pub(crate) statement: String,
+    /// What it does.
+    pub(crate) plan: Plan,
+    /// Where its rows go.
+    pub(crate) sink: Arc<Source>,
+    /// The column that becomes the records' time.
+    pub(crate) time: Option<RowTime>,
+    /// Properties of the session that made it.
+    pub(crate) properties: Properties,
+    run: Run,
+}
+
+enum Run {
+    /// Not yet.
+    Waiting,
+    /// The threads are there, whatever their state.
+    Started { streams: Box<Streams>, log: Arc<ProcessingLog> },
+    /// It could not be started.
+    Refused(String),
+}
+
+/// How a persistent query is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueryStatus {
+    /// Its id.
+    pub id: String,
+    /// RUNNING, ERROR, or a state on the way there.
+    pub state: String,
+    /// What it reads.
+    pub sources: Vec<String>,
+    /// What it writes.
+    pub sink: String,
+    /// Its statement.
+    pub statement: String,
+    /// Records read.
+    pub records_in: u64,
+    /// Records written to the sink.
+    pub records_out: u64,
+    /// Records left out: not readable, or without the key they need.
+    pub skipped: u64,
+    /// Rows that came after their window had closed.
+    pub late: u64,
+    /// Rows of which a part could not be computed.
+    pub failed: u64,
+    /// Why it stopped.
+    pub error: Option<String>,
+}
+
+impl PersistentQuery {
+    /// A query that is not started.
+    pub(crate) fn new(
+        id: String,
+        statement: String,
+        plan: Plan,
+        sink: Arc<Source>,
+        time: Option<RowTime>,
+        properties: Properties,
+    ) -> Self {
+        Self { id, statement, plan, sink, time, properties, run: Run::Waiting }
+    }
+
+    /// The `application.id` of its threads.
+    pub(crate) fn application(&self) -> String {
+        format!("_millstream-query-{}", self.id)
+    }
+
+    /// Opens its topology and starts the threads. An error stays with the query too.
+    pub(crate) fn start(&mut self, log: &Log, config: &SqlConfig) -> Result<(), SqlError> {
+        match self.open(log, config) {
+            Ok(run) => {
+                self.run = run;
+                Ok(())
+            }
+            Err(error) => {
+                self.run = Run::Refused(full_message(&error));
+                Err(error)
+            }
+        }
+    }
+
+    fn open(&self, log: &Log, config: &SqlConfig) -> Result<Run, SqlError> {
+        let failed = |error| SqlError::failed(format!("start query {}", self.id), error);
+        let topology = build(&self.plan, Destination::Sink { sink: &self.sink, time: self.time.clone() })?;
+        let streams = config.persistent(&self.application(), &self.properties)?;
+        let rows = Arc::new(ProcessingLog::new(&self.id, log.clock().clone()));
+        let observed = rows.clone();
+        let mut streams = Streams::builder(topology, streams, log.clone())
+            .observer(move |origin, report| observed.observe(origin, report))
+            .open()
+            .map_err(failed)?;
+        streams.start().map_err(failed)?;
+        Ok(Run::Started { streams: Box::new(streams), log: rows })
+    }
+
+    /// The threads, if they are there.
+    pub(crate) fn streams(&self) -> Option<&Streams> {
+        match &self.run {
+            Run::Started { streams, .. } => Some(streams),
+            Run::Waiting | Run::Refused(_) => None,
+        }
+    }
+
+    /// What went wrong with single rows lately.
+    pub(crate) fn recent_reports(&self) -> Vec<String> {
+        match &self.run {
+            Run::Started { log, .. } => log.recent(),
+            Run::Waiting | Run::Refused(_) => Vec::new(),
+        }
+    }
+
+    /// The committed rows of its table, and how they are kept; `None` if it keeps none.
+    pub(crate) fn table(&self) -> Result<Option<(StoreView, Stored)>, SqlError> {
+        let (Some(stored), Some(streams)) = (Stored::of(&self.plan), self.streams()) else { return Ok(None) };
+        let view = streams.store(stored.store());
+        view.map(|view| Some((view, stored))).map_err(|error| SqlError::failed("open the table's state", error))
+    }
+
+    /// Ends the threads, with a commit.
+    pub(crate) fn close(&mut self) {
+        if let Run::Started { streams, .. } = std::mem::replace(&mut self.run, Run::Waiting)
+            && let Err(error) = streams.close()
+        {
+            tracing::warn!(query = self.id, "the query had failed: {}", full_message(&error));
+        }
+    }
+
+    /// Ends the query for good: its state and internal topics go.
+    pub(crate) fn remove(&mut self, log: &Log, config: &SqlConfig) {
+        self.close();
+        let application = self.application();
+        remove_internal_topics(log, &format!("{application}-"));
+        let directory = config.state_dir().join(&application);
+        if directory.exists()
+            && let Err(error) = fs::remove_dir_all(&directory)
+        {
+            tracing::warn!(directory = %directory.display(), %error, "could not remove the state of a query");
+        }
+    }
+
+    /// How it is.
+    pub(crate) fn status(&self) -> QueryStatus {
+        let (state, metrics, error) = match &self.run {
+            Run::Waiting => ("CREATED".to_owned(), Metrics::default(), None),
+            Run::Refused(error) => ("ERROR".to_owned(), Metrics::default(), Some(error.clone())),
+            Run::Started { streams, .. } => {
+                let state = match streams.state() {
+                    State::Restoring => "RESTORING".to_owned(),
+                    other => other.to_string(),
+                };
+                (state, streams.metrics(), streams.error().map(|error| full_message(&*error)))
+            }
+        };
+        QueryStatus {
+            id: self.id.clone(),
+            state,
+            sources: self.plan.sources(),
+            sink: self.sink.name.clone(),
+            statement: self.statement.clone(),
+            records_in: metrics.records_in,
+            records_out: metrics.sink_records,
+            skipped: metrics.skipped,
+            late: metrics.late,
+            failed: metrics.failed,
+            error,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What statements give back.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, RecordBatch, StringArray},
+    datatypes::{DataType, Field, Schema, SchemaRef},
+};
+
+use crate::{print::PrintQuery, push::PushQuery};
+
+/// The result of one statement.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It is done; this says what.
+    Message(String),
+    /// Rows that are there, such as those of SHOW, DESCRIBE and pull queries.
+    Table(ResultSet),
+    /// Rows that keep coming.
+    Push(PushQuery),
+    /// Records of a topic as they come.
+    Print(PrintQuery),
+}
+
+/// Rows with their columns.
+#[derive(Clone, Debug)]
+pub struct ResultSet {
+    /// Names and types of the columns. SQL types are held as [`SqlType`](crate::SqlType) says.
+    pub schema: SchemaRef,
+    /// The rows.
+    pub batches: Vec<RecordBatch>,
+}
+
+impl ResultSet {
+    /// Rows of text.
+    pub(crate) fn text<const N: usize>(names: [&str; N], rows: Vec<[String; N]>) -> Self {
+        let fields: Vec<Field> = names.iter().map(|name| Field::new(*name, DataType::Utf8, true)).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let column = |place: usize| -> ArrayRef {
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row[place].as_str())))
+        };
+        let columns = (0..N).map(column).collect();
+        let batch = RecordBatch::try_new(schema.clone(), columns).expect("every column has a text per row");
+        Self { schema, batches: vec![batch] }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+}

@@ -1,0 +1,120 @@
+//! What survives: statements, state and totals, however the engine ended; and rows that are no good.
+
+use millstream_log::{Log, ProducerConfig, Record};
+use millstream_sql::Outcome;
+
+use super::Client;
+
+const TRADES: &str = "CREATE STREAM trades (symbol STRING KEY, qty INT)
+    WITH (KAFKA_TOPIC='trades', VALUE_FORMAT='JSON', PARTITIONS=2);
+    CREATE TABLE totals AS SELECT symbol, COUNT(*) AS n, SUM(qty) AS qty FROM trades GROUP BY symbol;
+    CREATE TABLE windows AS SELECT symbol, COUNT(*) AS n FROM trades WINDOW TUMBLING (SIZE 1 SECOND) GROUP BY symbol;
+    CREATE STREAM big AS SELECT symbol, qty FROM trades WHERE qty > 50;";
+
+fn produce(log: &Log, from: u64, to: u64) {
+    let mut producer = log.producer(ProducerConfig::default()).unwrap();
+    for number in from..to {
+        let record = Record {
+            key: Some(format!("S{}", number % 7).into_bytes().into()),
+            value: Some(format!("{{\"qty\":{}}}", number % 100).into_bytes().into()),
+            timestamp: Some(millstream_log::Timestamp::new(1_000 + i64::try_from(number).unwrap())),
+            ..Record::default()
+        };
+        producer.send("trades", record).unwrap();
+    }
+    producer.flush().unwrap();
+}
+
+/// Totals as the records say: per symbol the count and the sum.
+fn expected(records: u64) -> Vec<String> {
+    let symbol = |wanted: u64| (0..records).filter(move |number| number % 7 == wanted);
+    (0..7).map(|s| format!("S{s} | {} | {}", symbol(s).count(), symbol(s).map(|n| n % 100).sum::<u64>())).collect()
+}
+
+fn check_totals(client: &mut Client, records: u64) {
+    let mut totals = client.rows("SELECT * FROM totals;");
+    totals.sort();
+    assert_eq!(totals, expected(records));
+    let windows = client.rows("SELECT n FROM windows;");
+    let counted: u64 = windows.iter().map(|row| row.parse::<u64>().unwrap()).sum();
+    assert_eq!(counted, records, "every record is in one window");
+    let big = client.rows("SELECT qty FROM big;");
+    let wanted = (0..records).filter(|number| number % 100 > 50).count();
+    assert_eq!(big.len(), wanted, "big trades, each once");
+}
+
+#[test]
+fn statements_and_state_survive_a_close() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::open(dir.path());
+    client.run(TRADES);
+    produce(client.engine.log(), 0, 500);
+    check_totals(&mut client, 500);
+    client.run("CREATE STREAM gone AS SELECT symbol, qty FROM trades; DROP STREAM gone DELETE TOPIC;");
+    client.engine.close().unwrap();
+
+    let mut client = Client::open(dir.path());
+    let ids: Vec<String> = client.engine.queries().into_iter().map(|query| query.id).collect();
+    assert_eq!(ids.len(), 3, "the dropped one stays dropped: {ids:?}");
+    check_totals(&mut client, 500);
+    produce(client.engine.log(), 500, 800);
+    check_totals(&mut client, 800);
+}
+
+#[test]
+fn totals_are_exact_after_ends_without_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::open(dir.path());
+    client.run(TRADES);
+    for round in 0..4 {
+        produce(client.engine.log(), round * 1_000, (round + 1) * 1_000);
+        // Dropped in the middle of the work: what was not committed is done again, and only that.
+        drop(client);
+        client = Client::open(dir.path());
+    }
+    check_totals(&mut client, 4_000);
+}
+
+#[test]
+fn malformed_rows_are_counted_and_skipped() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::open(dir.path());
+    client.run(TRADES);
+    produce(client.engine.log(), 0, 10);
+    let mut producer = client.engine.log().producer(ProducerConfig::default()).unwrap();
+    for value in ["{\"qty\":", "{\"qty\":\"many\"}"] {
+        let record = Record { key: Some("S1".into()), value: Some(value.into()), ..Record::default() };
+        producer.send("trades", record).unwrap();
+    }
+    producer.flush().unwrap();
+    produce(client.engine.log(), 10, 20);
+    let mut totals = client.rows("SELECT * FROM totals;");
+    totals.sort();
+    assert_eq!(totals, expected(20), "the query goes on");
+    let query = client.engine.queries().into_iter().find(|query| query.sink == "TOTALS").unwrap();
+    assert_eq!((query.skipped, query.error), (2, None));
+    match client.run("DESCRIBE totals EXTENDED;").as_slice() {
+        [Outcome::Message(text)] => {
+            assert!(text.contains("skipped: 2"), "{text}");
+            assert!(text.contains("failed to deserialize value from topic: trades"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn small_and_large_commits_give_the_same_rows() {
+    let run = |properties: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open_with(dir.path(), properties);
+        client.run(TRADES);
+        produce(client.engine.log(), 0, 300);
+        let mut rows = client.rows("SELECT * FROM windows;");
+        rows.sort();
+        rows
+    };
+    let usual = run(&[]);
+    assert_eq!(usual, run(&[("cache.max.bytes.buffering", "0")]));
+    assert_eq!(usual, run(&[("buffered.records.per.partition", "1"), ("processing.guarantee", "at_least_once")]));
+    assert_eq!(usual, run(&[("num.stream.threads", "2")]));
+}
