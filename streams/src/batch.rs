@@ -75,8 +75,8 @@ pub struct RecordSink<'a> {
 }
 
 impl RecordSink<'_> {
-    /// Appends one record with its event time in ms. Without a partition, a key chooses by its murmur2 hash and a
-    /// record without key goes where the producer likes.
+    /// Appends one record with its event time in ms. Without a partition, a key chooses by its murmur2 hash
+    /// and a record without key goes where the producer likes.
     pub fn append(
         &mut self,
         partition: Option<PartitionId>,

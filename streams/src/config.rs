@@ -31,15 +31,16 @@ pub struct StreamsConfig {
     pub stream_threads: usize,
     /// `state.dir`: where RocksDB keeps committed state. Default `millstream-state` in the working directory.
     pub state_dir: PathBuf,
-    /// `statestore.cache.max.bytes` (or its older name `cache.max.bytes.buffering`): decoded state kept after a
-    /// commit, for all threads. 0 turns caching off: every input yields its output. Default 10 MiB.
+    /// `statestore.cache.max.bytes` (or its older name `cache.max.bytes.buffering`): decoded state kept after
+    /// a commit, for all threads. 0 turns caching off: every input yields its output. Default 10 MiB.
     pub cache_max_bytes: usize,
-    /// `statestore.uncommitted.max.bytes`: uncommitted state, for all threads, that forces a commit. Default 64 MiB.
+    /// `statestore.uncommitted.max.bytes`: uncommitted state, for all threads, that forces a commit. Default
+    /// 64 MiB.
     pub uncommitted_max_bytes: usize,
     /// `buffered.records.per.partition`: decoded rows over which a partition is paused. Default 1000.
     pub buffered_records: usize,
-    /// `max.task.idle.ms`: how long a task waits for new data in an empty partition before it goes on without it. 0
-    /// (default) waits only for data that is there already; none (-1) does not even wait for that.
+    /// `max.task.idle.ms`: how long a task waits for new data in an empty partition before it goes on without
+    /// it. 0 (default) waits only for data that is there already; none (-1) does not even wait for that.
     pub max_task_idle: Option<Duration>,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,

@@ -98,7 +98,8 @@ impl TopologyTestDriver {
         Self::on_log(topology, config, log, clock)
     }
 
-    /// A driver on a log that has the topics, such as the log of an earlier driver. State is restored from changelogs.
+    /// A driver on a log that has the topics, such as the log of an earlier driver. State is restored from
+    /// changelogs.
     pub fn on_log(
         topology: Topology,
         config: StreamsConfig,
@@ -165,7 +166,8 @@ impl TopologyTestDriver {
         let caching = self.shared.config.caching();
         loop {
             while self.worker.round()? {}
-            // Rows on their way through repartition topics: visible after a flush, or if exactly once after a commit.
+            // Rows on their way through repartition topics: visible after a flush, or if exactly once after a
+            // commit.
             self.worker.flush_outputs()?;
             if self.worker.round()? {
                 continue;

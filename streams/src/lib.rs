@@ -6,11 +6,12 @@
 //!                      ▼  │
 //!                    CachedStore ◀─▶ StateBackend, changelog topic
 //! ```
-//! What travels along an edge is a [`Batch`]: typed when the graph is built, erased once per batch. Two skins share
-//! everything below it: the typed [`dsl`] here, and the columnar operators of the SQL crate.
+//! What travels along an edge is a [`Batch`]: typed when the graph is built, erased once per batch. Two skins
+//! share everything below it: the typed [`dsl`] here, and the columnar operators of the SQL crate.
 //!
-//! Reading order: [`batch`] and [`processor`] what a node is, [`topology`] the graph, [`store`] state, [`runtime`]
-//! tasks and commits, [`operator`] the cores of stateful operators, [`dsl`] the typed operators, [`driver`] tests.
+//! Reading order: [`batch`] and [`processor`] what a node is, [`topology`] the graph, [`store`] state,
+//! [`runtime`] tasks and commits, [`operator`] the cores of stateful operators, [`dsl`] the typed operators,
+//! [`driver`] tests.
 //!
 //! Not here: async, SQL types, value formats. Nothing uncommitted ever reaches a [`store::StateBackend`].
 

@@ -29,7 +29,8 @@ impl fmt::Display for TaskId {
 
 /// One node's work. A task has its own instance, made by the node's supplier.
 ///
-/// Batching must not show: whatever depends on order, time or lateness is decided row by row inside the batch.
+/// Batching must not show: whatever depends on order, time or lateness is decided row by row inside the
+/// batch.
 pub trait Processor: Send {
     /// Takes one batch and forwards what comes of it.
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError>;

@@ -20,8 +20,8 @@ impl SerdeError {
     }
 }
 
-/// Bytes of values of type `T`. The methods on columns are called once per batch, so that their loops are compiled for
-/// the type.
+/// Bytes of values of type `T`. The methods on columns are called once per batch, so that their loops are
+/// compiled for the type.
 pub trait Serde<T>: Send + Sync + 'static {
     /// Appends the bytes of a value.
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError>;
@@ -29,13 +29,14 @@ pub trait Serde<T>: Send + Sync + 'static {
     /// The value of some bytes.
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError>;
 
-    /// Bytes at the end of a key that do not choose its partition, such as a window start: all windows of a key belong
-    /// in the partition of the key.
+    /// Bytes at the end of a key that do not choose its partition, such as a window start: all windows of a
+    /// key belong in the partition of the key.
     fn unpartitioned_suffix(&self) -> usize {
         0
     }
 
-    /// Appends the bytes of every value; absent values and those that fail are absent. Failed rows go to `failed`.
+    /// Appends the bytes of every value; absent values and those that fail are absent. Failed rows go to
+    /// `failed`.
     fn serialize_column(
         &self,
         values: &[Option<T>],
@@ -54,7 +55,8 @@ pub trait Serde<T>: Send + Sync + 'static {
         }
     }
 
-    /// Appends the value of every entry; absent entries and those that fail are absent. Failed rows go to `failed`.
+    /// Appends the value of every entry; absent entries and those that fail are absent. Failed rows go to
+    /// `failed`.
     fn deserialize_column(
         &self,
         entries: &[Option<&[u8]>],
@@ -212,8 +214,8 @@ pub struct Windowed<K> {
     pub end: i64,
 }
 
-/// Windowed keys in Kafka's layout: key bytes, then the window start in 8 bytes, big endian. The end is not stored; it
-/// follows from the size, which both sides must know.
+/// Windowed keys in Kafka's layout: key bytes, then the window start in 8 bytes, big endian. The end is not
+/// stored; it follows from the size, which both sides must know.
 pub struct TimeWindowed<K> {
     key: DynSerde<K>,
     size_ms: i64,
@@ -226,7 +228,8 @@ impl<K: 'static> TimeWindowed<K> {
     }
 }
 
-/// Of a size that is not known: what it reads has no end, as with Kafka's deserializer. Writing needs no size.
+/// Of a size that is not known: what it reads has no end, as with Kafka's deserializer. Writing needs no
+/// size.
 impl<K: DefaultSerde> Default for TimeWindowed<K> {
     fn default() -> Self {
         Self::new(K::default_serde(), i64::MAX)

@@ -36,8 +36,8 @@ impl StreamsBuilder {
         KStream { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
 
-    /// Reads a topic as a table: the latest value per key; a record without value deletes its key. It is kept in the
-    /// store `<topic>-STATE-STORE-<n>`.
+    /// Reads a topic as a table: the latest value per key; a record without value deletes its key. It is kept
+    /// in the store `<topic>-STATE-STORE-<n>`.
     pub fn table<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KTable<K, V>
     where
         K: Clone + Send + Sync + 'static,
@@ -105,8 +105,8 @@ impl Graph {
         self.with(|topology| topology.add_store(spec))
     }
 
-    /// The nodes of a repartition step. Generated names are used up even if a name is given, so that naming one step
-    /// does not rename others.
+    /// The nodes of a repartition step. Generated names are used up even if a name is given, so that naming
+    /// one step does not rename others.
     pub(crate) fn repartition_names(&self, topic: &str, named: bool) -> (RepartitionNames, String) {
         let (sink, filter) = (self.name("KSTREAM-SINK-"), self.name("KSTREAM-FILTER-"));
         let source = self.name("KSTREAM-SOURCE-");

@@ -9,8 +9,8 @@ use crate::operator::aggregate::{Aggregator, Running};
 use crate::serde::{DynSerde, SerdeError};
 use crate::store::{CachedStore, StoreKind};
 
-/// Folds rows of `K` and `V` into state `A` with `step`, and names results with keys that `output_key` makes of the key
-/// and the window start (0 without windows).
+/// Folds rows of `K` and `V` into state `A` with `step`, and names results with keys that `output_key` makes
+/// of the key and the window start (0 without windows).
 #[derive(Clone)]
 pub(crate) struct Fold<K, V, A, F, M> {
     pub(crate) keys: DynSerde<K>,

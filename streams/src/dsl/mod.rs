@@ -21,12 +21,12 @@
 //! app.start()?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
-//! Operators work on [`Records`]: a batch of keys, values, timestamps and headers. Closures run in a tight loop inside one
-//! processor. A row without value (a deletion) reaches no closure: filters drop it, `map_values` and `peek` pass it on,
-//! operators that need its value for a new key drop it.
+//! Operators work on [`Records`]: a batch of keys, values, timestamps and headers. Closures run in a tight
+//! loop inside one processor. A row without value (a deletion) reaches no closure: filters drop it,
+//! `map_values` and `peek` pass it on, operators that need its value for a new key drop it.
 //!
-//! A changed key alone moves nothing. The next operator that needs rows of a key together writes the stream through a
-//! repartition topic first.
+//! A changed key alone moves nothing. The next operator that needs rows of a key together writes the stream
+//! through a repartition topic first.
 
 mod arena;
 mod builder;

@@ -23,8 +23,8 @@ impl<K: 'static, V: 'static> Consumed<K, V> {
         Self { keys: Arc::new(keys), values: Arc::new(values), timestamp: None, reset: None, name: None }
     }
 
-    /// Takes the event time (ms) from the value. Rows without value keep the record's; rows with a negative time are
-    /// skipped and reported.
+    /// Takes the event time (ms) from the value. Rows without value keep the record's; rows with a negative
+    /// time are skipped and reported.
     #[must_use]
     pub fn timestamp(mut self, extract: impl Fn(&V) -> i64 + Send + Sync + 'static) -> Self {
         self.timestamp = Some(Arc::new(move |values, timestamps| {

@@ -262,8 +262,8 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         table::materialize(&self.graph, &stream.node, node, &store, self.key_serde(), materialized.values)
     }
 
-    /// Joins every row with the table's row of the same key, as it is when the stream's row comes; rows that find none
-    /// are dropped. The topics must have equal numbers of partitions.
+    /// Joins every row with the table's row of the same key, as it is when the stream's row comes; rows that
+    /// find none are dropped. The topics must have equal numbers of partitions.
     pub fn join<T, O>(
         &self,
         table: &KTable<K, T>,
@@ -362,8 +362,8 @@ pub(crate) struct RepartitionStep<'a> {
     pub(crate) partitions: Option<u32>,
 }
 
-/// Adds a repartition step below a node: rows without key are dropped, the others meet their key's task. Returns the node
-/// to continue from.
+/// Adds a repartition step below a node: rows without key are dropped, the others meet their key's task.
+/// Returns the node to continue from.
 pub(crate) fn repartition<K, V>(
     graph: &Graph,
     parent: &str,

@@ -197,7 +197,8 @@ proptest! {
     #[test]
     fn rows_that_meet_again(rows in any_rows(), cuts in any_cuts()) {
         let expected = naive(&rows, |(key, value, time), out| {
-            // Children run in the order in which they were added: the table, the negated rows, the rows themselves.
+            // Children run in the order in which they were added: the table, the negated rows, the rows
+            // themselves.
             for joined in [value * 100 - value, value * 100 + value] {
                 out.push((key.to_string(), Some(joined), *time));
             }
@@ -351,6 +352,33 @@ fn stores_answer_queries_on_what_is_committed() {
     let starts: Vec<_> =
         store.windows(b"1", 0, 100).unwrap().into_iter().map(|row| row.window_start).collect();
     assert_eq!(starts, [Some(10), Some(30)]);
+}
+
+#[test]
+fn windows_are_restored_from_kafkas_changelog_layout() {
+    let windows = TimeWindows::of(Duration::from_millis(10)).grace(Duration::from_millis(20));
+    let topology = windowed_maximum(windows);
+    let mut driver = TopologyTestDriver::new(topology.clone(), config(true)).unwrap();
+    driver.pipe_all("in", &[record(&(1, 7, 5)), record(&(1, 9, 15))]).unwrap();
+    driver.commit().unwrap();
+    let rows = |driver: &TopologyTestDriver| {
+        driver.store("windows").unwrap().scan(Default::default()).collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let before = rows(&driver);
+    let keys: Vec<_> =
+        driver.read("test-windows-changelog").unwrap().into_iter().map(|r| r.key.unwrap()).collect();
+    // key bytes, window start in 8 bytes, sequence number 0 in 4 bytes
+    assert_eq!(
+        keys,
+        [[b"1".as_slice(), &[0; 12]].concat(), [b"1".as_slice(), &10i64.to_be_bytes(), &[0; 4]].concat()]
+    );
+    let (log, clock) = (driver.log().clone(), driver.clock().clone());
+    drop(driver);
+    let mut driver = TopologyTestDriver::on_log(topology, config(true), log, clock).unwrap();
+    assert_eq!((rows(&driver), driver.metrics().restored), (before, 2));
+    driver.pipe_all("in", &[record(&(1, 8, 16))]).unwrap();
+    driver.commit().unwrap();
+    assert_eq!(output(&mut driver).pop(), Some(("1@10".to_owned(), Some(9), 16)));
 }
 
 #[test]

@@ -20,7 +20,8 @@ pub trait Aggregator: Send + 'static {
     /// The input batch.
     type Input: Batch;
 
-    /// Appends the key bytes of every row; a row without key (or value, where one is needed) is absent and dropped.
+    /// Appends the key bytes of every row; a row without key (or value, where one is needed) is absent and
+    /// dropped.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
 
     /// Folds row `rows[i]` of the input into slot `slots[i]`, in order.
@@ -61,8 +62,8 @@ pub struct Running<'a, G: Aggregator + ?Sized> {
 
 /// Runs an [`Aggregator`] over a store that it alone writes.
 ///
-/// With caching off every input row yields an output row per window; with caching on, every commit yields one output
-/// row per slot that was touched, in the order of first touch.
+/// With caching off every input row yields an output row per window; with caching on, every commit yields one
+/// output row per slot that was touched, in the order of first touch.
 pub struct AggregateProcessor<G: Aggregator> {
     aggregator: G,
     store: StoreHandle,
@@ -91,7 +92,8 @@ impl<G: Aggregator> AggregateProcessor<G> {
         }
     }
 
-    /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were late.
+    /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were
+    /// late.
     fn choose(&mut self, timestamps: &[i64]) -> (usize, usize) {
         self.rows.clear();
         self.starts.clear();

@@ -27,8 +27,8 @@ pub trait TableJoiner: Send + 'static {
     /// Appends the key bytes of every row; rows without key are absent.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
 
-    /// Joins every row of the stream with the table row in its slot, or [`NO_SLOT`](crate::NO_SLOT) for none, in
-    /// order. The output keeps the stream's timestamps. None if nothing comes of it.
+    /// Joins every row of the stream with the table row in its slot, or [`NO_SLOT`](crate::NO_SLOT) for none,
+    /// in order. The output keeps the stream's timestamps. None if nothing comes of it.
     fn join(
         &mut self,
         input: Box<Self::Input>,

@@ -1,5 +1,5 @@
-//! The cores of the stateful operators, on key bytes, timestamps and slots. The typed DSL and the columnar SQL operators
-//! supply what depends on their batches through small traits, called once per batch.
+//! The cores of the stateful operators, on key bytes, timestamps and slots. The typed DSL and the columnar
+//! SQL operators supply what depends on their batches through small traits, called once per batch.
 
 pub mod aggregate;
 pub mod join;

@@ -43,8 +43,8 @@ pub trait TableRows: Send + 'static {
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
-/// Keeps a table in a store that it alone writes, and passes the changes on: each one with caching off, the last one of
-/// each key at every commit with caching on.
+/// Keeps a table in a store that it alone writes, and passes the changes on: each one with caching off, the
+/// last one of each key at every commit with caching on.
 pub struct TableProcessor<T: TableRows> {
     rows_of: T,
     store: StoreHandle,

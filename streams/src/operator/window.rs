@@ -68,8 +68,8 @@ impl TimeWindows {
 
 /// Puts rows into windows and judges one by one whether they are late.
 ///
-/// The stream time is the operator's own: the highest timestamp it has seen, the row under judgement included. It is
-/// not restored after a restart, as in Kafka.
+/// The stream time is the operator's own: the highest timestamp it has seen, the row under judgement
+/// included. It is not restored after a restart, as in Kafka.
 #[derive(Clone, Debug)]
 pub struct WindowAssigner {
     windows: TimeWindows,
@@ -92,8 +92,8 @@ impl WindowAssigner {
         self.stream_time
     }
 
-    /// Appends a pair (row, window start) for each open window of each row, in the order of the rows and then of the
-    /// starts. Returns how many times a row was too late for a window.
+    /// Appends a pair (row, window start) for each open window of each row, in the order of the rows and then
+    /// of the starts. Returns how many times a row was too late for a window.
     pub fn assign(
         &mut self,
         rows: impl IntoIterator<Item = (u32, i64)>,
@@ -172,7 +172,8 @@ mod tests {
 
     #[test]
     fn late_rows_are_judged_one_by_one() {
-        // 19 is in the window that closes at 20; 20 closes it, so the next 5 (window 0) is late but 15 is not yet.
+        // 19 is in the window that closes at 20; 20 closes it, so the next 5 (window 0) is late but 15 is not
+        // yet.
         let (pairs, late) = check(windows(10, 10, 0), &[5, 19, 5, 15, 20, 15]);
         assert_eq!((pairs, late), (vec![(0, 0), (1, 10), (3, 10), (4, 20)], 2));
         // With 10 ms of grace the window [0, 10) stays open until stream time 20.

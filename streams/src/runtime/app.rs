@@ -22,7 +22,8 @@ use crate::store::changelog;
 use crate::store::{RocksBackend, StateBackend, StoreView};
 use crate::topology::Topology;
 
-/// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is slow.
+/// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
+/// slow.
 const CACHE_FLOOR_BYTES: usize = 4 << 20;
 
 /// The states of an application, shown with Kafka's names.
@@ -215,8 +216,8 @@ fn open_rocks(state_dir: &Path, application: &str) -> Result<RocksBackend, Strea
     RocksBackend::open(state_dir.join(application).join("rocksdb"))
 }
 
-/// An application on a log: a topology with its threads. Dropping it stops the threads without a commit; what they
-/// had not committed is processed again by the next one.
+/// An application on a log: a topology with its threads. Dropping it stops the threads without a commit; what
+/// they had not committed is processed again by the next one.
 pub struct Streams {
     topology: Topology,
     plan: Plan,
@@ -229,7 +230,8 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// Opens an application with RocksDB state below `state.dir`. See [`Streams::builder`] for other components.
+    /// Opens an application with RocksDB state below `state.dir`. See [`Streams::builder`] for other
+    /// components.
     pub fn open(topology: Topology, config: StreamsConfig, log: Log) -> Result<Self, StreamsError> {
         Self::builder(topology, config, log).open()
     }
@@ -261,7 +263,8 @@ impl Streams {
         Ok(())
     }
 
-    /// Commits what was processed and stops the threads. Fails with the error of the application, if it has one.
+    /// Commits what was processed and stops the threads. Fails with the error of the application, if it has
+    /// one.
     pub fn close(mut self) -> Result<(), StreamsError> {
         self.stop(Stop::Committed);
         match self.error() {
@@ -320,8 +323,9 @@ impl Streams {
         Ok(positions)
     }
 
-    /// Waits until all input is processed and committed: true if it came to that before `timeout`. Threads that have
-    /// nothing left to process commit at once while someone waits. Fails if the application has failed.
+    /// Waits until all input is processed and committed: true if it came to that before `timeout`. Threads
+    /// that have nothing left to process commit at once while someone waits. Fails if the application has
+    /// failed.
     pub fn wait_caught_up(&self, timeout: Duration) -> Result<bool, StreamsError> {
         const LOOK: Duration = Duration::from_millis(20);
         let deadline = self.log.clock().monotonic() + timeout;

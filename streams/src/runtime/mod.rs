@@ -4,8 +4,8 @@
 //! Streams (app) ── threads ── Worker ── tasks ── Task: queues ─▶ graph of nodes ─▶ Outbox ─▶ Producer
 //!                                └ poll, process, commit ──────────── stores ─▶ changelog, backend
 //! ```
-//! Reading order: [`app`] the handle, [`plan`] partitions and tasks, [`worker`] the loop and the commit, [`task`] the
-//! choice of rows, [`graph`] the nodes.
+//! Reading order: [`app`] the handle, [`plan`] partitions and tasks, [`worker`] the loop and the commit,
+//! [`task`] the choice of rows, [`graph`] the nodes.
 
 pub mod app;
 pub(crate) mod graph;

@@ -46,7 +46,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Hands all appended records to the log. In a transaction they are not visible to read-committed readers yet.
+    /// Hands all appended records to the log. In a transaction they are not visible to read-committed readers
+    /// yet.
     pub(crate) fn flush(&mut self) -> Result<(), StreamsError> {
         self.producer.flush()?;
         Ok(())

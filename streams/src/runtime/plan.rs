@@ -113,7 +113,8 @@ impl Counts<'_> {
                 }
             }
         }
-        // A repartition topic can feed another one, and a group can raise what feeds a third: repeat until it rests.
+        // A repartition topic can feed another one, and a group can raise what feeds a third: repeat until it
+        // rests.
         for _ in 0..=self.topology.repartitions.len() {
             for repartition in &self.topology.repartitions {
                 let count = repartition.partitions.or_else(|| self.upstream(repartition.sink));

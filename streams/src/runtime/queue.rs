@@ -87,8 +87,8 @@ impl PartitionQueue {
         self.waiting.front().map(|first| first.batch.timestamps()[0])
     }
 
-    /// Takes the leading rows of the first batch whose timestamps are at most `limit`, and at most `rows_max`; at least
-    /// one row must wait.
+    /// Takes the leading rows of the first batch whose timestamps are at most `limit`, and at most
+    /// `rows_max`; at least one row must wait.
     pub(crate) fn take(&mut self, limit: i64, rows_max: usize) -> Box<dyn Batch> {
         let count = self.leading(limit).min(rows_max);
         self.cut_before(count);

@@ -53,12 +53,12 @@ impl Task {
         queue.add(records, &mut report)
     }
 
-    /// Takes the rows that come next through the graph: those of the partition with the lowest head timestamp, as far
-    /// as they stay at or below the heads of the others. Equal timestamps go by the order of the partitions, rows of
-    /// one partition never change their order.
+    /// Takes the rows that come next through the graph: those of the partition with the lowest head
+    /// timestamp, as far as they stay at or below the heads of the others. Equal timestamps go by the order
+    /// of the partitions, rows of one partition never change their order.
     ///
-    /// `behind` says whether an empty queue's partition has records that were not fetched yet; they must be waited
-    /// for, or the choice would depend on how the input was cut.
+    /// `behind` says whether an empty queue's partition has records that were not fetched yet; they must be
+    /// waited for, or the choice would depend on how the input was cut.
     pub(crate) fn step(
         &mut self,
         outbox: &mut Outbox,

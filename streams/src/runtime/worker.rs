@@ -265,7 +265,8 @@ impl Worker {
         Ok(Prepared { offsets })
     }
 
-    /// Second step: outputs, changelogs and input offsets become part of the log, all or nothing if exactly once.
+    /// Second step: outputs, changelogs and input offsets become part of the log, all or nothing if exactly
+    /// once.
     pub(crate) fn commit_log(&mut self, prepared: &Prepared) -> Result<(), StreamsError> {
         let group = &self.shared.config.application_id;
         match self.outbox.commit(group, &prepared.offsets)? {
@@ -278,8 +279,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Third step: state goes to the backend in one write, with the changelog offsets it stands for. A crash before
-    /// it leaves the backend behind the changelogs, and the next restore reads the difference.
+    /// Third step: state goes to the backend in one write, with the changelog offsets it stands for. A crash
+    /// before it leaves the backend behind the changelogs, and the next restore reads the difference.
     pub(crate) fn apply(&mut self) -> Result<(), StreamsError> {
         let offsets = self.offsets_family()?;
         if !self.batch.is_empty() {

@@ -4,7 +4,8 @@
 //! key bytes ─hash table─▶ slot ─▶ entry: key span, timestamp, flags
 //!                              └▶ arena: the decoded state of the slot (a row of columns, a Rust value, ..)
 //! ```
-//! A slot stays valid until the next commit, so an operator resolves a batch of keys once and then works on slots.
+//! A slot stays valid until the next commit, so an operator resolves a batch of keys once and then works on
+//! slots.
 
 use std::any::Any;
 use std::hash::BuildHasher;
@@ -440,7 +441,8 @@ impl<A: Arena> CachedStore<A> {
             let entry = &self.entries[slot];
             let slot = u32::try_from(slot).expect("slots are numbered in 32 bits");
             if entry.flags & (USED | DIRTY) == USED && self.windowed_key(slot).1 < first_live {
-                // Gone from the backend too, once this batch is applied: a later miss is right to find nothing.
+                // Gone from the backend too, once this batch is applied: a later miss is right to find
+                // nothing.
                 let complete = self.complete;
                 self.evict(slot);
                 self.complete = complete;

@@ -1,8 +1,9 @@
 //! Changelog topics: every committed change of a store, and the restore from them.
 //!
-//! A record's key is the store key (window stores add Kafka's 4-byte sequence number, always 0), its value the state
-//! bytes or none for a removal, its timestamp that of the state. How far a backend has come is kept in the family
-//! [`OFFSETS`]: store name, a zero byte, partition -> next changelog offset and stream time, 8 bytes each.
+//! A record's key is the store key (window stores add Kafka's 4-byte sequence number, always 0), its value
+//! the state bytes or none for a removal, its timestamp that of the state. How far a backend has come is kept
+//! in the family [`OFFSETS`]: store name, a zero byte, partition -> next changelog offset and stream time, 8
+//! bytes each.
 
 use std::time::Duration;
 
@@ -112,7 +113,8 @@ pub(crate) fn restore(
         let start = log.offsets(topic, OffsetSpec::Earliest)?;
         let end = log.offsets(topic, OffsetSpec::Latest)?;
         if stored.is_none() || progress.offset > end || progress.offset < start {
-            // The state belongs to no point of this changelog (a new topic, or one that moved on): begin anew.
+            // The state belongs to no point of this changelog (a new topic, or one that moved on): begin
+            // anew.
             clear(place)?;
             progress = Progress { offset: start, stream_time: i64::MIN };
         }

@@ -1,4 +1,5 @@
-//! Committed state in memory: for tests, simulations and small state. Ends with the process; the changelog restores it.
+//! Committed state in memory: for tests, simulations and small state. Ends with the process; the changelog
+//! restores it.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -17,7 +18,8 @@ type Keys = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl MemoryBackend {
     fn read(&self) -> RwLockReadGuard<'_, Vec<(String, Keys)>> {
-        // Maps are changed by single inserts and removals that do not panic, so a poisoned lock guards whole maps.
+        // Maps are changed by single inserts and removals that do not panic, so a poisoned lock guards whole
+        // maps.
         self.families.read().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,7 +1,7 @@
 //! Committed state in RocksDB: one database per application, a column family per store.
 //!
-//! The write-ahead log is off: the changelog topics are the log, and the offsets stored in the same write batch say
-//! from where to replay them. Atomic flush keeps the families of one write batch together on disk.
+//! The write-ahead log is off: the changelog topics are the log, and the offsets stored in the same write
+//! batch say from where to replay them. Atomic flush keeps the families of one write batch together on disk.
 
 use std::path::{Path, PathBuf};
 use std::sync::{OnceLock, PoisonError, RwLock};
@@ -17,6 +17,9 @@ use crate::store::backend::{Direction, Family, Found, Scan, StateBackend, WriteB
 /// Memory for blocks and for write buffers, each, shared by all applications of the process.
 const SHARED_BYTES: usize = 16 << 20;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Of one family; a process has many, so each begins small.
+const WRITE_BUFFER_BYTES: usize = 8 << 20;
+const ARENA_BLOCK_BYTES: usize = 64 << 10;
 
 type Database = DBWithThreadMode<MultiThreaded>;
 
@@ -128,7 +131,8 @@ impl StateBackend for RocksBackend {
 
 impl Drop for RocksBackend {
     fn drop(&mut self) {
-        // Memory tables are lost without a write-ahead log. That costs a replay of the changelogs' tails, no data.
+        // Memory tables are lost without a write-ahead log. That costs a replay of the changelogs' tails, no
+        // data.
         if let Err(error) = self.database.flush() {
             tracing::warn!(%error, path = %self.path.display(), "state was not flushed; the next start replays more");
         }
@@ -168,6 +172,8 @@ fn family_options() -> Options {
     blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_arena_block_size(ARENA_BLOCK_BYTES);
     options.set_compression_type(rocksdb::DBCompressionType::Lz4);
     options
 }

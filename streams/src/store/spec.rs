@@ -15,8 +15,8 @@ pub struct StoreHandle(pub(crate) usize);
 pub enum StoreKind {
     /// Keys as they are, kept until deleted.
     KeyValue,
-    /// Key bytes followed by the window start in 8 bytes, big endian (Kafka's layout). Windows that began before
-    /// stream time less `retention_ms` are not read any more and are removed as stream time goes on.
+    /// Key bytes followed by the window start in 8 bytes, big endian (Kafka's layout). Windows that began
+    /// before stream time less `retention_ms` are not read any more and are removed as stream time goes on.
     Window {
         /// The length of a window.
         size_ms: i64,

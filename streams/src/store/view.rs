@@ -104,8 +104,8 @@ impl StoreView {
         Ok(rows)
     }
 
-    /// The rows of a range of keys, partition by partition in the order of the stored bytes. Expired windows are left
-    /// out. Each partition's rows are as of the moment the scan reached it.
+    /// The rows of a range of keys, partition by partition in the order of the stored bytes. Expired windows
+    /// are left out. Each partition's rows are as of the moment the scan reached it.
     pub fn scan(&self, range: KeyRange) -> impl Iterator<Item = Result<StoredRow, StreamsError>> + '_ {
         self.partitions.iter().flat_map(move |&partition| {
             let rows = self.scan_partition(partition, range.clone());

@@ -109,11 +109,12 @@ impl TopologyBuilder {
         self
     }
 
-    /// Writes what the parents forward to the internal topic `<application.id>-<name>-repartition` and reads it back,
-    /// so that rows with equal keys meet in one task. Returns the name of the source to continue from.
+    /// Writes what the parents forward to the internal topic `<application.id>-<name>-repartition` and reads
+    /// it back, so that rows with equal keys meet in one task. Returns the name of the source to continue
+    /// from.
     ///
-    /// Without `partitions` the topic gets as many as the sources above it have, or those it must be co-partitioned
-    /// with. The nodes are `<name>-repartition-sink` and `<name>-repartition-source`.
+    /// Without `partitions` the topic gets as many as the sources above it have, or those it must be
+    /// co-partitioned with. The nodes are `<name>-repartition-sink` and `<name>-repartition-source`.
     pub fn add_repartition(
         &mut self,
         name: &str,

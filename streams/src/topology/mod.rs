@@ -1,4 +1,5 @@
-//! The graph of an application before it runs: sources, processors, sinks, stores, and the sub-topologies they form.
+//! The graph of an application before it runs: sources, processors, sinks, stores, and the sub-topologies
+//! they form.
 
 mod builder;
 mod describe;
@@ -140,9 +141,9 @@ impl Topology {
 }
 
 impl Topology {
-    /// Whether rows of this source can meet again after they went different ways: in a node, a store or a topic. Then a
-    /// whole batch would go one way before it goes the other, and the order of the output would show how the input was
-    /// cut; such rows go through the graph one by one.
+    /// Whether rows of this source can meet again after they went different ways: in a node, a store or a
+    /// topic. Then a whole batch would go one way before it goes the other, and the order of the output would
+    /// show how the input was cut; such rows go through the graph one by one.
     pub(crate) fn ways_meet(&self, source: usize) -> bool {
         let mut reached = vec![0; self.nodes.len()];
         let mut open = vec![source];
