@@ -26,7 +26,13 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 inter
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Global {
     /// Directory of the log, the state and the statements; created when missing
-    #[arg(long, global = true, value_name = "DIR", default_value = "millstream-data", env = "MILLSTREAM_DATA_DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "millstream-data",
+        env = "MILLSTREAM_DATA_DIR"
+    )]
     pub(crate) data_dir: PathBuf,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]

@@ -37,7 +37,9 @@ impl Cell {
             DataType::Int32 => Self::Number(array.as_primitive::<Int32Type>().value(row).to_string()),
             DataType::Int64 => Self::Number(array.as_primitive::<Int64Type>().value(row).to_string()),
             DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
-            DataType::Decimal128(..) => Self::Number(array.as_primitive::<Decimal128Type>().value_as_string(row)),
+            DataType::Decimal128(..) => {
+                Self::Number(array.as_primitive::<Decimal128Type>().value_as_string(row))
+            }
             DataType::Utf8 => Self::Text(array.as_string::<i32>().value(row).to_owned()),
             DataType::Binary => Self::Text(BASE64.encode(array.as_binary::<i32>().value(row))),
             DataType::Date32 => match array.as_primitive::<Date32Type>().value_as_date(row) {
@@ -51,14 +53,18 @@ impl Cell {
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns();
                 let names = fields.iter().map(|field| field.name().as_str());
-                Self::Nested(object(names.zip(columns).map(|(name, column)| (name.to_owned(), Self::from_array(column, row)))))
+                Self::Nested(object(
+                    names.zip(columns).map(|(name, column)| (name.to_owned(), Self::from_array(column, row))),
+                ))
             }
             DataType::Map(..) => {
                 let entries = array.as_map().value(row);
                 let (keys, values) = (entries.column(0), entries.column(1));
-                Self::Nested(object((0..entries.len()).map(|i| {
-                    (Self::from_array(keys, i).text().into_owned(), Self::from_array(values, i))
-                })))
+                Self::Nested(object(
+                    (0..entries.len()).map(|i| {
+                        (Self::from_array(keys, i).text().into_owned(), Self::from_array(values, i))
+                    }),
+                ))
             }
             data_type => {
                 // Times, and the types that only results of ad-hoc queries have.
@@ -81,7 +87,13 @@ impl Cell {
     pub(crate) fn csv(&self) -> &str {
         match self {
             Self::Null => "",
-            Self::Boolean(value) => if *value { "true" } else { "false" },
+            Self::Boolean(value) => {
+                if *value {
+                    "true"
+                } else {
+                    "false"
+                }
+            }
             Self::Number(text) | Self::Text(text) | Self::Nested(text) => text,
         }
     }
@@ -158,15 +170,16 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, ListArray,
-        StringArray, StructArray, TimestampMillisecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
+        ListArray, StringArray, StructArray, TimestampMillisecondArray,
     };
     use arrow::datatypes::Field;
 
     use super::*;
 
     fn check(array: &dyn Array, expected: &[&str]) {
-        let json: Vec<_> = (0..array.len()).map(|row| Cell::from_array(array, row).json().into_owned()).collect();
+        let json: Vec<_> =
+            (0..array.len()).map(|row| Cell::from_array(array, row).json().into_owned()).collect();
         assert_eq!(json, expected);
     }
 
@@ -185,11 +198,18 @@ mod tests {
 
     #[test]
     fn nested_values_become_json() {
-        let list = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![])]);
+        let list =
+            ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), Some(vec![])]);
         check(&list, &["[1,null]", "[]"]);
         let fields = StructArray::from(vec![
-            (Arc::new(Field::new("A", DataType::Int32, true)), Arc::new(Int32Array::from(vec![1])) as ArrayRef),
-            (Arc::new(Field::new("B", DataType::Utf8, true)), Arc::new(StringArray::from(vec!["x"])) as ArrayRef),
+            (
+                Arc::new(Field::new("A", DataType::Int32, true)),
+                Arc::new(Int32Array::from(vec![1])) as ArrayRef,
+            ),
+            (
+                Arc::new(Field::new("B", DataType::Utf8, true)),
+                Arc::new(StringArray::from(vec!["x"])) as ArrayRef,
+            ),
         ]);
         check(&fields, &[r#"{"A":1,"B":"x"}"#]);
     }

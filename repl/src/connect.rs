@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use millstream_connect::{ConnectorConfig, ConnectorHandle, OFFSETS_TOPIC, Progress, State, Worker, WorkerConfig};
+use millstream_connect::{
+    ConnectorConfig, ConnectorHandle, OFFSETS_TOPIC, Progress, State, Worker, WorkerConfig,
+};
 use millstream_log::{Clock, ConsumerConfig, Log, OffsetSpec, SystemClock, TopicPartition};
 use serde_json::{Map, Value};
 
@@ -27,7 +29,10 @@ pub(crate) fn run(global: &Global, command: &ConnectCommand) -> Result<(), CliEr
     }
 }
 
-fn with_log(global: &Global, show: impl FnOnce(&Log, &mut Out) -> Result<(), CliError>) -> Result<(), CliError> {
+fn with_log(
+    global: &Global,
+    show: impl FnOnce(&Log, &mut Out) -> Result<(), CliError>,
+) -> Result<(), CliError> {
     let log = Log::open(global.log_dir())?;
     let result = show(&log, &mut Out::new(global.output));
     log.close()?;
@@ -88,15 +93,18 @@ fn watch(
     interrupt: &Interrupt,
 ) -> Result<Vec<(String, Progress)>, CliError> {
     let bars = MultiProgress::new();
-    let style = ProgressStyle::with_template("{prefix:24} [{bar:30}] {bytes}/{total_bytes}  {msg} records  {elapsed}")
-        .expect("the template is a constant")
-        .progress_chars("━╸ ");
+    let style = ProgressStyle::with_template(
+        "{prefix:24} [{bar:30}] {bytes}/{total_bytes}  {msg} records  {elapsed}",
+    )
+    .expect("the template is a constant")
+    .progress_chars("━╸ ");
     let add = |handle: &ConnectorHandle| {
         bars.add(ProgressBar::no_length().with_style(style.clone()).with_prefix(handle.name().to_owned()))
     };
     let drawn: Vec<ProgressBar> = running.iter().map(add).collect();
     let failed = || running.iter().any(|handle| matches!(handle.status().state, State::Failed(_)));
-    while !interrupt.is_set() && !failed() && (forever || running.iter().any(|handle| !handle.is_finished())) {
+    while !interrupt.is_set() && !failed() && (forever || running.iter().any(|handle| !handle.is_finished()))
+    {
         for (handle, bar) in running.iter().zip(&drawn) {
             let progress = handle.progress();
             if let Some(total) = progress.bytes_total {
@@ -130,15 +138,20 @@ fn status(log: &Log, name: Option<&str>, out: &mut Out) -> Result<(), CliError> 
     if let Some(name) = name {
         configs.retain(|config| config.name() == name);
         if configs.is_empty() {
-            return Err(CliError::Failed(format!("unknown connector {name}: `connect list` shows the known ones")));
+            return Err(CliError::Failed(format!(
+                "unknown connector {name}: `connect list` shows the known ones"
+            )));
         }
     }
     let source_offsets = source_offsets(log)?;
     let columns = ["connector", "type", "class", "topics", "position"].map(Heading::text).to_vec();
     let mut grid = Grid::new(columns);
     for config in configs {
-        let position =
-            if is_sink(&config) { sink_position(log, &config)? } else { source_offsets.get(config.name()).cloned() };
+        let position = if is_sink(&config) {
+            sink_position(log, &config)?
+        } else {
+            source_offsets.get(config.name()).cloned()
+        };
         let mut row = description(&config);
         row.push(position.map_or(Cell::Null, Cell::Text));
         grid.push(row);
@@ -167,7 +180,10 @@ fn source_offsets(log: &Log) -> Result<BTreeMap<String, String>, CliError> {
     if log.describe_topic(OFFSETS_TOPIC).is_err() {
         return Ok(offsets);
     }
-    let config = ConsumerConfig::from_properties([("isolation.level", "read_committed"), ("enable.auto.commit", "false")])?;
+    let config = ConsumerConfig::from_properties([
+        ("isolation.level", "read_committed"),
+        ("enable.auto.commit", "false"),
+    ])?;
     let mut consumer = log.consumer(config)?;
     let partition = TopicPartition::new(OFFSETS_TOPIC, 0);
     consumer.assign(vec![partition.clone()])?;
@@ -178,8 +194,10 @@ fn source_offsets(log: &Log) -> Result<BTreeMap<String, String>, CliError> {
             for record in records.records() {
                 let record = record?;
                 // `["<connector>", {source partition}]`
-                let key: Option<(String, Value)> = record.key.and_then(|key| serde_json::from_slice(key).ok());
-                let value: Option<Map<String, Value>> = record.value.and_then(|value| serde_json::from_slice(value).ok());
+                let key: Option<(String, Value)> =
+                    record.key.and_then(|key| serde_json::from_slice(key).ok());
+                let value: Option<Map<String, Value>> =
+                    record.value.and_then(|value| serde_json::from_slice(value).ok());
                 if let (Some((name, _)), Some(value)) = (key, value) {
                     offsets.insert(name, scalars(&value));
                 }

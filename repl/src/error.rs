@@ -8,6 +8,8 @@ use millstream_connect::ConnectError;
 use millstream_log::LogError;
 use millstream_sql::SqlError;
 
+use crate::style::{Colours, ERROR, HINT, paint};
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
@@ -73,8 +75,8 @@ impl From<io::Error> for CliError {
     }
 }
 
-/// The error and its causes on one line, each said once.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// The error and its causes, each said once.
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -86,4 +88,45 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+/// The error with its label and caret in red and its advice in yellow.
+pub(crate) fn show(error: &CliError, colours: Colours) -> String {
+    let text = chain(error);
+    if !colours.stderr {
+        return format!("error: {text}");
+    }
+    let mut shown = paint(ERROR, "error");
+    shown.push_str(": ");
+    for (i, line) in text.lines().enumerate() {
+        if i > 0 {
+            shown.push('\n');
+        }
+        let caret = !line.trim().is_empty() && line.trim().bytes().all(|byte| byte == b'^');
+        if caret {
+            shown.push_str(&paint(ERROR, line));
+        } else if i > 0 && line.trim_start().starts_with("hint:") {
+            shown.push_str(&paint(HINT, line));
+        } else {
+            shown.push_str(line);
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_coloured_where_it_helps() {
+        let error = CliError::Statement(
+            "line 1:8: unknown column X\n  SELECT X;\n         ^\n  hint: did you mean Y?".to_owned(),
+        );
+        let plain = show(&error, Colours { stdout: false, stderr: false });
+        assert!(plain.starts_with("error: line 1:8: unknown column X\n"), "{plain}");
+        let coloured = show(&error, Colours { stdout: true, stderr: true });
+        assert!(coloured.contains("\u{1b}[33m  hint: did you mean Y?"), "{coloured:?}");
+        assert!(coloured.contains("\u{1b}[1m\u{1b}[31m         ^"), "{coloured:?}");
+    }
 }

@@ -19,8 +19,9 @@ impl Interrupt {
         let pressed = Arc::new(AtomicBool::new(false));
         for (signal, code) in [(SIGINT, 130), (SIGTERM, 143)] {
             // The order matters: the shutdown looks at the flag that the first signal has set.
-            let installed: io::Result<_> = flag::register_conditional_shutdown(signal, code, Arc::clone(&pressed))
-                .and_then(|_| flag::register(signal, Arc::clone(&pressed)));
+            let installed: io::Result<_> =
+                flag::register_conditional_shutdown(signal, code, Arc::clone(&pressed))
+                    .and_then(|_| flag::register(signal, Arc::clone(&pressed)));
             installed.map_err(CliError::Terminal)?;
         }
         Ok(Self(pressed))

@@ -112,7 +112,11 @@ impl LineReader {
         Ok(parsed)
     }
 
-    fn headers<'a>(&self, mut text: &'a [u8], number: u64) -> Result<Vec<(&'a str, Option<&'a [u8]>)>, CliError> {
+    fn headers<'a>(
+        &self,
+        mut text: &'a [u8],
+        number: u64,
+    ) -> Result<Vec<(&'a str, Option<&'a [u8]>)>, CliError> {
         let mut headers = Vec::new();
         loop {
             let (header, after) = match split(text, &self.headers_separator) {
@@ -167,7 +171,9 @@ mod tests {
         let line = reader(&both).parse(b"h1:v1,h2:v2\tk\tv\tw", 1).unwrap();
         assert_eq!(line.headers, [("h1", Some(&b"v1"[..])), ("h2", Some(&b"v2"[..]))]);
         assert_eq!((line.key, line.value), (Some(&b"k"[..]), Some(&b"v\tw"[..])));
-        let line = reader(&[("parse.key", "true"), ("key.separator", "::"), ("null.marker", "-")]).parse(b"k::-", 1).unwrap();
+        let line = reader(&[("parse.key", "true"), ("key.separator", "::"), ("null.marker", "-")])
+            .parse(b"k::-", 1)
+            .unwrap();
         assert_eq!((line.key, line.value), (Some(&b"k"[..]), None));
     }
 

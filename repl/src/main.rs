@@ -36,8 +36,8 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::{Cli, Command, Global};
-use crate::error::{CliError, chain};
-use crate::style::{Colours, ERROR, paint};
+use crate::error::{CliError, show};
+use crate::style::Colours;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -54,9 +54,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if !error.is_quiet() {
-                let label = if colours.stderr { paint(ERROR, "error") } else { "error".to_owned() };
                 // Nobody is left to tell when standard error is closed too.
-                let _ = writeln!(io::stderr(), "{label}: {}", chain(&error));
+                let _ = writeln!(io::stderr(), "{}", show(&error, colours));
             }
             error.exit_code()
         }
@@ -66,7 +65,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
     match &cli.command {
         None => shell::run(&cli.global, colours),
-        Some(Command::Sql(args)) => sql::run(&cli.global, args, colours),
+        Some(Command::Sql(args)) => sql::run(&cli.global, args),
         Some(Command::Topics(command)) => topics::run(&cli.global, command),
         Some(Command::Produce(args)) => produce::run(&cli.global, args),
         Some(Command::Consume(args)) => consume::run(&cli.global, args),
@@ -79,5 +78,10 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
 fn log_to_stderr(global: &Global, colours: Colours) {
     let default = global.log_level().unwrap_or(LevelFilter::WARN);
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colours.stderr).compact().init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colours.stderr)
+        .compact()
+        .init();
 }

@@ -153,7 +153,10 @@ impl RowPrinter {
                 }
                 for row in rows {
                     let texts: Vec<_> = row.iter().map(Cell::text).collect();
-                    let cells = texts.iter().zip(&self.headings).map(|(text, heading)| (text.as_ref(), heading.numeric));
+                    let cells = texts
+                        .iter()
+                        .zip(&self.headings)
+                        .map(|(text, heading)| (text.as_ref(), heading.numeric));
                     out.line(&fixed_line(cells, widths))?;
                 }
             }
@@ -232,7 +235,8 @@ fn csv_line<'a>(fields: impl Iterator<Item = &'a str>) -> String {
 /// Widths that hold the names and the first rows, shrunk to fit the terminal, widest first.
 fn settle_widths(headings: &[Heading], rows: &[Vec<Cell>], width: Option<u16>) -> Vec<usize> {
     const LEAST: usize = 6;
-    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.name.chars().count().max(LEAST)).collect();
+    let mut widths: Vec<usize> =
+        headings.iter().map(|heading| heading.name.chars().count().max(LEAST)).collect();
     for row in rows.iter().take(100) {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.text().chars().count());
@@ -330,6 +334,9 @@ mod tests {
         let headings = [Heading::text("NAME"), Heading::number("N")];
         let widths = settle_widths(&headings, &[], Some(20));
         assert_eq!(widths, [7, 10]);
-        assert_eq!(fixed_line([("abcdefghij", false), ("1", true)].into_iter(), &widths), "abcdef…           1");
+        assert_eq!(
+            fixed_line([("abcdefghij", false), ("1", true)].into_iter(), &widths),
+            "abcdef…           1"
+        );
     }
 }

@@ -21,7 +21,12 @@ pub(crate) fn run(global: &Global, args: &ProduceArgs) -> Result<(), CliError> {
     result
 }
 
-fn produce(log: &Log, args: &ProduceArgs, reader: &LineReader, config: ProducerConfig) -> Result<(), CliError> {
+fn produce(
+    log: &Log,
+    args: &ProduceArgs,
+    reader: &LineReader,
+    config: ProducerConfig,
+) -> Result<(), CliError> {
     let name = args.topic.get();
     if !log.topics().iter().any(|topic| &*topic.name == name) {
         log.create_topic(NewTopic::new(name))?;
@@ -35,7 +40,12 @@ fn produce(log: &Log, args: &ProduceArgs, reader: &LineReader, config: ProducerC
     result
 }
 
-fn send_lines(producer: &mut Producer, topic: TopicHandle, sync: bool, reader: &LineReader) -> Result<(), CliError> {
+fn send_lines(
+    producer: &mut Producer,
+    topic: TopicHandle,
+    sync: bool,
+    reader: &LineReader,
+) -> Result<(), CliError> {
     let interactive = io::stdin().is_terminal();
     let mut input = io::stdin().lock();
     let mut line = Vec::new();

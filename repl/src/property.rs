@@ -45,7 +45,10 @@ pub(crate) fn unknown(what: &str, name: &str, known: &[&str]) -> CliError {
     let nearest = known.iter().min_by_key(|candidate| strsim::damerau_levenshtein(name, candidate));
     let hint = nearest
         .filter(|candidate| strsim::normalized_damerau_levenshtein(name, candidate) > 0.6)
-        .map_or_else(|| format!("known are {}", known.join(", ")), |candidate| format!("did you mean {candidate}"));
+        .map_or_else(
+            || format!("known are {}", known.join(", ")),
+            |candidate| format!("did you mean {candidate}"),
+        );
     CliError::Usage(format!("unknown {what}: {name}; {hint}"))
 }
 

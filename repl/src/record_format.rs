@@ -111,7 +111,11 @@ impl RecordFormat {
             line.extend_from_slice(bytes);
         };
         if self.timestamp {
-            let text = if record.timestamp < 0 { "NO_TIMESTAMP".to_owned() } else { format!("CreateTime:{}", record.timestamp) };
+            let text = if record.timestamp < 0 {
+                "NO_TIMESTAMP".to_owned()
+            } else {
+                format!("CreateTime:{}", record.timestamp)
+            };
             part(line, text.as_bytes());
         }
         if self.partition {
@@ -159,7 +163,10 @@ pub(crate) fn json(record: &Printable<'_>) -> String {
     object.insert("topic".to_owned(), record.topic.into());
     object.insert("partition".to_owned(), record.partition.into());
     object.insert("offset".to_owned(), record.offset.into());
-    object.insert("timestamp".to_owned(), if record.timestamp < 0 { Value::Null } else { record.timestamp.into() });
+    object.insert(
+        "timestamp".to_owned(),
+        if record.timestamp < 0 { Value::Null } else { record.timestamp.into() },
+    );
     let headers = record.headers.iter().map(|(name, value)| {
         let mut header = Map::new();
         header.insert("key".to_owned(), name.as_str().into());
@@ -176,7 +183,9 @@ fn insert_bytes(object: &mut Map<String, Value>, name: &str, bytes: Option<&[u8]
     match bytes.map(std::str::from_utf8) {
         None => object.insert(name.to_owned(), Value::Null),
         Some(Ok(text)) => object.insert(name.to_owned(), text.into()),
-        Some(Err(_)) => object.insert(format!("{name}_base64"), BASE64.encode(bytes.unwrap_or_default()).into()),
+        Some(Err(_)) => {
+            object.insert(format!("{name}_base64"), BASE64.encode(bytes.unwrap_or_default()).into())
+        }
     };
 }
 
@@ -205,16 +214,30 @@ mod tests {
 
     #[test]
     fn parts_stand_in_kafkas_order() {
-        let all = ["timestamp", "partition", "offset", "epoch", "headers", "key"].map(|part| (format!("print.{part}"), "true"));
+        let all = ["timestamp", "partition", "offset", "epoch", "headers", "key"]
+            .map(|part| (format!("print.{part}"), "true"));
         let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), *value)).collect();
-        check(&all, &record(), b"CreateTime:1700000000000\tPartition:1\tOffset:42\tEpoch:0\th1:v1,h2:null\tk\tv\xff\n");
+        check(
+            &all,
+            &record(),
+            b"CreateTime:1700000000000\tPartition:1\tOffset:42\tEpoch:0\th1:v1,h2:null\tk\tv\xff\n",
+        );
         let bare = Printable { timestamp: -1, headers: Vec::new(), key: None, value: None, ..record() };
         check(
-            &[("print.timestamp", "true"), ("print.headers", "true"), ("print.key", "true"), ("null.literal", "-")],
+            &[
+                ("print.timestamp", "true"),
+                ("print.headers", "true"),
+                ("print.key", "true"),
+                ("null.literal", "-"),
+            ],
             &bare,
             b"NO_TIMESTAMP\tNO_HEADERS\t-\t-\n",
         );
-        check(&[("print.key", "true"), ("key.separator", "="), ("line.separator", ";")], &record(), b"k=v\xff;");
+        check(
+            &[("print.key", "true"), ("key.separator", "="), ("line.separator", ";")],
+            &record(),
+            b"k=v\xff;",
+        );
     }
 
     #[test]

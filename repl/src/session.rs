@@ -6,7 +6,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use millstream_log::Log;
 use millstream_sql::parser::parse;
-use millstream_sql::{Engine, Outcome, PushQuery, SqlConfig, SqlError};
+use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, SqlConfig, SqlError};
 
 use crate::args::Global;
 use crate::cell::{Cell, heading};
@@ -67,7 +67,8 @@ impl Session {
         for statement in parse(script).map_err(|error| statement_error(&error, script))? {
             // Blanks put the statement where it stands in the script, so that errors name the right line.
             let place = statement.span;
-            let before = "\n".repeat(place.line.saturating_sub(1) as usize) + &" ".repeat(place.column.saturating_sub(1) as usize);
+            let before = "\n".repeat(place.line.saturating_sub(1) as usize)
+                + &" ".repeat(place.column.saturating_sub(1) as usize);
             let outcomes = self.engine.execute(&mut self.sql, &format!("{before}{}", statement.text));
             for outcome in outcomes.map_err(|error| statement_error(&error, script))? {
                 print(outcome, out, interrupt)?;
@@ -79,8 +80,8 @@ impl Session {
 
     /// The names that can be completed now.
     pub(crate) fn names(&self) -> Names {
-        let known = self.engine.completions();
-        Names { keywords: known.keywords, functions: known.functions, topics: known.topics, sources: known.sources }
+        let Completions { sources, topics, functions, queries: _ } = self.engine.completions();
+        Names { functions, topics, sources: sources.into_iter().collect() }
     }
 
     /// Commits what is processed and closes the log. Queries go on when the directory is opened again.
@@ -107,12 +108,23 @@ fn print(outcome: Outcome, out: &mut Out, interrupt: &Interrupt) -> Result<(), C
             out.grid(&grid)
         }
         Outcome::Push(query) => push(query, out, interrupt),
+        Outcome::Print(query) => print_topic(query, out, interrupt),
     }
 }
 
+fn print_topic(mut query: PrintQuery, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
+    while !query.finished() {
+        interrupt.check()?;
+        for line in query.next(WAIT)? {
+            out.line(&line)?;
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
 fn push(mut query: PushQuery, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
-    let mut printer = RowPrinter::new(headings(&query.schema()));
-    // The names tell that the query runs, even while there are no rows.
+    let mut printer = RowPrinter::new(headings(query.schema()));
     let result = loop {
         if interrupt.is_set() {
             break Err(CliError::Interrupted);

@@ -39,7 +39,10 @@ impl Colours {
             Colour::Auto => {
                 let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
                     || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
-                Self { stdout: !unwanted && stdout().is_terminal(), stderr: !unwanted && stderr().is_terminal() }
+                Self {
+                    stdout: !unwanted && stdout().is_terminal(),
+                    stderr: !unwanted && stderr().is_terminal(),
+                }
             }
         }
     }

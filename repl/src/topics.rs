@@ -64,10 +64,12 @@ fn list(log: &Log, exclude_internal: bool, out: &mut Out) -> Result<(), CliError
 fn describe(log: &Log, topics: &[TopicDescription], out: &mut Out) -> Result<(), CliError> {
     let columns = ["topic", "topic_id", "partition", "log_start_offset", "log_end_offset", "configs"];
     let numeric = ["partition", "log_start_offset", "log_end_offset"];
-    let heading = |name: &str| if numeric.contains(&name) { Heading::number(name) } else { Heading::text(name) };
+    let heading =
+        |name: &str| if numeric.contains(&name) { Heading::number(name) } else { Heading::text(name) };
     let mut grid = Grid::new(columns.into_iter().map(heading).collect());
     for topic in topics {
-        let configs: Vec<String> = topic.configs.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let configs: Vec<String> =
+            topic.configs.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let configs = configs.join(",");
         if out.format() == Format::Table {
             out.line(&format!(

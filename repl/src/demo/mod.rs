@@ -38,7 +38,9 @@ pub(crate) fn run(global: &Global, args: &DemoArgs, colours: Colours) -> Result<
     let mut stage = Stage::new(&mut out, colours);
     stage.say(&match found {
         Found::Nothing => format!("working in {}", directory.path().display()),
-        Found::Interrupted => format!("going on in {}, where the last run was interrupted", directory.path().display()),
+        Found::Interrupted => {
+            format!("going on in {}, where the last run was interrupted", directory.path().display())
+        }
     })?;
 
     let global = Global { data_dir: directory.path().to_owned(), ..global.clone() };
@@ -73,7 +75,16 @@ fn summary(totals: &Totals, time: Duration, out: &mut Out) -> Result<(), CliErro
         ))?;
         return out.flush();
     }
-    let names = ["flights", "departures", "windows", "airlines", "sink_lines", "records", "seconds", "records_per_second"];
+    let names = [
+        "flights",
+        "departures",
+        "windows",
+        "airlines",
+        "sink_lines",
+        "records",
+        "seconds",
+        "records_per_second",
+    ];
     let mut grid = Grid::new(names.into_iter().map(Heading::number).collect());
     grid.push(vec![
         totals.flights.into(),
@@ -110,7 +121,10 @@ fn input_directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
             return Ok(directory.to_owned());
         }
         let files = FILES.join(" and ");
-        return Err(CliError::Failed(format!("{} does not hold {files}: choose another --input", directory.display())));
+        return Err(CliError::Failed(format!(
+            "{} does not hold {files}: choose another --input",
+            directory.display()
+        )));
     }
     let here = PathBuf::from("examples/data");
     let built = std::env::current_exe().ok().and_then(|program| {
@@ -118,7 +132,10 @@ fn input_directory(given: Option<&Path>) -> Result<PathBuf, CliError> {
         Some(target.parent()?.join("examples/data"))
     });
     [Some(here), built].into_iter().flatten().find(|directory| complete(directory)).ok_or_else(|| {
-        CliError::Failed("examples/data is not here: run the demo in the checkout, or give the directory with --input".to_owned())
+        CliError::Failed(
+            "examples/data is not here: run the demo in the checkout, or give the directory with --input"
+                .to_owned(),
+        )
     })
 }
 
@@ -128,7 +145,9 @@ mod tests {
 
     #[test]
     fn thousands_are_grouped() {
-        for (number, expected) in [(0, "0"), (999, "999"), (1000, "1,000"), (166_158, "166,158"), (1_000_000, "1,000,000")] {
+        for (number, expected) in
+            [(0, "0"), (999, "999"), (1000, "1,000"), (166_158, "166,158"), (1_000_000, "1,000,000")]
+        {
             assert_eq!(thousands(number), expected);
         }
     }

@@ -1,9 +1,8 @@
 //! What the demo shows: headlines, statements, live rows above a progress bar.
 
-use std::time::Duration;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::thousands;
 use crate::cell::Cell;
 use crate::error::CliError;
 use crate::output::{Format, Grid, Out, RowPrinter};
@@ -52,19 +51,30 @@ impl<'a> Stage<'a> {
         self.bar.suspend(|| printer.print(out, rows))
     }
 
-    /// Starts a bar of so many records. It shows on standard error, when that is a terminal.
-    pub(super) fn start_bar(&mut self, name: &'static str, records: u64) {
-        let style = ProgressStyle::with_template("  {prefix} [{bar:40}] {human_pos}/{human_len} records {per_sec} {elapsed}")
-            .expect("the template is a constant that a test draws")
-            .progress_chars("━╸ ");
-        self.bar = ProgressBar::new(records).with_prefix(name).with_style(style);
-        self.bar.enable_steady_tick(Duration::from_millis(100));
+    /// A line below the last headline.
+    pub(super) fn note(&mut self, text: &str) -> Result<(), CliError> {
+        self.show(&format!("  {text}"))
     }
 
-    /// Moves the bar.
-    pub(super) fn move_bar(&self, position: u64, length: u64) {
-        self.bar.set_length(length.max(position));
-        self.bar.set_position(position);
+    /// Starts a bar. It shows on standard error, when that is a terminal.
+    pub(super) fn start_bar(&mut self) {
+        let style = ProgressStyle::with_template("  [{bar:40}] {percent:>3} %  {msg}  {elapsed}")
+            .expect("the template is a constant")
+            .progress_chars("━╸ ");
+        self.bar = ProgressBar::no_length().with_style(style);
+    }
+
+    /// Moves the bar to a share of the file, with the numbers of flights read and joined.
+    pub(super) fn move_bar(&self, done: u64, total: Option<u64>, read: u64, joined: u64) {
+        if let Some(total) = total {
+            self.bar.set_length(total);
+            self.bar.set_position(done.min(total));
+        }
+        self.bar.set_message(format!(
+            "{} flights read, {} joined",
+            thousands(read),
+            thousands(joined.min(read))
+        ));
     }
 
     /// Leaves the bar as it is and goes on below it.

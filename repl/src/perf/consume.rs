@@ -62,7 +62,13 @@ impl Load<'_> {
         result
     }
 
-    fn measure(&self, log: &Log, config: ConsumerConfig, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
+    fn measure(
+        &self,
+        log: &Log,
+        config: ConsumerConfig,
+        out: &mut Out,
+        interrupt: &Interrupt,
+    ) -> Result<(), CliError> {
         log.describe_topic(self.topic)?;
         let mut consumer = log.consumer(config)?;
         consumer.subscribe(&[self.topic])?;

@@ -31,16 +31,18 @@ pub(crate) fn run(global: &Global, command: &PerfCommand) -> Result<(), CliError
             reporting_interval_ms: *reporting_interval,
         }
         .run(global, producer_properties),
-        PerfCommand::Consume { topic, messages, group, from_latest, fetch_size, timeout, hide_header } => consume::Load {
-            topic: topic.get(),
-            messages: *messages,
-            group: group.as_deref(),
-            from_latest: *from_latest,
-            fetch_size: *fetch_size,
-            timeout_ms: *timeout,
-            hide_header: *hide_header,
+        PerfCommand::Consume { topic, messages, group, from_latest, fetch_size, timeout, hide_header } => {
+            consume::Load {
+                topic: topic.get(),
+                messages: *messages,
+                group: group.as_deref(),
+                from_latest: *from_latest,
+                fetch_size: *fetch_size,
+                timeout_ms: *timeout,
+                hide_header: *hide_header,
+            }
+            .run(global)
         }
-        .run(global),
     }
 }
 

@@ -140,7 +140,9 @@ impl<'a> Run<'a> {
 
     /// When the record should be handed over: a slow log does not slow the load, it shows in the latencies.
     fn intended(&self, number: u64) -> Option<Duration> {
-        self.throughput.map(|rate| self.start + Duration::from_nanos((u128::from(number) * 1_000_000_000 / u128::from(rate)) as u64))
+        self.throughput.map(|rate| {
+            self.start + Duration::from_nanos((u128::from(number) * 1_000_000_000 / u128::from(rate)) as u64)
+        })
     }
 
     fn write(
@@ -175,7 +177,14 @@ impl<'a> Run<'a> {
                 now = due;
             }
             for _ in 0..stride {
-                producer.append(topic, None, None, None, Some(&values[number as usize % values.len()]), &[])?;
+                producer.append(
+                    topic,
+                    None,
+                    None,
+                    None,
+                    Some(&values[number as usize % values.len()]),
+                    &[],
+                )?;
                 number += 1;
             }
             waiting.push((now, stride));

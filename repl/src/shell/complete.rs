@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::names::Names;
+use super::names::{KEYWORDS, Names, is_keyword};
 use super::token::{Kind, Token, tokens};
 
 /// Commands of the shell itself, which need no semicolon.
@@ -32,7 +32,7 @@ pub(crate) fn complete(line: &str, cursor: usize, names: &Names) -> (usize, Vec<
     let matching = candidates
         .into_iter()
         .filter(|candidate| candidate.len() >= wanted.len() && starts_with_any_case(candidate, wanted))
-        .map(|candidate| if names.is_keyword(&candidate) { in_the_case_of(candidate, wanted) } else { candidate })
+        .map(|candidate| if is_keyword(&candidate) { in_the_case_of(candidate, wanted) } else { candidate })
         .collect::<BTreeSet<_>>();
     (cursor - prefix.len(), matching.into_iter().collect())
 }
@@ -40,7 +40,8 @@ pub(crate) fn complete(line: &str, cursor: usize, names: &Names) -> (usize, Vec<
 /// After `source.` or `alias.` only its columns fit.
 fn qualified(line: &str, qualifier: &str, names: &Names) -> Vec<String> {
     let source = sources_in(line).into_iter().find(|(name, alias)| {
-        alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(qualifier)) || name.eq_ignore_ascii_case(qualifier)
+        alias.as_deref().is_some_and(|alias| alias.eq_ignore_ascii_case(qualifier))
+            || name.eq_ignore_ascii_case(qualifier)
     });
     let source = source.map_or_else(|| qualifier.to_owned(), |(name, _)| name);
     names.columns(&source).map(<[String]>::to_vec).unwrap_or_default()
@@ -58,7 +59,7 @@ fn anywhere(words: &[&str], line: &str, statement_start: usize, names: &Names) -
     if is(0, "print") {
         return names.topics.clone();
     }
-    let mut candidates = names.keywords.clone();
+    let mut candidates: Vec<String> = KEYWORDS.map(str::to_owned).to_vec();
     if words.is_empty() {
         candidates.extend(SHELL_COMMANDS.map(str::to_owned));
         return candidates;
@@ -91,8 +92,23 @@ fn sources_in(text: &str) -> Vec<(String, Option<String>)> {
             alias = words.get(i + 3).copied();
         }
         const NOT_AN_ALIAS: [&str; 17] = [
-            "where", "join", "inner", "left", "right", "full", "outer", "on", "window", "group", "partition", "having",
-            "emit", "limit", "within", "order", "union",
+            "where",
+            "join",
+            "inner",
+            "left",
+            "right",
+            "full",
+            "outer",
+            "on",
+            "window",
+            "group",
+            "partition",
+            "having",
+            "emit",
+            "limit",
+            "within",
+            "order",
+            "union",
         ];
         let alias = alias.filter(|word| {
             word.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -124,7 +140,6 @@ mod tests {
     /// The cursor is at `|`.
     fn check(text: &str, expected: &[&str]) {
         let names = Names {
-            keywords: ["CREATE", "DESCRIBE", "FROM", "PRINT", "SELECT", "STREAM", "WHERE"].map(str::to_owned).to_vec(),
             functions: vec!["COUNT".to_owned(), "SUM".to_owned()],
             topics: vec!["flights".to_owned(), "airlines".to_owned()],
             sources: [
@@ -143,16 +158,16 @@ mod tests {
     fn names_fit_their_place() {
         check("sel|", &["select"]);
         check("SEL|", &["SELECT"]);
-        check("e|", &["exit"]);
+        check("exi|", &["exists", "exit"]);
         check("SELECT * FROM |", &["AIRLINES", "FLIGHTS"]);
         check("SELECT * FROM fl|", &["FLIGHTS"]);
         check("SELECT 1; DROP STREAM a|", &["AIRLINES"]);
         check("PRINT |", &["airlines", "flights"]);
-        check("SELECT or| FROM FLIGHTS", &["ORIGIN"]);
+        check("SELECT ori| FROM FLIGHTS", &["ORIGIN"]);
         check("SELECT f.| FROM flights f JOIN airlines AS a ON", &["CARRIER", "ORIGIN"]);
         check("SELECT a.n| FROM flights f JOIN airlines AS a ON", &["NAME"]);
         check("SELECT flights.c| FROM flights WHERE", &["CARRIER"]);
-        check("SELECT S|", &["SELECT", "STREAM", "SUM"]);
+        check("SELECT SU|", &["SUM"]);
         check("SELECT 'FR|", &[]);
         check("SELECT -- FR|", &[]);
     }

@@ -9,7 +9,7 @@ use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Context, Helper};
 
 use super::complete::{SHELL_COMMANDS, complete};
-use super::names::Names;
+use super::names::{Names, is_keyword};
 use super::token::{Kind, is_complete, tokens};
 use crate::style;
 
@@ -36,7 +36,11 @@ impl Validator for ShellHelper {
         let input = context.input().trim();
         let word = input.split_whitespace().next().unwrap_or_default();
         let shell_command = SHELL_COMMANDS.iter().any(|command| word.eq_ignore_ascii_case(command));
-        Ok(if shell_command || is_complete(input) { ValidationResult::Valid(None) } else { ValidationResult::Incomplete })
+        Ok(if shell_command || is_complete(input) {
+            ValidationResult::Valid(None)
+        } else {
+            ValidationResult::Incomplete
+        })
     }
 }
 
@@ -45,7 +49,8 @@ impl Completer for ShellHelper {
 
     fn complete(&self, line: &str, cursor: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<Pair>)> {
         let (start, candidates) = complete(line, cursor, &self.names);
-        let pairs = candidates.into_iter().map(|name| Pair { display: name.clone(), replacement: name }).collect();
+        let pairs =
+            candidates.into_iter().map(|name| Pair { display: name.clone(), replacement: name }).collect();
         Ok((start, pairs))
     }
 }
@@ -68,7 +73,7 @@ impl Highlighter for ShellHelper {
         for token in tokens(line) {
             let piece = &line[token.range.clone()];
             let style = match token.kind {
-                Kind::Word if self.names.is_keyword(piece) => style::KEYWORD,
+                Kind::Word if is_keyword(piece) => style::KEYWORD,
                 Kind::Text => style::STRING,
                 Kind::Number => style::NUMBER,
                 Kind::Comment => style::DIM,
@@ -107,8 +112,7 @@ mod tests {
 
     #[test]
     fn colours_change_no_character() {
-        let names = Names { keywords: vec!["SELECT".to_owned()], ..Names::default() };
-        let helper = ShellHelper::new(names, true);
+        let helper = ShellHelper::new(Names::default(), true);
         let coloured = helper.highlight("select 'a\nb', 1 -- x", 0);
         let mut plain = String::new();
         let mut rest = coloured.as_ref();

@@ -15,11 +15,11 @@ use rustyline::{CompletionType, Config, Editor};
 
 use self::helper::ShellHelper;
 use crate::args::Global;
-use crate::error::{CliError, chain};
+use crate::error::{CliError, show};
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Out};
 use crate::session::Session;
-use crate::style::{Colours, ERROR, HINT, paint};
+use crate::style::Colours;
 
 const PROMPT: &str = "millstream> ";
 const HISTORY_LENGTH: usize = 2000;
@@ -66,7 +66,11 @@ fn converse(
     // The first run has none.
     let _ = editor.load_history(&history);
     if global.output == Format::Table {
-        println!("Millstream {} on {}. Type help for help.", env!("CARGO_PKG_VERSION"), global.data_dir.display());
+        println!(
+            "Millstream {} on {}. Type help for help.",
+            env!("CARGO_PKG_VERSION"),
+            global.data_dir.display()
+        );
     }
     loop {
         if let Some(helper) = editor.helper_mut() {
@@ -99,36 +103,12 @@ fn converse(
                 match result {
                     Ok(()) | Err(CliError::Interrupted) => {}
                     Err(error @ CliError::ClosedPipe) => return Err(error),
-                    Err(error) => eprintln!("{}", show_error(&error, colours)),
+                    Err(error) => eprintln!("{}", show(&error, colours)),
                 }
             }
         }
     }
     Ok(())
-}
-
-/// The error with its label and caret in red and its advice in yellow.
-pub(crate) fn show_error(error: &CliError, colours: Colours) -> String {
-    let text = chain(error);
-    if !colours.stderr {
-        return format!("error: {text}");
-    }
-    let mut shown = paint(ERROR, "error");
-    shown.push_str(": ");
-    for (i, line) in text.lines().enumerate() {
-        if i > 0 {
-            shown.push('\n');
-        }
-        let caret = !line.trim().is_empty() && line.trim().bytes().all(|byte| byte == b'^');
-        if caret {
-            shown.push_str(&paint(ERROR, line));
-        } else if i > 0 && line.trim_start().starts_with("hint:") {
-            shown.push_str(&paint(HINT, line));
-        } else {
-            shown.push_str(line);
-        }
-    }
-    shown
 }
 
 /// Next to other programs' state, so that all data directories share one history.
@@ -146,7 +126,9 @@ fn history_file(data_dir: &Path) -> PathBuf {
 /// A history that cannot be written is no reason to stop the shell.
 fn save_history(editor: &mut Editor<ShellHelper, FileHistory>, path: &Path) {
     let saved = match path.parent() {
-        Some(parent) => fs::create_dir_all(parent).map_err(ReadlineError::from).and_then(|()| editor.append_history(path)),
+        Some(parent) => {
+            fs::create_dir_all(parent).map_err(ReadlineError::from).and_then(|()| editor.append_history(path))
+        }
         None => editor.append_history(path),
     };
     if let Err(error) = saved {
@@ -158,20 +140,5 @@ fn editor_error(error: ReadlineError) -> CliError {
     match error {
         ReadlineError::Io(error) => error.into(),
         error => CliError::Failed(format!("could not read the line: {error}")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn errors_are_coloured_where_it_helps() {
-        let error = CliError::Statement("line 1:8: unknown column X\n  SELECT X;\n         ^\n  hint: did you mean Y?".to_owned());
-        let plain = show_error(&error, Colours { stdout: false, stderr: false });
-        assert!(plain.starts_with("error: line 1:8: unknown column X\n"), "{plain}");
-        let coloured = show_error(&error, Colours { stdout: true, stderr: true });
-        assert!(coloured.contains("\u{1b}[33m  hint: did you mean Y?"), "{coloured:?}");
-        assert!(coloured.contains("\u{1b}[1m\u{1b}[31m         ^"), "{coloured:?}");
     }
 }

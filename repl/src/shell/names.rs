@@ -2,11 +2,131 @@
 
 use std::collections::BTreeMap;
 
-/// What can be completed. Keywords are always known, the rest is refreshed before each prompt.
+/// Words of the dialect that are worth completing, sorted.
+pub(crate) const KEYWORDS: [&str; 118] = [
+    "ADVANCE",
+    "AFTER",
+    "ALL",
+    "ALTER",
+    "AND",
+    "ARRAY",
+    "AS",
+    "ASSERT",
+    "BEFORE",
+    "BEGINNING",
+    "BETWEEN",
+    "BIGINT",
+    "BOOLEAN",
+    "BY",
+    "BYTES",
+    "CASE",
+    "CAST",
+    "CHANGES",
+    "COLUMN",
+    "CREATE",
+    "DATE",
+    "DAY",
+    "DAYS",
+    "DECIMAL",
+    "DEFINE",
+    "DELETE",
+    "DESCRIBE",
+    "DISTINCT",
+    "DOUBLE",
+    "DROP",
+    "ELSE",
+    "EMIT",
+    "END",
+    "ESCAPE",
+    "EXISTS",
+    "EXPLAIN",
+    "EXTENDED",
+    "FALSE",
+    "FINAL",
+    "FROM",
+    "FULL",
+    "FUNCTION",
+    "FUNCTIONS",
+    "GRACE",
+    "GROUP",
+    "HAVING",
+    "HEADERS",
+    "HOPPING",
+    "HOUR",
+    "HOURS",
+    "IF",
+    "IN",
+    "INNER",
+    "INSERT",
+    "INT",
+    "INTEGER",
+    "INTERVAL",
+    "INTO",
+    "IS",
+    "JOIN",
+    "KEY",
+    "LEFT",
+    "LIKE",
+    "LIMIT",
+    "LIST",
+    "MAP",
+    "MINUTE",
+    "MINUTES",
+    "MONTH",
+    "NOT",
+    "NULL",
+    "ON",
+    "OR",
+    "OUTER",
+    "PARTITION",
+    "PARTITIONS",
+    "PERIOD",
+    "PRIMARY",
+    "PRINT",
+    "PROPERTIES",
+    "QUERIES",
+    "REPLACE",
+    "RETENTION",
+    "RIGHT",
+    "SECOND",
+    "SECONDS",
+    "SELECT",
+    "SESSION",
+    "SET",
+    "SHOW",
+    "SIZE",
+    "STREAM",
+    "STREAMS",
+    "STRING",
+    "STRUCT",
+    "TABLE",
+    "TABLES",
+    "TERMINATE",
+    "THEN",
+    "TIME",
+    "TIMESTAMP",
+    "TOPIC",
+    "TOPICS",
+    "TRUE",
+    "TUMBLING",
+    "TYPE",
+    "TYPES",
+    "UNDEFINE",
+    "UNSET",
+    "VALUES",
+    "VARCHAR",
+    "VARIABLES",
+    "WHEN",
+    "WHERE",
+    "WINDOW",
+    "WITH",
+    "WITHIN",
+    "YEAR",
+];
+
+/// Names that can be completed, as they were before the prompt.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names {
-    /// Words of the dialect, upper case, sorted.
-    pub(crate) keywords: Vec<String>,
     /// Names of functions, upper case.
     pub(crate) functions: Vec<String>,
     /// Names of topics.
@@ -16,16 +136,27 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Whether the word is a keyword, in any case.
-    pub(crate) fn is_keyword(&self, word: &str) -> bool {
-        self.keywords.binary_search_by(|keyword| keyword.as_str().cmp(&word.to_ascii_uppercase())).is_ok()
-    }
-
     /// The columns of a source, its name in any case.
     pub(crate) fn columns(&self, source: &str) -> Option<&[String]> {
         self.sources
             .iter()
             .find(|(name, _)| name.eq_ignore_ascii_case(source))
             .map(|(_, columns)| columns.as_slice())
+    }
+}
+
+/// Whether the word is a keyword, in any case.
+pub(crate) fn is_keyword(word: &str) -> bool {
+    KEYWORDS.binary_search(&word.to_ascii_uppercase().as_str()).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_are_sorted() {
+        assert!(KEYWORDS.is_sorted());
+        assert!(is_keyword("select") && is_keyword("WITHIN") && !is_keyword("origin"));
     }
 }

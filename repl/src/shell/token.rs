@@ -46,7 +46,9 @@ pub(crate) fn tokens(text: &str) -> Vec<Token> {
 
 /// Whether Enter should run the text: it ends with a semicolon, comments aside.
 pub(crate) fn is_complete(text: &str) -> bool {
-    let last = tokens(text).into_iter().rfind(|token| !matches!(token.kind, Kind::Space | Kind::Comment) || token.open);
+    let last = tokens(text)
+        .into_iter()
+        .rfind(|token| !matches!(token.kind, Kind::Space | Kind::Comment) || token.open);
     match last {
         None => true,
         Some(token) => !token.open && &text[token.range] == ";",
@@ -61,7 +63,9 @@ fn next_token(text: &str, start: usize) -> Token {
         '\'' => quoted(text, start, '\'', Kind::Text),
         '"' => quoted(text, start, '"', Kind::Quoted),
         '`' => quoted(text, start, '`', Kind::Quoted),
-        '-' if rest.starts_with("--") => (Kind::Comment, start + rest.find('\n').unwrap_or(rest.len()), false),
+        '-' if rest.starts_with("--") => {
+            (Kind::Comment, start + rest.find('\n').unwrap_or(rest.len()), false)
+        }
         '/' if rest.starts_with("/*") => match rest.find("*/") {
             Some(end) => (Kind::Comment, start + end + 2, false),
             None => (Kind::Comment, text.len(), true),
