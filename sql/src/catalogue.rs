@@ -12,11 +12,12 @@ use crate::{
 };
 
 /// Names that no column may have: they are computed for every row.
-pub const PSEUDO_COLUMNS: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
+pub(crate) const PSEUDO_COLUMNS: [&str; 5] =
+    ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
 
 /// A declared or computed column.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Column {
+pub(crate) struct Column {
     /// Its name; unique in its source.
     pub name: String,
     /// Its type.
@@ -25,19 +26,19 @@ pub struct Column {
 
 impl Column {
     /// A column of that name and type.
-    pub fn new(name: impl Into<String>, ty: SqlType) -> Self {
+    pub(crate) fn new(name: impl Into<String>, ty: SqlType) -> Self {
         Self { name: name.into(), ty }
     }
 
     /// The Arrow field that holds it.
-    pub fn field(&self) -> Field {
+    pub(crate) fn field(&self) -> Field {
         Field::new(&self.name, self.ty.to_arrow(), true)
     }
 }
 
 /// The columns of a source, those of the record key first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Columns {
+pub(crate) struct Columns {
     /// Columns in the record key.
     pub key: Vec<Column>,
     /// Columns in the record value.
@@ -46,22 +47,22 @@ pub struct Columns {
 
 impl Columns {
     /// Key columns, then value columns.
-    pub fn iter(&self) -> impl Iterator<Item = &Column> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Column> {
         self.key.iter().chain(&self.value)
     }
 
     /// The column of that name.
-    pub fn find(&self, name: &str) -> Option<&Column> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Column> {
         self.iter().find(|column| column.name == name)
     }
 
     /// The key columns as Arrow fields.
-    pub fn key_fields(&self) -> Fields {
+    pub(crate) fn key_fields(&self) -> Fields {
         self.key.iter().map(Column::field).collect()
     }
 
     /// The value columns as Arrow fields.
-    pub fn value_fields(&self) -> Fields {
+    pub(crate) fn value_fields(&self) -> Fields {
         self.value.iter().map(Column::field).collect()
     }
 }
@@ -80,7 +81,7 @@ impl fmt::Display for Columns {
 
 /// The column that a source takes its row time from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimestampColumn {
+pub(crate) struct TimestampColumn {
     /// The column: BIGINT, TIMESTAMP, or STRING with a format.
     pub column: String,
     /// Java `DateTimeFormatter` pattern of a STRING column.
@@ -89,7 +90,7 @@ pub struct TimestampColumn {
 
 /// How the keys of a source are windowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Windowing {
+pub(crate) enum Windowing {
     /// Windows of one size: 8 bytes of window start follow the key.
     Tumbling {
         /// Length of a window in ms.
@@ -104,14 +105,14 @@ pub enum Windowing {
 
 impl Windowing {
     /// Length of a window in ms.
-    pub fn size_ms(self) -> i64 {
+    pub(crate) fn size_ms(self) -> i64 {
         match self {
             Self::Tumbling { size_ms } | Self::Hopping { size_ms } => size_ms,
         }
     }
 
     /// TUMBLING or HOPPING.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tumbling { .. } => "TUMBLING",
             Self::Hopping { .. } => "HOPPING",
@@ -121,7 +122,7 @@ impl Windowing {
 
 /// A stream or table over a topic.
 #[derive(Clone, Debug)]
-pub struct Source {
+pub(crate) struct Source {
     /// Its name.
     pub name: String,
     /// Stream or table.
@@ -148,13 +149,13 @@ pub struct Source {
 
 impl Source {
     /// `stream` or `table`.
-    pub fn kind_name(&self) -> &'static str {
+    pub(crate) fn kind_name(&self) -> &'static str {
         kind_name(self.kind)
     }
 }
 
 /// `stream` or `table`.
-pub fn kind_name(kind: SourceKind) -> &'static str {
+pub(crate) fn kind_name(kind: SourceKind) -> &'static str {
     match kind {
         SourceKind::Stream => "stream",
         SourceKind::Table => "table",
@@ -163,19 +164,19 @@ pub fn kind_name(kind: SourceKind) -> &'static str {
 
 /// All sources and custom types by name.
 #[derive(Clone, Debug, Default)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     sources: BTreeMap<String, Arc<Source>>,
     types: BTreeMap<String, SqlType>,
 }
 
 impl Catalogue {
     /// The source of that name.
-    pub fn get(&self, name: &str) -> Option<&Arc<Source>> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Arc<Source>> {
         self.sources.get(name)
     }
 
     /// The source of that name, or an error that names the nearest.
-    pub fn find(&self, name: &Ident) -> Result<&Arc<Source>, SqlError> {
+    pub(crate) fn find(&self, name: &Ident) -> Result<&Arc<Source>, SqlError> {
         self.sources.get(&name.name).ok_or_else(|| {
             let names: Vec<&str> = self.sources.keys().map(String::as_str).collect();
             let error = SqlError::invalid(format!("{} does not exist", name.name)).at(name.span);
@@ -188,39 +189,39 @@ impl Catalogue {
     }
 
     /// All sources in the order of their names.
-    pub fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &Arc<Source>> {
         self.sources.values()
     }
 
     /// Adds or replaces a source.
-    pub fn put(&mut self, source: Source) -> Arc<Source> {
+    pub(crate) fn put(&mut self, source: Source) -> Arc<Source> {
         let source = Arc::new(source);
         self.sources.insert(source.name.clone(), source.clone());
         source
     }
 
     /// Removes a source.
-    pub fn remove(&mut self, name: &str) -> Option<Arc<Source>> {
+    pub(crate) fn remove(&mut self, name: &str) -> Option<Arc<Source>> {
         self.sources.remove(name)
     }
 
     /// The custom type of that name.
-    pub fn custom_type(&self, name: &str) -> Option<&SqlType> {
+    pub(crate) fn custom_type(&self, name: &str) -> Option<&SqlType> {
         self.types.get(name)
     }
 
     /// All custom types in the order of their names.
-    pub fn types(&self) -> impl Iterator<Item = (&String, &SqlType)> {
+    pub(crate) fn types(&self) -> impl Iterator<Item = (&String, &SqlType)> {
         self.types.iter()
     }
 
     /// Adds a custom type.
-    pub fn put_type(&mut self, name: String, ty: SqlType) {
+    pub(crate) fn put_type(&mut self, name: String, ty: SqlType) {
         self.types.insert(name, ty);
     }
 
     /// Removes a custom type; false if there was none.
-    pub fn remove_type(&mut self, name: &str) -> bool {
+    pub(crate) fn remove_type(&mut self, name: &str) -> bool {
         self.types.remove(name).is_some()
     }
 }

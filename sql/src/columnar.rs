@@ -1,9 +1,11 @@
 //! What travels between SQL operators: Arrow columns with a time, a key and a presence per row.
 
-use std::{any::Any, sync::Arc};
+use std::any::Any;
 
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array},
+    array::{
+        Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+    },
     buffer::{BooleanBuffer, ScalarBuffer},
     compute,
     datatypes::SchemaRef,
@@ -24,7 +26,7 @@ use millstream_streams::Batch;
 /// * Key columns hold their values in absent rows too, all other columns are NULL there.
 /// * `key_bytes` is the serialized record key, kept only where a later operator asks for it.
 #[derive(Clone, Debug)]
-pub struct ColumnarBatch {
+pub(crate) struct ColumnarBatch {
     schema: SchemaRef,
     columns: Vec<ArrayRef>,
     timestamps: ScalarBuffer<i64>,
@@ -34,7 +36,7 @@ pub struct ColumnarBatch {
 
 impl ColumnarBatch {
     /// Rows that are all present and carry no key bytes.
-    pub fn new(schema: SchemaRef, columns: Vec<ArrayRef>, timestamps: ScalarBuffer<i64>) -> Self {
+    pub(crate) fn new(schema: SchemaRef, columns: Vec<ArrayRef>, timestamps: ScalarBuffer<i64>) -> Self {
         debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
         debug_assert!(columns.iter().all(|column| column.len() == timestamps.len()), "equal lengths");
         Self { schema, columns, timestamps, present: None, key_bytes: None }
@@ -42,70 +44,55 @@ impl ColumnarBatch {
 
     /// The same rows; those whose bit is false have no value. A mask without false bits is left out.
     #[must_use]
-    pub fn with_present(mut self, present: Option<BooleanBuffer>) -> Self {
+    pub(crate) fn with_present(mut self, present: Option<BooleanBuffer>) -> Self {
         self.present = present.filter(|mask| mask.count_set_bits() < mask.len());
         self
     }
 
     /// The same rows with their serialized record keys.
     #[must_use]
-    pub fn with_key_bytes(mut self, key_bytes: Option<BinaryArray>) -> Self {
+    pub(crate) fn with_key_bytes(mut self, key_bytes: Option<BinaryArray>) -> Self {
         self.key_bytes = key_bytes;
         self
     }
 
     /// The same rows, times and keys with other columns.
     #[must_use]
-    pub fn with_columns(mut self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Self {
+    pub(crate) fn with_columns(mut self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Self {
         debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
         self.schema = schema;
         self.columns = columns;
         self
     }
 
-    /// Names and types of the columns.
-    pub fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
     /// The columns, in the order of the schema.
-    pub fn columns(&self) -> &[ArrayRef] {
+    pub(crate) fn columns(&self) -> &[ArrayRef] {
         &self.columns
     }
 
     /// One column by its place in the schema.
-    pub fn column(&self, index: usize) -> &ArrayRef {
+    pub(crate) fn column(&self, index: usize) -> &ArrayRef {
         &self.columns[index]
     }
 
-    /// Event time of each row, shared.
-    pub fn times(&self) -> &ScalarBuffer<i64> {
-        &self.timestamps
-    }
-
-    /// Event times as a BIGINT column.
-    pub fn times_array(&self) -> ArrayRef {
-        Arc::new(Int64Array::new(self.timestamps.clone(), None))
-    }
-
     /// Which rows have a value; `None` when all have.
-    pub fn present(&self) -> Option<&BooleanBuffer> {
+    pub(crate) fn present(&self) -> Option<&BooleanBuffer> {
         self.present.as_ref()
     }
 
     /// Serialized record keys, if an operator asked the source to keep them.
-    pub fn key_bytes(&self) -> Option<&BinaryArray> {
+    pub(crate) fn key_bytes(&self) -> Option<&BinaryArray> {
         self.key_bytes.as_ref()
     }
 
     /// The columns as Arrow's own batch, for expressions.
-    pub fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
+    pub(crate) fn record_batch(&self) -> Result<RecordBatch, ArrowError> {
         let options = RecordBatchOptions::new().with_row_count(Some(self.timestamps.len()));
         RecordBatch::try_new_with_options(self.schema.clone(), self.columns.clone(), &options)
     }
 
     /// The rows whose bit is true.
-    pub fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
+    pub(crate) fn filter(&self, keep: &BooleanArray) -> Result<Self, ArrowError> {
         let predicate = compute::FilterBuilder::new(keep).optimize().build();
         let times = Int64Array::new(self.timestamps.clone(), None);
         let filter_bits = |bits: &BooleanBuffer| -> Result<BooleanBuffer, ArrowError> {
@@ -124,10 +111,13 @@ impl ColumnarBatch {
     }
 
     /// The rows at `indices`, in that order.
-    pub fn take(&self, indices: &UInt32Array) -> Result<Self, ArrowError> {
+    pub(crate) fn take(&self, indices: &UInt32Array) -> Result<Self, ArrowError> {
         let times = Int64Array::new(self.timestamps.clone(), None);
-        let columns =
-            self.columns.iter().map(|column| compute::take(column, indices, None)).collect::<Result<_, _>>()?;
+        let columns = self
+            .columns
+            .iter()
+            .map(|column| compute::take(column, indices, None))
+            .collect::<Result<_, _>>()?;
         let present = self.present.as_ref().map(|bits| {
             BooleanBuffer::collect_bool(indices.len(), |row| bits.value(indices.value(row) as usize))
         });
@@ -143,7 +133,7 @@ impl ColumnarBatch {
 
     /// `rows` rows from `offset` on, sharing the memory.
     #[must_use]
-    pub fn slice(&self, offset: usize, rows: usize) -> Self {
+    pub(crate) fn slice(&self, offset: usize, rows: usize) -> Self {
         Self {
             schema: self.schema.clone(),
             columns: self.columns.iter().map(|column| column.slice(offset, rows)).collect(),
@@ -154,7 +144,7 @@ impl ColumnarBatch {
     }
 
     /// The batch that came along an edge of a SQL topology.
-    pub fn from_batch(batch: Box<dyn Batch>) -> Self {
+    pub(crate) fn from_batch(batch: Box<dyn Batch>) -> Self {
         *batch.into_any().downcast().expect("every edge of a SQL topology carries columnar batches")
     }
 }
@@ -195,6 +185,8 @@ fn binary(array: &ArrayRef) -> BinaryArray {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use arrow::{
         array::Int32Array,
         datatypes::{DataType, Field, Schema},

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use millstream_log::{
-    Acks, Isolation, Log, NewTopic, Offset, OffsetSpec, PartitionId, Producer, ProducerConfig, Record, TopicPartition,
+    Acks, Isolation, Log, NewTopic, Offset, OffsetSpec, PartitionId, Producer, ProducerConfig, Record,
+    TopicPartition,
 };
 use serde::{Deserialize, Serialize};
 
@@ -85,8 +86,10 @@ impl CommandLog {
     /// Keeps a command for good.
     pub(crate) fn append(&mut self, command: &Command) -> Result<(), SqlError> {
         let failed = |error| SqlError::failed("write the command topic", error);
-        let value = serde_json::to_vec(command).map_err(|error| SqlError::failed("write the command topic", error))?;
-        let record = Record { value: Some(value.into()), partition: Some(PartitionId::new(0)), ..Record::default() };
+        let value = serde_json::to_vec(command)
+            .map_err(|error| SqlError::failed("write the command topic", error))?;
+        let record =
+            Record { value: Some(value.into()), partition: Some(PartitionId::new(0)), ..Record::default() };
         self.producer.send(COMMAND_TOPIC, record).map_err(failed)?;
         self.producer.flush().map_err(failed)?;
         Ok(())

@@ -17,11 +17,19 @@ const KSQL: &[(&str, &str, &str)] = &[
 
 /// Settings of stream threads, with the defaults of SQL queries.
 const STREAMS: &[(&str, &str, &str)] = &[
-    ("auto.offset.reset", "", "where queries begin: earliest or latest; by default persistent ones at earliest"),
+    (
+        "auto.offset.reset",
+        "",
+        "where queries begin: earliest or latest; by default persistent ones at earliest",
+    ),
     ("commit.interval.ms", "100", "time between commits, and so between updates that are seen"),
     ("num.stream.threads", "1", "threads per persistent query"),
     ("processing.guarantee", "exactly_once_v2", "exactly_once_v2 or at_least_once, for persistent queries"),
-    ("statestore.cache.max.bytes", "10485760", "decoded state kept per query; 0 yields an update per input row"),
+    (
+        "statestore.cache.max.bytes",
+        "10485760",
+        "decoded state kept per query; 0 yields an update per input row",
+    ),
     ("buffered.records.per.partition", "65536", "decoded rows over which a partition is paused"),
 ];
 
@@ -68,7 +76,8 @@ impl SqlConfig {
 
     /// The value that holds for a session: its own, the engine's, or the default.
     pub(crate) fn value<'a>(&'a self, session: &'a Properties, name: &str) -> &'a str {
-        let default = KSQL.iter().chain(STREAMS).find(|(known, _, _)| *known == name).map_or("", |(_, value, _)| value);
+        let default =
+            KSQL.iter().chain(STREAMS).find(|(known, _, _)| *known == name).map_or("", |(_, value, _)| value);
         session.get(name).or_else(|| self.properties.get(name)).map_or(default, String::as_str)
     }
 
@@ -83,14 +92,19 @@ impl SqlConfig {
                 (false, true) => "ENGINE",
                 (false, false) => "DEFAULT",
             };
-            let row = || [name.to_owned(), self.value(session, name).to_owned(), from.to_owned(), about.to_owned()];
+            let row =
+                || [name.to_owned(), self.value(session, name).to_owned(), from.to_owned(), about.to_owned()];
             rows.entry(name).or_insert_with(row);
         }
         rows.into_values().collect()
     }
 
     /// The settings of the stream threads of a persistent query.
-    pub(crate) fn persistent(&self, application: &str, session: &Properties) -> Result<StreamsConfig, SqlError> {
+    pub(crate) fn persistent(
+        &self,
+        application: &str,
+        session: &Properties,
+    ) -> Result<StreamsConfig, SqlError> {
         let mut config = self.streams(application, session)?;
         if self.value(session, "auto.offset.reset").is_empty() {
             config.auto_offset_reset = AutoOffsetReset::Earliest;
@@ -99,7 +113,11 @@ impl SqlConfig {
     }
 
     /// The settings of the stream threads of a push query: nothing of it outlives the client.
-    pub(crate) fn transient(&self, application: &str, session: &Properties) -> Result<StreamsConfig, SqlError> {
+    pub(crate) fn transient(
+        &self,
+        application: &str,
+        session: &Properties,
+    ) -> Result<StreamsConfig, SqlError> {
         let mut config = self.streams(application, session)?;
         config.processing_guarantee = ProcessingGuarantee::AtLeastOnce;
         config.consumer.push(("isolation.level".to_owned(), "read_committed".to_owned()));
@@ -117,7 +135,9 @@ impl SqlConfig {
         for (name, default, _) in STREAMS.iter().filter(|(_, default, _)| !default.is_empty()) {
             properties.insert((*name).to_owned(), (*default).to_owned());
         }
-        for (name, value) in self.properties.iter().chain(session).filter(|(name, _)| !name.starts_with("ksql.")) {
+        for (name, value) in
+            self.properties.iter().chain(session).filter(|(name, _)| !name.starts_with("ksql."))
+        {
             // The older name of a setting means the same one.
             let name = if name == "cache.max.bytes.buffering" { "statestore.cache.max.bytes" } else { name };
             properties.insert(name.to_owned(), value.clone());
@@ -130,11 +150,16 @@ impl SqlConfig {
 pub(crate) fn check(name: &str, value: &str, span: Span) -> Result<(String, String), SqlError> {
     let short = name.strip_prefix(PREFIX).unwrap_or(name);
     if let "application.id" | "state.dir" = short {
-        return Err(SqlError::invalid(format!("property {name} can not be set: every query has its own")).at(span));
+        return Err(
+            SqlError::invalid(format!("property {name} can not be set: every query has its own")).at(span)
+        );
     }
     if let Some((_, default, _)) = KSQL.iter().find(|(known, _, _)| *known == short) {
         if matches!(*default, "true" | "false") && !matches!(value, "true" | "false") {
-            return Err(SqlError::invalid(format!("property {name} does not take '{value}': it takes true or false")).at(span));
+            return Err(SqlError::invalid(format!(
+                "property {name} does not take '{value}': it takes true or false"
+            ))
+            .at(span));
         }
         return Ok((short.to_owned(), value.to_owned()));
     }
@@ -155,7 +180,9 @@ fn unknown(name: &str, span: Span) -> SqlError {
     });
     let error = SqlError::invalid(format!("unknown property: {name}")).at(span);
     match near {
-        Some(near) if strsim::jaro_winkler(&name.to_lowercase(), near) > 0.7 => error.hint(format!("did you mean {near}?")),
+        Some(near) if strsim::jaro_winkler(&name.to_lowercase(), near) > 0.7 => {
+            error.hint(format!("did you mean {near}?"))
+        }
         _ => error.hint("SHOW PROPERTIES lists those that are known"),
     }
 }

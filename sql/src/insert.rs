@@ -57,18 +57,34 @@ struct Row {
 }
 
 impl Row {
-    fn new(statement: &InsertValues, source: &Source, functions: &FunctionRegistry) -> Result<Self, SqlError> {
+    fn new(
+        statement: &InsertValues,
+        source: &Source,
+        functions: &FunctionRegistry,
+    ) -> Result<Self, SqlError> {
         let target = &statement.target;
         if source.read_only {
-            return Err(SqlError::invalid(format!("cannot insert values into read-only {} {}", source.kind_name(), source.name))
-                .at(target.span));
+            return Err(SqlError::invalid(format!(
+                "cannot insert values into read-only {} {}",
+                source.kind_name(),
+                source.name
+            ))
+            .at(target.span));
         }
         if source.window.is_some() {
-            return Err(SqlError::invalid(format!("cannot insert values into windowed {} {}", source.kind_name(), source.name))
-                .at(target.span));
+            return Err(SqlError::invalid(format!(
+                "cannot insert values into windowed {} {}",
+                source.kind_name(),
+                source.name
+            ))
+            .at(target.span));
         }
         let names: Vec<Ident> = if statement.columns.is_empty() {
-            source.columns.iter().map(|column| Ident { name: column.name.clone(), span: target.span }).collect()
+            source
+                .columns
+                .iter()
+                .map(|column| Ident { name: column.name.clone(), span: target.span })
+                .collect()
         } else {
             statement.columns.clone()
         };
@@ -94,14 +110,22 @@ impl Row {
                     timestamp = time.is_valid(0).then(|| time.as_primitive::<Int64Type>().value(0));
                 }
                 "ROWPARTITION" | "ROWOFFSET" => {
-                    return Err(SqlError::invalid(format!("{} can not be inserted: the log gives it", name.name)).at(name.span));
+                    return Err(SqlError::invalid(format!(
+                        "{} can not be inserted: the log gives it",
+                        name.name
+                    ))
+                    .at(name.span));
                 }
                 _ => {
                     let column = source.columns.find(&name.name).ok_or_else(|| {
-                        let names: Vec<&str> = source.columns.iter().map(|column| column.name.as_str()).collect();
-                        SqlError::invalid(format!("column name {} does not exist in {}", name.name, source.name))
-                            .at(name.span)
-                            .hint_nearest(&name.name, &names, "columns")
+                        let names: Vec<&str> =
+                            source.columns.iter().map(|column| column.name.as_str()).collect();
+                        SqlError::invalid(format!(
+                            "column name {} does not exist in {}",
+                            name.name, source.name
+                        ))
+                        .at(name.span)
+                        .hint_nearest(&name.name, &names, "columns")
                     })?;
                     given.push((name.name.clone(), convert(value, column, &compiler)?));
                 }
@@ -109,17 +133,22 @@ impl Row {
         }
         let pick = |columns: &[Column]| -> Vec<ArrayRef> {
             let value = |column: &Column| {
-                let given = given.iter().find(|(name, _)| *name == column.name).map(|(_, value)| value.clone());
+                let given =
+                    given.iter().find(|(name, _)| *name == column.name).map(|(_, value)| value.clone());
                 given.unwrap_or_else(|| new_null_array(&column.ty.to_arrow(), 1))
             };
             columns.iter().map(value).collect()
         };
         let row = Self { key: pick(&source.columns.key), value: pick(&source.columns.value), timestamp };
         if source.kind == SourceKind::Table
-            && let Some((column, _)) = source.columns.key.iter().zip(&row.key).find(|(_, value)| value.is_null(0))
+            && let Some((column, _)) =
+                source.columns.key.iter().zip(&row.key).find(|(_, value)| value.is_null(0))
         {
-            return Err(SqlError::invalid(format!("value for primary key column {} is required for tables", column.name))
-                .at(target.span));
+            return Err(SqlError::invalid(format!(
+                "value for primary key column {} is required for tables",
+                column.name
+            ))
+            .at(target.span));
         }
         Ok(row)
     }
@@ -131,11 +160,15 @@ fn convert(expr: &Expr, column: &Column, compiler: &Compiler<'_>) -> Result<Arra
         Ok(Some(value)) => Ok(value),
         Ok(None) => {
             let ty = ty.map_or_else(|| "NULL".to_owned(), |ty| ty.to_string());
-            Err(SqlError::invalid(format!("expected type {} for field {} but got {ty}({expr})", column.ty, column.name))
-                .at(expr.span))
+            Err(SqlError::invalid(format!(
+                "expected type {} for field {} but got {ty}({expr})",
+                column.ty, column.name
+            ))
+            .at(expr.span))
         }
         Err(messages) => {
-            Err(SqlError::invalid(format!("value for field {}: {}", column.name, messages.join("; "))).at(expr.span))
+            Err(SqlError::invalid(format!("value for field {}: {}", column.name, messages.join("; ")))
+                .at(expr.span))
         }
     }
 }

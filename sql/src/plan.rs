@@ -269,7 +269,11 @@ impl Plan {
         let mut names = vec![self.source.source.name.clone()];
         names.extend(self.steps.iter().filter_map(|step| match step {
             Step::Join(join) => Some(join.table.source.name.clone()),
-            Step::Filter(_) | Step::Rekey(_) | Step::Aggregate(_) | Step::Project(_) | Step::Materialize(_) => None,
+            Step::Filter(_)
+            | Step::Rekey(_)
+            | Step::Aggregate(_)
+            | Step::Project(_)
+            | Step::Materialize(_) => None,
         }));
         names
     }
@@ -289,7 +293,11 @@ impl fmt::Display for Plan {
                         .texts
                         .iter()
                         .zip(names)
-                        .map(|(text, name)| if text == name { text.clone() } else { format!("{text} AS {name}") })
+                        .map(
+                            |(text, name)| {
+                                if text == name { text.clone() } else { format!("{text} AS {name}") }
+                            },
+                        )
                         .collect();
                     writeln!(f, "{indent}> PROJECT {}", columns.join(", "))?;
                 }
@@ -313,7 +321,8 @@ impl fmt::Display for Plan {
                         depth += 1;
                     }
                     let indent = "  ".repeat(depth);
-                    let group: Vec<&str> = aggregate.group.iter().map(|(column, _)| column.name.as_str()).collect();
+                    let group: Vec<&str> =
+                        aggregate.group.iter().map(|(column, _)| column.name.as_str()).collect();
                     let calls: Vec<&str> = aggregate.calls.iter().map(|call| call.text.as_str()).collect();
                     write!(f, "{indent}> AGGREGATE {} GROUP BY {}", calls.join(", "), group.join(", "))?;
                     if let Some(window) = aggregate.window {
@@ -321,7 +330,11 @@ impl fmt::Display for Plan {
                         if window.size_ms != window.advance_ms {
                             write!(f, ", ADVANCE BY {} MS", window.advance_ms)?;
                         }
-                        write!(f, ", RETENTION {} MS, GRACE PERIOD {} MS)", window.retention_ms, window.grace_ms)?;
+                        write!(
+                            f,
+                            ", RETENTION {} MS, GRACE PERIOD {} MS)",
+                            window.retention_ms, window.grace_ms
+                        )?;
                     }
                     writeln!(f, " (store {}, key {})", aggregate.store, aggregate.key_format.format)?;
                 }
@@ -341,7 +354,13 @@ impl fmt::Display for Plan {
 impl fmt::Display for SourceStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.source;
-        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
+        let named = self
+            .schema
+            .fields()
+            .iter()
+            .zip(&self.origins)
+            .filter(|(_, origin)| **origin != Origin::ValueBytes);
+        let names: Vec<&str> = named.map(|(field, _)| field.name().as_str()).collect();
         write!(
             f,
             "{} {} (topic {}, key {}, value {}): {}",

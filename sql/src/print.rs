@@ -29,21 +29,30 @@ impl PrintQuery {
         let topic = log.describe_topic(name).map_err(|_| {
             let topics = log.topics();
             let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
-            SqlError::invalid(format!("could not find topic '{name}'")).at(print.topic.span).hint_nearest(name, &names, "topics")
+            SqlError::invalid(format!("could not find topic '{name}'"))
+                .at(print.topic.span)
+                .hint_nearest(name, &names, "topics")
         })?;
         let config = ConsumerConfig::default()
             .isolation(Isolation::ReadCommitted)
             .auto_offset_reset(AutoOffsetReset::Earliest)
             .enable_auto_commit(false);
         let mut consumer = log.consumer(config).map_err(failed)?;
-        let partitions: Vec<TopicPartition> =
-            (0..topic.partitions).map(|partition| TopicPartition::new(topic.name.clone(), partition)).collect();
+        let partitions: Vec<TopicPartition> = (0..topic.partitions)
+            .map(|partition| TopicPartition::new(topic.name.clone(), partition))
+            .collect();
         consumer.assign(partitions.clone()).map_err(failed)?;
         let from = if print.from_beginning { OffsetSpec::Earliest } else { OffsetSpec::Latest };
         for partition in &partitions {
             consumer.seek_to(partition, from).map_err(failed)?;
         }
-        Ok(Self { consumer, topic: name.clone(), interval: print.interval.max(1), remaining: print.limit, seen: 0 })
+        Ok(Self {
+            consumer,
+            topic: name.clone(),
+            interval: print.interval.max(1),
+            remaining: print.limit,
+            seen: 0,
+        })
     }
 
     /// Whether the LIMIT is reached.

@@ -51,7 +51,8 @@ impl PushQuery {
         let (client, rows) = sync_channel(WAITING_BATCHES);
         let topology = build(plan, Destination::Client(client))?;
         let backend = std::sync::Arc::new(MemoryBackend::default());
-        let mut streams = Streams::builder(topology, config, log.clone()).backend(backend).open().map_err(failed)?;
+        let mut streams =
+            Streams::builder(topology, config, log.clone()).backend(backend).open().map_err(failed)?;
         streams.start().map_err(failed)?;
         let schema = plan.output.schema.clone();
         Ok(Self { id, schema, rows: Some(rows), streams: Some(streams), remaining: limit, log: log.clone() })
@@ -87,7 +88,8 @@ impl PushQuery {
         let batch = match batch.present().cloned() {
             None => batch.record_batch()?,
             Some(present) => {
-                let live: Vec<u32> = (0u32..).zip(present.iter()).filter_map(|(row, live)| live.then_some(row)).collect();
+                let live: Vec<u32> =
+                    (0u32..).zip(present.iter()).filter_map(|(row, live)| live.then_some(row)).collect();
                 batch.take(&UInt32Array::from(live))?.record_batch()?
             }
         };
@@ -111,7 +113,9 @@ impl PushQuery {
     pub fn progress(&self) -> Result<(u64, u64), SqlError> {
         let Some(streams) = &self.streams else { return Ok((0, 0)) };
         let positions = streams.positions().map_err(|error| SqlError::failed("read positions", error))?;
-        Ok(positions.iter().fold((0, 0), |(read, all), (_, position, end)| (read + position.get(), all + end.get())))
+        Ok(positions
+            .iter()
+            .fold((0, 0), |(read, all), (_, position, end)| (read + position.get(), all + end.get())))
     }
 
     /// Ends the query and removes what it used.

@@ -135,7 +135,8 @@ impl PersistentQuery {
     pub(crate) fn table(&self) -> Result<Option<(StoreView, Stored)>, SqlError> {
         let (Some(stored), Some(streams)) = (Stored::of(&self.plan), self.streams()) else { return Ok(None) };
         let view = streams.store(stored.store());
-        view.map(|view| Some((view, stored))).map_err(|error| SqlError::failed("open the table's state", error))
+        view.map(|view| Some((view, stored)))
+            .map_err(|error| SqlError::failed("open the table's state", error))
     }
 
     /// Ends the threads, with a commit.

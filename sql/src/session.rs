@@ -37,7 +37,8 @@ impl Session {
         while let Some(start) = rest.find("${") {
             let (before, from) = rest.split_at(start);
             result.push_str(before);
-            let value = from.find('}').and_then(|end| Some((self.variables.get(&from[2..end].to_uppercase())?, end)));
+            let value =
+                from.find('}').and_then(|end| Some((self.variables.get(&from[2..end].to_uppercase())?, end)));
             match value {
                 Some((value, end)) => {
                     result.push_str(value);

@@ -80,7 +80,10 @@ impl Assembly<'_> {
         Ok(name)
     }
 
-    fn decoder(&self, step: &SourceStep) -> Result<Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>, SqlError> {
+    fn decoder(
+        &self,
+        step: &SourceStep,
+    ) -> Result<Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>, SqlError> {
         let (step, errors) = (step.clone(), self.plan.errors.clone());
         let make = prepared(move || SourceDecoder::new(&step, &errors))?;
         Ok(Arc::new(move || Box::new(make()) as Box<dyn Decoder>))
@@ -108,7 +111,8 @@ impl Assembly<'_> {
                 Ok(input.clone())
             }
             Step::Project(project) => {
-                let exprs: Vec<_> = project.exprs.iter().map(|expr| bind(expr, input)).collect::<Result<_, _>>()?;
+                let exprs: Vec<_> =
+                    project.exprs.iter().map(|expr| bind(expr, input)).collect::<Result<_, _>>()?;
                 let schema = project.schema.clone();
                 let make = move || ProjectProcessor::new(exprs.clone(), schema.clone(), errors.clone());
                 self.processor(format!("Project-{number}"), make, &[]);
@@ -118,7 +122,8 @@ impl Assembly<'_> {
             Step::Join(join) => self.join(join, input),
             Step::Aggregate(aggregate) => self.aggregate(aggregate, input),
             Step::Materialize(materialize) => {
-                let store = self.builder.add_store(StoreSpec::key_value(&materialize.store, RowArena::default));
+                let store =
+                    self.builder.add_store(StoreSpec::key_value(&materialize.store, RowArena::default));
                 let (step, layout) = (materialize.clone(), input.clone());
                 let make = prepared(move || ColumnarTable::materialized(&step, &layout))?;
                 let make = move || TableProcessor::new(make(), store);
@@ -161,9 +166,12 @@ impl Assembly<'_> {
         let arena = prepared(move || AggregateArena::new(&functions, having))?;
         let spec = match aggregate.window {
             None => StoreSpec::key_value(&aggregate.store, arena),
-            Some(window) => {
-                StoreSpec::window(&aggregate.store, millis(window.size_ms), millis(window.retention_ms), arena)
-            }
+            Some(window) => StoreSpec::window(
+                &aggregate.store,
+                millis(window.size_ms),
+                millis(window.retention_ms),
+                arena,
+            ),
         };
         let store = self.builder.add_store(spec);
         let (step, layout, errors) = (aggregate.clone(), input.clone(), self.plan.errors.clone());
@@ -194,7 +202,9 @@ impl Assembly<'_> {
 }
 
 fn time_windows(window: Window) -> TimeWindows {
-    TimeWindows::of(millis(window.size_ms)).advance_by(millis(window.advance_ms)).grace(millis(window.grace_ms))
+    TimeWindows::of(millis(window.size_ms))
+        .advance_by(millis(window.advance_ms))
+        .grace(millis(window.grace_ms))
 }
 
 fn millis(ms: i64) -> Duration {

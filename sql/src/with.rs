@@ -11,14 +11,39 @@ use crate::{
 
 /// Properties of `CREATE {STREAM|TABLE}`.
 const CREATE: &[&str] = &[
-    "KAFKA_TOPIC", "FORMAT", "KEY_FORMAT", "VALUE_FORMAT", "KEY_DELIMITER", "VALUE_DELIMITER", "PARTITIONS", "REPLICAS",
-    "RETENTION_MS", "CLEANUP_POLICY", "TIMESTAMP", "TIMESTAMP_FORMAT", "WRAP_SINGLE_VALUE", "WINDOW_TYPE", "WINDOW_SIZE",
-    "SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR",
+    "KAFKA_TOPIC",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "CLEANUP_POLICY",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "WRAP_SINGLE_VALUE",
+    "WINDOW_TYPE",
+    "WINDOW_SIZE",
+    "SOURCED_BY_CONNECTOR",
+    "SOURCE_CONNECTOR",
 ];
 /// Properties of `CREATE {STREAM|TABLE} .. AS SELECT`.
 const CREATE_AS: &[&str] = &[
-    "KAFKA_TOPIC", "FORMAT", "KEY_FORMAT", "VALUE_FORMAT", "KEY_DELIMITER", "VALUE_DELIMITER", "PARTITIONS", "REPLICAS",
-    "RETENTION_MS", "CLEANUP_POLICY", "TIMESTAMP", "TIMESTAMP_FORMAT", "WRAP_SINGLE_VALUE",
+    "KAFKA_TOPIC",
+    "FORMAT",
+    "KEY_FORMAT",
+    "VALUE_FORMAT",
+    "KEY_DELIMITER",
+    "VALUE_DELIMITER",
+    "PARTITIONS",
+    "REPLICAS",
+    "RETENTION_MS",
+    "CLEANUP_POLICY",
+    "TIMESTAMP",
+    "TIMESTAMP_FORMAT",
+    "WRAP_SINGLE_VALUE",
 ];
 
 /// A checked WITH clause.
@@ -65,9 +90,11 @@ impl With {
 
     fn read(properties: &Properties) -> Result<Self, SqlError> {
         if let Some(policy) = properties.get("CLEANUP_POLICY") {
-            return Err(SqlError::invalid("CLEANUP_POLICY cannot be set: it follows from the kind of source")
-                .at(policy.name_span)
-                .hint("streams delete, tables compact"));
+            return Err(SqlError::invalid(
+                "CLEANUP_POLICY cannot be set: it follows from the kind of source",
+            )
+            .at(policy.name_span)
+            .hint("streams delete, tables compact"));
         }
         if let Some(format) = properties.get("FORMAT")
             && let Some(other) = properties.get("KEY_FORMAT").or_else(|| properties.get("VALUE_FORMAT"))
@@ -77,7 +104,9 @@ impl With {
                 .hint("FORMAT sets the format of keys and values"));
         }
         let format = |name: &str| -> Result<Option<Format>, SqlError> {
-            let Some(property) = properties.get(name).or_else(|| properties.get("FORMAT")) else { return Ok(None) };
+            let Some(property) = properties.get(name).or_else(|| properties.get("FORMAT")) else {
+                return Ok(None);
+            };
             let format = property.string()?.parse::<Format>();
             format.map(Some).map_err(|error| SqlError::invalid(error.to_string()).at(property.value_span))
         };
@@ -87,14 +116,18 @@ impl With {
             delimiter.map(Some).map_err(|error| SqlError::invalid(error.to_string()).at(property.value_span))
         };
         let topic = match properties.get("KAFKA_TOPIC") {
-            Some(property) if property.string()?.is_empty() => return Err(property.wrong("the name of a topic")),
+            Some(property) if property.string()?.is_empty() => {
+                return Err(property.wrong("the name of a topic"));
+            }
             Some(property) => Some(property.string()?.to_owned()),
             None => None,
         };
         let timestamp = match (properties.get("TIMESTAMP"), properties.get("TIMESTAMP_FORMAT")) {
             (None, Some(format)) => {
-                return Err(SqlError::invalid("TIMESTAMP_FORMAT needs TIMESTAMP, the name of a STRING column")
-                    .at(format.name_span));
+                return Err(SqlError::invalid(
+                    "TIMESTAMP_FORMAT needs TIMESTAMP, the name of a STRING column",
+                )
+                .at(format.name_span));
             }
             (None, None) => None,
             (Some(column), format) => {
@@ -137,7 +170,8 @@ impl With {
         spec.delimiter = self.key_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
         let fields = columns.key_fields();
         if let Some(map) = columns.key.iter().find(|column| contains_map(&column.ty)) {
-            let message = format!("map keys, including types that contain maps, are not supported: {}", map.name);
+            let message =
+                format!("map keys, including types that contain maps, are not supported: {}", map.name);
             return Err(SqlError::invalid(message));
         }
         spec.check(&fields).map_err(|error| {
@@ -148,14 +182,20 @@ impl With {
     }
 
     /// The value format for these value columns, `inherited` unless the clause says otherwise.
-    pub(crate) fn value_spec(&self, columns: &Columns, inherited: FormatSpec) -> Result<FormatSpec, SqlError> {
+    pub(crate) fn value_spec(
+        &self,
+        columns: &Columns,
+        inherited: FormatSpec,
+    ) -> Result<FormatSpec, SqlError> {
         let format = self.value_format.unwrap_or(inherited.format);
         let mut spec = FormatSpec::value(format);
         spec.delimiter = self.value_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
         if let Some(wrapped) = self.wrapped {
             if columns.value.len() != 1 {
-                return Err(SqlError::invalid("WRAP_SINGLE_VALUE is only valid for sources with a single value column")
-                    .at(self.wrapped_span));
+                return Err(SqlError::invalid(
+                    "WRAP_SINGLE_VALUE is only valid for sources with a single value column",
+                )
+                .at(self.wrapped_span));
             }
             spec.wrapped = wrapped;
         }
@@ -171,15 +211,22 @@ impl With {
         let Some((timestamp, span)) = &self.timestamp else { return Ok(None) };
         let Some(column) = columns.find(&timestamp.column) else {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-            return Err(SqlError::invalid(format!("the TIMESTAMP column {} does not exist", timestamp.column))
-                .at(*span)
-                .hint_nearest(&timestamp.column, &names, "columns"));
+            return Err(SqlError::invalid(format!(
+                "the TIMESTAMP column {} does not exist",
+                timestamp.column
+            ))
+            .at(*span)
+            .hint_nearest(&timestamp.column, &names, "columns"));
         };
         match (&column.ty, &timestamp.format) {
-            (SqlType::Bigint | SqlType::Timestamp, None) | (SqlType::String, Some(_)) => Ok(Some(timestamp.clone())),
-            (SqlType::String, None) => Err(SqlError::invalid(format!("the TIMESTAMP column {} is STRING", column.name))
-                .at(*span)
-                .hint("add TIMESTAMP_FORMAT, for example TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss'")),
+            (SqlType::Bigint | SqlType::Timestamp, None) | (SqlType::String, Some(_)) => {
+                Ok(Some(timestamp.clone()))
+            }
+            (SqlType::String, None) => {
+                Err(SqlError::invalid(format!("the TIMESTAMP column {} is STRING", column.name))
+                    .at(*span)
+                    .hint("add TIMESTAMP_FORMAT, for example TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss'"))
+            }
             (ty, Some(_)) => Err(SqlError::invalid(format!(
                 "TIMESTAMP_FORMAT is for STRING columns, but {} is {ty}",
                 column.name
@@ -223,7 +270,9 @@ fn window(properties: &Properties) -> Result<Option<Windowing>, SqlError> {
     };
     let size = || {
         let size = size.ok_or_else(|| {
-            SqlError::invalid("windowed sources need WINDOW_SIZE").at(kind.name_span).hint("WINDOW_SIZE='10 SECONDS'")
+            SqlError::invalid("windowed sources need WINDOW_SIZE")
+                .at(kind.name_span)
+                .hint("WINDOW_SIZE='10 SECONDS'")
         })?;
         let mut words = size.string()?.split_whitespace();
         let count = words.next().and_then(|word| word.parse().ok());
@@ -236,7 +285,10 @@ fn window(properties: &Properties) -> Result<Option<Windowing>, SqlError> {
     match kind.string()?.to_uppercase().as_str() {
         "TUMBLING" => Ok(Some(Windowing::Tumbling { size_ms: size()? })),
         "HOPPING" => Ok(Some(Windowing::Hopping { size_ms: size()? })),
-        "SESSION" => Err(SqlError::unsupported("WINDOW_TYPE SESSION is not supported by this version").at(kind.value_span)),
+        "SESSION" => {
+            Err(SqlError::unsupported("WINDOW_TYPE SESSION is not supported by this version")
+                .at(kind.value_span))
+        }
         _ => Err(kind.wrong("TUMBLING or HOPPING")),
     }
 }

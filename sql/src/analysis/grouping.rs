@@ -88,7 +88,9 @@ impl<'a> Grouped<'a> {
 
     fn aggregate<'e>(&self, expr: &'e Expr) -> Option<(&'e Ident, &'e [Expr])> {
         match &expr.kind {
-            ExprKind::Call { name, args } if is_aggregate(self.before.functions(), name) => Some((name, args)),
+            ExprKind::Call { name, args } if is_aggregate(self.before.functions(), name) => {
+                Some((name, args))
+            }
             _ => None,
         }
     }
@@ -135,7 +137,9 @@ impl Names for Grouped<'_> {
         let shown = source.map_or_else(|| name.to_string(), |source| format!("{source}.{name}"));
         Err(SqlError::invalid(format!("non-aggregate expression not part of GROUP BY: {shown}"))
             .at(name.span)
-            .hint(format!("add {shown} to the GROUP BY clause, or aggregate it, for example LATEST_BY_OFFSET({shown})")))
+            .hint(format!(
+                "add {shown} to the GROUP BY clause, or aggregate it, for example LATEST_BY_OFFSET({shown})"
+            )))
     }
 
     fn computed(&self, expr: &Expr) -> Option<(String, SqlType)> {

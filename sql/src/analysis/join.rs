@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use datafusion::logical_expr::Expr as Planned;
 
 use super::{
-    Planner, columns_of, row_time,
+    Planner, column_of, columns_of, row_time,
     scope::{ScopedSource, is_stream},
 };
 use crate::{
@@ -23,8 +23,11 @@ pub(super) fn sources(query: &Query, catalogue: &Catalogue) -> Result<Vec<Scoped
         let source = catalogue.find(&reference.name)?.clone();
         let alias = reference.binding().name.clone();
         if sources.iter().any(|known| known.source.name == source.name) {
-            return Err(SqlError::invalid(format!("cannot join {0} with {0}: self joins are not supported", source.name))
-                .at(reference.name.span));
+            return Err(SqlError::invalid(format!(
+                "cannot join {0} with {0}: self joins are not supported",
+                source.name
+            ))
+            .at(reference.name.span));
         }
         if sources.iter().any(|known| known.alias == alias) {
             return Err(SqlError::invalid(format!("two sources are called {alias}"))
@@ -56,10 +59,13 @@ impl Planner<'_> {
             });
         }
         if !left_is_stream {
-            return Err(SqlError::unsupported("table-table joins are not supported by this version").at(clause.span));
+            return Err(
+                SqlError::unsupported("table-table joins are not supported by this version").at(clause.span)
+            );
         }
         if let Some(within) = &clause.within {
-            return Err(SqlError::invalid("WITHIN is for stream-stream joins: a table has one row per key").at(within.span));
+            return Err(SqlError::invalid("WITHIN is for stream-stream joins: a table has one row per key")
+                .at(within.span));
         }
         match clause.kind {
             JoinKind::Inner | JoinKind::Left => {}
@@ -68,7 +74,10 @@ impl Planner<'_> {
             }
         }
         if right.source.window.is_some() {
-            return Err(SqlError::unsupported("joins with windowed tables are not supported by this version").at(clause.span));
+            return Err(SqlError::unsupported(
+                "joins with windowed tables are not supported by this version",
+            )
+            .at(clause.span));
         }
         let (left_side, right_side) = self.sides(&clause.on, right_place)?;
         let key = self.table_key(right_side, right_place)?;
@@ -90,9 +99,14 @@ impl Planner<'_> {
                 Planned::Column(column) => column.name.clone(),
                 _ => format!("JOIN_KEY_{place}"),
             };
-            let needed: BTreeSet<String> = self.flow.columns.iter().map(|column| column.name.clone()).collect();
+            let needed: BTreeSet<String> =
+                self.flow.columns.iter().map(|column| column.name.clone()).collect();
             let null_key = if clause.kind == JoinKind::Left { NullKey::Keep } else { NullKey::Drop };
-            let topic = if query.from.joins.len() > 1 { format!("Join-{}-left", place + 1) } else { "Join-left".to_owned() };
+            let topic = if query.from.joins.len() > 1 {
+                format!("Join-{}-left", place + 1)
+            } else {
+                "Join-left".to_owned()
+            };
             let keys = vec![(Column::new(name, key.ty.clone()), typed.expr)];
             self.rekey(&topic, keys, &needed, right.source.key_format, null_key)?;
         }
@@ -111,6 +125,10 @@ impl Planner<'_> {
         // The store keeps values as they are written; what is decoded here only tells which records to skip.
         table.time = row_time(&right.source, self.compiler.functions(), self.compiler.errors())?;
         table.keep_key_bytes = true;
+        let mut stored = columns_of(&table);
+        stored.push(column_of(&right.source, Origin::ValueBytes));
+        table.origins.push(Origin::ValueBytes);
+        table.schema = layout(&stored);
         self.flow.same_as_key.push(right_key);
         let join = TableJoin {
             table,
@@ -140,15 +158,18 @@ impl Planner<'_> {
         };
         let (of_left, of_right) = (self.scope.sources_of(left)?, self.scope.sources_of(right)?);
         let only_right = BTreeSet::from([right_place]);
-        let earlier = |places: &BTreeSet<usize>| !places.is_empty() && places.iter().all(|place| *place < right_place);
+        let earlier =
+            |places: &BTreeSet<usize>| !places.is_empty() && places.iter().all(|place| *place < right_place);
         if earlier(&of_left) && of_right == only_right {
             Ok((left, right))
         } else if earlier(&of_right) && of_left == only_right {
             Ok((right, left))
         } else {
-            Err(SqlError::invalid(format!("invalid join condition: {on} does not compare one source with the other"))
-                .at(on.span)
-                .hint("each side must name columns of exactly one source, one of them the joined table"))
+            Err(SqlError::invalid(format!(
+                "invalid join condition: {on} does not compare one source with the other"
+            ))
+            .at(on.span)
+            .hint("each side must name columns of exactly one source, one of them the joined table"))
         }
     }
 

@@ -22,7 +22,7 @@ use self::{
     select::{Item, Namer},
 };
 use crate::{
-    ast::{Emit, Expr, ExprKind, Ident, Literal, Query, SelectItem, SourceKind, WindowClause, WindowKind},
+    ast::{Emit, Expr, ExprKind, Ident, Literal, Query, SourceKind, WindowClause, WindowKind},
     catalogue::{Catalogue, Column, Columns, Source, Windowing},
     error::SqlError,
     expression::{Compiler, Names, RowErrors, column},
@@ -63,7 +63,8 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
     mark_used(query, &items, &scope, context.functions);
     let mut source = scope.source_step(0, false);
     source.time = row_time(&source.source, context.functions, &errors)?;
-    let mut planner = Planner { query, scope: &scope, compiler: &compiler, flow: Flow::new(source), steps: Vec::new() };
+    let mut planner =
+        Planner { query, scope: &scope, compiler: &compiler, flow: Flow::new(source), steps: Vec::new() };
     planner.joins_and_filter()?;
     let aggregates = planner.is_aggregation(&items);
     if aggregates {
@@ -84,7 +85,9 @@ pub(crate) fn row_time(
     let origin = match (by_name(&source.columns.key), by_name(&source.columns.value)) {
         (Some(place), _) => Origin::Key(place),
         (None, Some(place)) => Origin::Value(place),
-        (None, None) => return Err(SqlError::invalid(format!("{} has no column {}", source.name, timestamp.column))),
+        (None, None) => {
+            return Err(SqlError::invalid(format!("{} has no column {}", source.name, timestamp.column)));
+        }
     };
     let column = column_of(source, origin);
     let name = ExprKind::Column { source: None, name: Ident::new(&column.name) };
@@ -118,7 +121,9 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
     if let Some(having) = &query.having
         && query.group_by.is_empty()
     {
-        return Err(SqlError::invalid("HAVING clause requires a GROUP BY clause").at(having.span).hint("use WHERE"));
+        return Err(SqlError::invalid("HAVING clause requires a GROUP BY clause")
+            .at(having.span)
+            .hint("use WHERE"));
     }
     if query.emit == Some(Emit::Final) {
         return Err(SqlError::unsupported("EMIT FINAL is not supported by this version")
@@ -128,9 +133,11 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
     if let Some(first) = query.partition_by.first()
         && !query.group_by.is_empty()
     {
-        return Err(SqlError::unsupported("PARTITION BY together with GROUP BY is not supported by this version")
-            .at(first.span)
-            .hint("GROUP BY already makes the key"));
+        return Err(SqlError::unsupported(
+            "PARTITION BY together with GROUP BY is not supported by this version",
+        )
+        .at(first.span)
+        .hint("GROUP BY already makes the key"));
     }
     if query.limit.is_some() && !matches!(purpose, Purpose::Client) {
         return Err(SqlError::invalid("persistent queries do not support the LIMIT clause").at(query.span));
@@ -141,7 +148,8 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
 /// Marks the columns that any clause reads.
 fn mark_used(query: &Query, items: &[Item], scope: &Scope<'_>, functions: &FunctionRegistry) {
     let clauses = [query.filter.as_ref(), query.having.as_ref()].into_iter().flatten();
-    let lists = query.group_by.iter().chain(&query.partition_by).chain(query.from.joins.iter().map(|join| &join.on));
+    let lists =
+        query.group_by.iter().chain(&query.partition_by).chain(query.from.joins.iter().map(|join| &join.on));
     for expr in items.iter().map(|item| &item.expr).chain(clauses).chain(lists) {
         scope.mark_used(expr);
         // AGG() and AGG(*) take ROWTIME.
@@ -210,9 +218,11 @@ impl Planner<'_> {
             None => None,
             Some(condition) => {
                 if let Some(call) = self.aggregate_in(condition) {
-                    return Err(SqlError::invalid(format!("aggregate functions are not allowed in WHERE: {call}"))
-                        .at(call.span)
-                        .hint("use HAVING"));
+                    return Err(SqlError::invalid(format!(
+                        "aggregate functions are not allowed in WHERE: {call}"
+                    ))
+                    .at(call.span)
+                    .hint("use HAVING"));
                 }
                 Some(Filter {
                     condition: self.compiler.condition(condition, "WHERE")?,
@@ -280,8 +290,13 @@ impl Planner<'_> {
         let row_time = self.scope.internal_name(0, "ROWTIME");
         let is_key = |column: &Column| keys.iter().any(|(key, _)| key.name == column.name);
         let stays = |column: &Column| !is_key(column) && needed.contains(&column.name);
-        let (timed, carried): (Vec<Column>, Vec<Column>) =
-            self.flow.columns.iter().filter(|column| stays(column)).cloned().partition(|c| c.name == row_time);
+        let (timed, carried): (Vec<Column>, Vec<Column>) = self
+            .flow
+            .columns
+            .iter()
+            .filter(|column| stays(column))
+            .cloned()
+            .partition(|c| c.name == row_time);
         let fields = carried.iter().map(Column::field).collect();
         let inherited = self.flow.source.source.value_format;
         if inherited.format == Format::Kafka {
@@ -295,7 +310,9 @@ impl Planner<'_> {
         let json = FormatSpec::value(Format::Json);
         let usual = FormatSpec { wrapped: inherited.format.can_wrap(), ..inherited };
         let value_format = if carried.is_empty() || usual.check(&fields).is_err() { json } else { usual };
-        value_format.check(&fields).map_err(|error| SqlError::invalid(error.to_string()).at(self.query.span))?;
+        value_format
+            .check(&fields)
+            .map_err(|error| SqlError::invalid(error.to_string()).at(self.query.span))?;
         let (key, keys): (Vec<Column>, Vec<Planned>) = keys.into_iter().unzip();
         let origins = (0..key.len()).map(Origin::Key).chain((0..carried.len()).map(Origin::Value));
         let origins = origins.chain(timed.iter().map(|_| Origin::RowTime)).collect();
@@ -331,9 +348,15 @@ impl Planner<'_> {
     }
 
     /// SELECT without aggregation.
-    fn projection(mut self, purpose: Purpose<'_>, items: Vec<Item>, errors: RowErrors) -> Result<Plan, SqlError> {
+    fn projection(
+        mut self,
+        purpose: Purpose<'_>,
+        items: Vec<Item>,
+        errors: RowErrors,
+    ) -> Result<Plan, SqlError> {
         let keys = self.partition_keys()?;
-        let typed = items.iter().map(|item| self.compiler.compile(&item.expr)).collect::<Result<Vec<_>, _>>()?;
+        let typed =
+            items.iter().map(|item| self.compiler.compile(&item.expr)).collect::<Result<Vec<_>, _>>()?;
         let rekeyed = !self.query.partition_by.is_empty();
         let (output, steps) = output::project(&mut self, purpose, &items, typed, keys, rekeyed)?;
         self.steps.extend(steps);
@@ -364,27 +387,41 @@ impl Planner<'_> {
         if by.iter().any(null) {
             return match by.as_slice() {
                 [_] => Ok(Vec::new()),
-                _ => Err(SqlError::invalid("PARTITION BY NULL stands alone: it drops the key").at(by[0].span)),
+                _ => {
+                    Err(SqlError::invalid("PARTITION BY NULL stands alone: it drops the key").at(by[0].span))
+                }
             };
         }
         let key = |expr: &Expr| {
             let typed = self.compiler.compile(expr)?;
             typed.known_type()?;
-            Ok(output::Key { shown: expr.to_string(), values: vec![typed.expr], kind: "partitioning expression", name: None })
+            Ok(output::Key {
+                shown: expr.to_string(),
+                values: vec![typed.expr],
+                kind: "partitioning expression",
+                name: None,
+            })
         };
         by.iter().map(key).collect()
     }
 
     /// GROUP BY, HAVING and SELECT over them.
-    fn aggregation(mut self, purpose: Purpose<'_>, items: Vec<Item>, errors: RowErrors) -> Result<Plan, SqlError> {
+    fn aggregation(
+        mut self,
+        purpose: Purpose<'_>,
+        items: Vec<Item>,
+        errors: RowErrors,
+    ) -> Result<Plan, SqlError> {
         if self.flow.kind == SourceKind::Table {
             return Err(SqlError::unsupported("aggregation of a TABLE is not supported by this version")
                 .at(self.query.span)
                 .hint("aggregate the stream that the table was made of"));
         }
         if self.flow.window.is_some() && self.query.window.is_none() {
-            return Err(SqlError::unsupported("GROUP BY of a windowed source is not supported by this version")
-                .at(self.query.span));
+            return Err(SqlError::unsupported(
+                "GROUP BY of a windowed source is not supported by this version",
+            )
+            .at(self.query.span));
         }
         let window = self.query.window.as_ref().map(window).transpose()?;
         let group = self.grouping(&items, purpose)?;
@@ -398,9 +435,11 @@ impl Planner<'_> {
         }
         let calls = grouped.calls();
         if calls.is_empty() {
-            return Err(SqlError::invalid("GROUP BY requires aggregate functions in either the SELECT or HAVING clause")
-                .at(self.query.span)
-                .hint("add one, for example COUNT(*)"));
+            return Err(SqlError::invalid(
+                "GROUP BY requires aggregate functions in either the SELECT or HAVING clause",
+            )
+            .at(self.query.span)
+            .hint("add one, for example COUNT(*)"));
         }
         let having = match &self.query.having {
             None => None,
@@ -482,8 +521,10 @@ impl Planner<'_> {
         let mut group: Vec<(Column, Planned)> = Vec::new();
         for expr in &self.query.group_by {
             if let Some(call) = self.aggregate_in(expr) {
-                return Err(SqlError::invalid(format!("aggregate functions are not allowed in GROUP BY: {call}"))
-                    .at(call.span));
+                return Err(SqlError::invalid(format!(
+                    "aggregate functions are not allowed in GROUP BY: {call}"
+                ))
+                .at(call.span));
             }
             let typed = self.compiler.compile(expr)?;
             let ty = typed.known_type()?.clone();
@@ -500,7 +541,11 @@ impl Planner<'_> {
     }
 
     /// How the keys of the aggregation are written: as in the sink, if there is one.
-    fn group_format(&self, purpose: Purpose<'_>, group: &[(Column, Planned)]) -> Result<FormatSpec, SqlError> {
+    fn group_format(
+        &self,
+        purpose: Purpose<'_>,
+        group: &[(Column, Planned)],
+    ) -> Result<FormatSpec, SqlError> {
         let inherited = self.flow.source.source.key_format;
         let key: Vec<Column> = group.iter().map(|(column, _)| column.clone()).collect();
         match purpose {
@@ -537,8 +582,10 @@ fn window(clause: &WindowClause) -> Result<Window, SqlError> {
         }
     };
     if size_ms <= 0 || advance_ms <= 0 || advance_ms > size_ms {
-        return Err(SqlError::invalid("a window needs a SIZE above zero, and an ADVANCE BY above zero and up to the size")
-            .at(clause.span));
+        return Err(SqlError::invalid(
+            "a window needs a SIZE above zero, and an ADVANCE BY above zero and up to the size",
+        )
+        .at(clause.span));
     }
     let grace_ms = clause.grace.map_or_else(|| (DEFAULT_GRACE_MS - size_ms).max(0), |grace| grace.millis());
     let least = size_ms.saturating_add(grace_ms);
@@ -553,16 +600,10 @@ fn window(clause: &WindowClause) -> Result<Window, SqlError> {
     Ok(Window { size_ms, advance_ms, grace_ms, retention_ms })
 }
 
-/// Whether the SELECT list is nothing but `*`.
-pub(crate) fn selects_all(query: &Query) -> bool {
-    matches!(query.select.as_slice(), [SelectItem::All { .. }])
-}
-
 /// Resolves types in declarations.
 pub(crate) fn custom_types(catalogue: &Catalogue) -> impl Fn(&str) -> Option<SqlType> + '_ {
     |name| catalogue.custom_type(name).cloned()
 }
-
 
 /// A pull query, checked: rows that are there, filtered and projected.
 #[derive(Clone, Debug)]
@@ -621,9 +662,11 @@ pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPl
     }
     let mut source = scope.source_step(0, false);
     source.time = row_time(&source.source, context.functions, &errors)?;
-    let hidden = source.origins.iter().any(|origin| matches!(origin, Origin::RowPartition | Origin::RowOffset));
+    let hidden =
+        source.origins.iter().any(|origin| matches!(origin, Origin::RowPartition | Origin::RowOffset));
     if hidden && source.source.kind == SourceKind::Table {
-        return Err(SqlError::invalid("pull queries on tables don't support ROWPARTITION and ROWOFFSET").at(query.span));
+        return Err(SqlError::invalid("pull queries on tables don't support ROWPARTITION and ROWOFFSET")
+            .at(query.span));
     }
     Ok(PullPlan { source, filter, exprs, columns, limit: query.limit, errors })
 }

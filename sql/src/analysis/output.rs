@@ -44,8 +44,10 @@ pub(super) fn project(
             .hint(format!("use CREATE {is} .. AS SELECT instead")));
     }
     if matches!(purpose, Purpose::Insert { .. }) && planner.flow.kind == SourceKind::Table {
-        return Err(SqlError::invalid("INSERT INTO takes the rows of a stream, but this query produces a TABLE")
-            .at(planner.query.span));
+        return Err(SqlError::invalid(
+            "INSERT INTO takes the rows of a stream, but this query produces a TABLE",
+        )
+        .at(planner.query.span));
     }
     if matches!(purpose, Purpose::Client) {
         return for_client(planner, items, typed);
@@ -53,7 +55,11 @@ pub(super) fn project(
     persistent(planner, items, typed, keys, rekeyed)
 }
 
-fn for_client(planner: &Planner<'_>, items: &[Item], typed: Vec<Typed>) -> Result<(Output, Vec<Step>), SqlError> {
+fn for_client(
+    planner: &Planner<'_>,
+    items: &[Item],
+    typed: Vec<Typed>,
+) -> Result<(Output, Vec<Step>), SqlError> {
     let mut columns: Vec<Column> = Vec::new();
     for (item, typed) in items.iter().zip(&typed) {
         check_duplicate(&columns, item)?;
@@ -132,8 +138,7 @@ fn persistent(
         let listed: Vec<&str> = keys.iter().map(|key| key.shown.as_str()).collect();
         let message = format!(
             "key missing from projection (ie, SELECT): the query must include the {} {} in its projection",
-            missing.kind,
-            missing.shown
+            missing.kind, missing.shown
         );
         return Err(SqlError::invalid(message)
             .at(planner.query.span)
@@ -148,9 +153,12 @@ fn persistent(
     let names = key_columns.iter().flatten().chain(&values);
     for (column, _, _) in names {
         if columns.iter().any(|known| known.name == column.name) {
-            return Err(SqlError::invalid(format!("duplicate column {} found in the SELECT list", column.name))
-                .at(planner.query.span)
-                .hint("give one of them another name with AS"));
+            return Err(SqlError::invalid(format!(
+                "duplicate column {} found in the SELECT list",
+                column.name
+            ))
+            .at(planner.query.span)
+            .hint("give one of them another name with AS"));
         }
         columns.push(column.clone());
     }
@@ -172,7 +180,8 @@ fn persistent(
         texts.push(text);
     }
     let key_bytes = (!rekeyed && !key.is_empty()).then(|| carried_keys(planner)).flatten();
-    let output = Output { kind: planner.flow.kind, key, value, window: windowed, schema: schema.clone(), key_bytes };
+    let output =
+        Output { kind: planner.flow.kind, key, value, window: windowed, schema: schema.clone(), key_bytes };
     Ok((output, vec![Step::Project(Project { exprs, texts, schema })]))
 }
 

@@ -66,8 +66,10 @@ impl<'a> Scope<'a> {
             [] => Err(self.unknown(name, &self.sources)),
             [one] => Ok(*one),
             several => {
-                let choices: Vec<String> =
-                    several.iter().map(|(place, _)| format!("{}.{}", self.sources[*place].alias, name.name)).collect();
+                let choices: Vec<String> = several
+                    .iter()
+                    .map(|(place, _)| format!("{}.{}", self.sources[*place].alias, name.name))
+                    .collect();
                 Err(SqlError::invalid(format!("column '{}' is ambiguous", name.name))
                     .at(name.span)
                     .hint(format!("could be {}", choices.join(" or "))))
@@ -76,11 +78,15 @@ impl<'a> Scope<'a> {
     }
 
     fn unknown(&self, name: &Ident, sources: &[ScopedSource]) -> SqlError {
-        let names: Vec<&str> =
-            sources.iter().flat_map(|known| known.source.columns.iter()).map(|column| column.name.as_str()).collect();
+        let names: Vec<&str> = sources
+            .iter()
+            .flat_map(|known| known.source.columns.iter())
+            .map(|column| column.name.as_str())
+            .collect();
         let error = SqlError::invalid(format!("column '{}' cannot be resolved", name.name)).at(name.span);
         if name.name == "WINDOWSTART" || name.name == "WINDOWEND" {
-            return error.hint("window bounds exist in windowed sources and in the SELECT of windowed aggregations");
+            return error
+                .hint("window bounds exist in windowed sources and in the SELECT of windowed aggregations");
         }
         error.hint_nearest(&name.name, &names, "columns")
     }
@@ -161,7 +167,8 @@ impl Names for Scope<'_> {
 
 /// Every column of a source's records, pseudo columns included, keys first.
 fn origins_of(source: &Source) -> impl Iterator<Item = Origin> {
-    let pseudo = [Origin::WindowStart, Origin::WindowEnd, Origin::RowTime, Origin::RowPartition, Origin::RowOffset];
+    let pseudo =
+        [Origin::WindowStart, Origin::WindowEnd, Origin::RowTime, Origin::RowPartition, Origin::RowOffset];
     (0..source.columns.key.len())
         .map(Origin::Key)
         .chain((0..source.columns.value.len()).map(Origin::Value))

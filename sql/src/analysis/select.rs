@@ -53,16 +53,21 @@ pub(super) fn expand(
             SelectItem::AllOf { source, span } => {
                 let Some(place) = scope.sources.iter().position(|known| known.alias == source.name) else {
                     let aliases: Vec<&str> = scope.sources.iter().map(|known| known.alias.as_str()).collect();
-                    return Err(SqlError::invalid(format!("'{}' is not a source of this query", source.name))
-                        .at(source.span)
-                        .hint_nearest(&source.name, &aliases, "its sources are"));
+                    return Err(SqlError::invalid(format!(
+                        "'{}' is not a source of this query",
+                        source.name
+                    ))
+                    .at(source.span)
+                    .hint_nearest(&source.name, &aliases, "its sources are"));
                 };
                 all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
             }
             SelectItem::Fields { base, span } => {
                 let typed = compiler.compile(base)?;
                 let SqlType::Struct(fields) = typed.known_type()? else {
-                    return Err(SqlError::invalid(format!("{base} is not a STRUCT: it has no fields")).at(*span));
+                    return Err(
+                        SqlError::invalid(format!("{base} is not a STRUCT: it has no fields")).at(*span)
+                    );
                 };
                 for field in fields {
                     let kind = ExprKind::Dereference {
@@ -120,7 +125,8 @@ impl Namer {
         match &expr.kind {
             ExprKind::Column { source, name } => {
                 let everywhere = scope.sources.iter();
-                let owners = everywhere.filter(|known| known.source.columns.find(&name.name).is_some()).count();
+                let owners =
+                    everywhere.filter(|known| known.source.columns.find(&name.name).is_some()).count();
                 match source {
                     Some(alias) if owners > 1 => format!("{}_{}", alias.name, name.name),
                     _ => name.name.clone(),

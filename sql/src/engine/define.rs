@@ -9,8 +9,8 @@ use super::{Engine, EngineState, Mode, target_ids};
 use crate::{
     analysis::{self, Context, Purpose},
     ast::{
-        ColumnConstraint, CreateAs, CreateSource, Ident, InsertSelect, OnExisting, SourceKind, Spanned, Statement,
-        quote_if_needed,
+        ColumnConstraint, CreateAs, CreateSource, Ident, InsertSelect, OnExisting, SourceKind, Spanned,
+        Statement, quote_if_needed,
     },
     catalogue::{Column, Columns, PSEUDO_COLUMNS, Source, kind_name},
     command::Command,
@@ -28,7 +28,11 @@ const RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 impl Engine {
     /// Applies a statement for the first time and keeps it.
-    pub(super) fn define(&self, session: &Session, statement: &Spanned<Statement>) -> Result<Outcome, SqlError> {
+    pub(super) fn define(
+        &self,
+        session: &Session,
+        statement: &Spanned<Statement>,
+    ) -> Result<Outcome, SqlError> {
         let mut state = self.lock();
         let command = Command { statement: statement.text.clone(), properties: session.properties.clone() };
         let number = state.commands.next()?;
@@ -62,9 +66,13 @@ impl Engine {
             Statement::CreateType { name, ty, if_not_exists } => {
                 if let Some(known) = state.catalogue.custom_type(&name.name) {
                     if *if_not_exists {
-                        return Ok(Outcome::Message(format!("{name} is already registered with type: {known}")));
+                        return Ok(Outcome::Message(format!(
+                            "{name} is already registered with type: {known}"
+                        )));
                     }
-                    let message = format!("cannot register custom type '{name}' since it is already registered with type: {known}");
+                    let message = format!(
+                        "cannot register custom type '{name}' since it is already registered with type: {known}"
+                    );
                     return Err(SqlError::invalid(message).at(name.span));
                 }
                 let ty = ty.resolve(&analysis::custom_types(&state.catalogue))?;
@@ -84,7 +92,9 @@ impl Engine {
                 state.catalogue.remove_type(&name.name);
                 Ok(Outcome::Message(format!("Dropped type '{name}'")))
             }
-            _ => Err(SqlError::unsupported("this statement does not change the catalogue").at(statement.span)),
+            _ => {
+                Err(SqlError::unsupported("this statement does not change the catalogue").at(statement.span))
+            }
         }
     }
 
@@ -99,15 +109,18 @@ impl Engine {
             return Ok(outcome);
         }
         if create.read_only && create.kind == SourceKind::Table {
-            return Err(SqlError::unsupported("CREATE SOURCE TABLE is not supported by this version").at(create.name.span));
+            return Err(SqlError::unsupported("CREATE SOURCE TABLE is not supported by this version")
+                .at(create.name.span));
         }
         let columns = declared_columns(state, create)?;
         let with = With::of_create(&create.with)?;
         let place = create.with.span.unwrap_or(create.name.span);
         let Some(topic) = with.topic.clone() else {
-            return Err(SqlError::invalid("missing required property KAFKA_TOPIC which has no default value")
-                .at(place)
-                .hint(format!("WITH (KAFKA_TOPIC='{}', VALUE_FORMAT='JSON')", create.name.name.to_lowercase())));
+            return Err(SqlError::invalid(
+                "missing required property KAFKA_TOPIC which has no default value",
+            )
+            .at(place)
+            .hint(format!("WITH (KAFKA_TOPIC='{}', VALUE_FORMAT='JSON')", create.name.name.to_lowercase())));
         };
         let (key_format, value_format) = self.declared_formats(&with, &columns, command, place)?;
         if create.kind == SourceKind::Table && columns.key.is_empty() {
@@ -159,9 +172,11 @@ impl Engine {
         };
         let key = setting("ksql.persistence.default.format.key")?.unwrap_or(Format::Kafka);
         let Some(value) = with.value_format.or(setting("ksql.persistence.default.format.value")?) else {
-            return Err(SqlError::invalid("missing required property VALUE_FORMAT which has no default value")
-                .at(place)
-                .hint("VALUE_FORMAT='JSON', or set 'ksql.persistence.default.format.value'"));
+            return Err(SqlError::invalid(
+                "missing required property VALUE_FORMAT which has no default value",
+            )
+            .at(place)
+            .hint("VALUE_FORMAT='JSON', or set 'ksql.persistence.default.format.value'"));
         };
         Ok((FormatSpec::key(key, columns.key.len()), FormatSpec::value(value)))
     }
@@ -180,7 +195,11 @@ impl Engine {
         let with = With::of_create_as(&create.with)?;
         let place = create.with.span.unwrap_or(create.name.span);
         let context = Context { catalogue: &state.catalogue, functions: &self.functions };
-        let mut plan = analysis::analyse(&create.query, Purpose::Persistent { kind: create.kind, with: &with }, context)?;
+        let mut plan = analysis::analyse(
+            &create.query,
+            Purpose::Persistent { kind: create.kind, with: &with },
+            context,
+        )?;
         let left = plan.source.source.clone();
         let columns = Columns { key: plan.output.key.clone(), value: plan.output.value.clone() };
         let prefix = self.config.value(&command.properties, "ksql.output.topic.name.prefix");
@@ -227,7 +246,8 @@ impl Engine {
         mode: Mode,
     ) -> Result<(), SqlError> {
         let properties: Properties = command.properties.clone();
-        let mut query = PersistentQuery::new(id.clone(), command.statement.clone(), plan, sink, time, properties);
+        let mut query =
+            PersistentQuery::new(id.clone(), command.statement.clone(), plan, sink, time, properties);
         if mode == Mode::Live {
             query.start(&self.log, &self.config)?;
             if let Err(error) = keep(state, command, mode) {
@@ -254,17 +274,23 @@ impl Engine {
                 let id = property.string()?.to_uppercase();
                 let legal = !id.is_empty() && id.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
                 let taken = state.queries.contains_key(&id);
-                let reserved = ["INSERTQUERY_", "CTAS_", "CSAS_", "CST_"].iter().any(|prefix| id.starts_with(prefix));
+                let reserved =
+                    ["INSERTQUERY_", "CTAS_", "CSAS_", "CST_"].iter().any(|prefix| id.starts_with(prefix));
                 if !legal || taken || reserved {
-                    return Err(property.wrong("an unused name of letters, digits and _ without a reserved prefix"));
+                    return Err(
+                        property.wrong("an unused name of letters, digits and _ without a reserved prefix")
+                    );
                 }
                 id
             }
         };
         let target = state.catalogue.find(&insert.target)?.clone();
         if target.kind != SourceKind::Stream || target.read_only || target.window.is_some() {
-            return Err(SqlError::invalid(format!("INSERT INTO takes a stream that can be written, not {}", target.name))
-                .at(insert.target.span));
+            return Err(SqlError::invalid(format!(
+                "INSERT INTO takes a stream that can be written, not {}",
+                target.name
+            ))
+            .at(insert.target.span));
         }
         let with = With::default();
         let context = Context { catalogue: &state.catalogue, functions: &self.functions };
@@ -298,7 +324,11 @@ impl Engine {
             if if_exists {
                 return Ok(Outcome::Message(format!("Source {name} does not exist.")));
             }
-            return Err(state.catalogue.find(name).err().unwrap_or_else(|| SqlError::invalid("no such source")));
+            return Err(state
+                .catalogue
+                .find(name)
+                .err()
+                .unwrap_or_else(|| SqlError::invalid("no such source")));
         };
         if source.kind != kind {
             return Err(SqlError::invalid(format!(
@@ -310,28 +340,45 @@ impl Engine {
             .hint(format!("DROP {} {name}", source.kind_name().to_uppercase())));
         }
         let readers = state.queries.values().filter(|query| query.plan.sources().contains(&source.name));
-        let mut readers: Vec<String> = readers.map(|query| format!("{} ({})", query.sink.name, query.id)).collect();
+        let mut readers: Vec<String> =
+            readers.map(|query| format!("{} ({})", query.sink.name, query.id)).collect();
         readers.sort();
         if !readers.is_empty() {
-            return Err(SqlError::invalid(format!("cannot drop {name}: it is read by {}", readers.join(", ")))
-                .at(name.span)
-                .hint("drop the streams and tables that read it first"));
+            return Err(SqlError::invalid(format!(
+                "cannot drop {name}: it is read by {}",
+                readers.join(", ")
+            ))
+            .at(name.span)
+            .hint("drop the streams and tables that read it first"));
         }
-        let writes = |query: &&PersistentQuery| query.sink.name == source.name && Some(&query.id) != source.query.as_ref();
-        let writers: Vec<String> = state.queries.values().filter(writes).map(|query| query.id.clone()).collect();
+        let writes = |query: &&PersistentQuery| {
+            query.sink.name == source.name && Some(&query.id) != source.query.as_ref()
+        };
+        let writers: Vec<String> =
+            state.queries.values().filter(writes).map(|query| query.id.clone()).collect();
         if !writers.is_empty() {
-            return Err(SqlError::invalid(format!("cannot drop {name}: it is written by {}", writers.join(", ")))
-                .at(name.span)
-                .hint("TERMINATE these queries first"));
+            return Err(SqlError::invalid(format!(
+                "cannot drop {name}: it is written by {}",
+                writers.join(", ")
+            ))
+            .at(name.span)
+            .hint("TERMINATE these queries first"));
         }
         if delete_topic {
-            let shared = state.catalogue.sources().find(|other| other.topic == source.topic && other.name != source.name);
+            let shared = state
+                .catalogue
+                .sources()
+                .find(|other| other.topic == source.topic && other.name != source.name);
             if source.read_only {
-                return Err(SqlError::invalid(format!("cannot delete the topic of read-only {name}")).at(name.span));
+                return Err(
+                    SqlError::invalid(format!("cannot delete the topic of read-only {name}")).at(name.span)
+                );
             }
             if let Some(other) = shared {
                 let message = format!("cannot delete topic {}: {} uses it too", source.topic, other.name);
-                return Err(SqlError::invalid(message).at(name.span).hint(format!("drop {} first", other.name)));
+                return Err(SqlError::invalid(message)
+                    .at(name.span)
+                    .hint(format!("drop {} first", other.name)));
             }
         }
         keep(state, command, mode)?;
@@ -382,7 +429,11 @@ impl Engine {
         let inherited = match left {
             Some(left) => {
                 let topic = self.log.describe_topic(&left.topic);
-                Some(topic.map_err(|error| SqlError::failed(format!("read topic {}", left.topic), error))?.partitions)
+                Some(
+                    topic
+                        .map_err(|error| SqlError::failed(format!("read topic {}", left.topic), error))?
+                        .partitions,
+                )
             }
             None => None,
         };
@@ -439,17 +490,21 @@ fn check_name(
     let Some(known) = state.catalogue.get(&name.name) else { return Ok(None) };
     let exists = format!("a {} with the same name already exists", known.kind_name());
     match on_existing {
-        OnExisting::Keep => {
-            Ok(Some(Outcome::Message(format!("Cannot add {} {}: {exists}.", kind_name(kind), quote_if_needed(&name.name)))))
-        }
-        OnExisting::Fail => Err(SqlError::invalid(format!("cannot add {} '{}': {exists}", kind_name(kind), name.name))
-            .at(name.span)
-            .hint("use IF NOT EXISTS, or DROP it first")),
-        OnExisting::Replace => {
-            Err(SqlError::unsupported("CREATE OR REPLACE of an existing source is not supported by this version")
+        OnExisting::Keep => Ok(Some(Outcome::Message(format!(
+            "Cannot add {} {}: {exists}.",
+            kind_name(kind),
+            quote_if_needed(&name.name)
+        )))),
+        OnExisting::Fail => {
+            Err(SqlError::invalid(format!("cannot add {} '{}': {exists}", kind_name(kind), name.name))
                 .at(name.span)
-                .hint("DROP it first"))
+                .hint("use IF NOT EXISTS, or DROP it first"))
         }
+        OnExisting::Replace => Err(SqlError::unsupported(
+            "CREATE OR REPLACE of an existing source is not supported by this version",
+        )
+        .at(name.span)
+        .hint("DROP it first")),
     }
 }
 
@@ -470,17 +525,24 @@ fn declared_columns(state: &EngineState, create: &CreateSource) -> Result<Column
             (Some(ColumnConstraint::Key), SourceKind::Stream)
             | (Some(ColumnConstraint::PrimaryKey), SourceKind::Table) => columns.key.push(column),
             (Some(ColumnConstraint::Key), SourceKind::Table) => {
-                return Err(SqlError::invalid(format!("column {} is KEY, but tables have a PRIMARY KEY", name.name))
-                    .at(declared.span)
-                    .hint("write PRIMARY KEY"));
+                return Err(SqlError::invalid(format!(
+                    "column {} is KEY, but tables have a PRIMARY KEY",
+                    name.name
+                ))
+                .at(declared.span)
+                .hint("write PRIMARY KEY"));
             }
             (Some(ColumnConstraint::PrimaryKey), SourceKind::Stream) => {
-                return Err(SqlError::invalid(format!("column {} is PRIMARY KEY, but streams have a KEY", name.name))
-                    .at(declared.span)
-                    .hint("write KEY"));
+                return Err(SqlError::invalid(format!(
+                    "column {} is PRIMARY KEY, but streams have a KEY",
+                    name.name
+                ))
+                .at(declared.span)
+                .hint("write KEY"));
             }
             (Some(ColumnConstraint::Headers | ColumnConstraint::Header(_)), _) => {
-                return Err(SqlError::unsupported("HEADERS columns are not supported by this version").at(declared.span));
+                return Err(SqlError::unsupported("HEADERS columns are not supported by this version")
+                    .at(declared.span));
             }
         }
     }

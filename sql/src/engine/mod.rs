@@ -119,7 +119,11 @@ impl Engine {
             self.apply(state, number, &statement, command, Mode::Replay).map(|_| ())
         };
         if let Err(error) = apply() {
-            tracing::error!(number, statement = command.statement, "could not apply an earlier statement: {error}");
+            tracing::error!(
+                number,
+                statement = command.statement,
+                "could not apply an earlier statement: {error}"
+            );
         }
     }
 
@@ -139,7 +143,11 @@ impl Engine {
         Ok(outcomes)
     }
 
-    fn execute_one(&self, session: &mut Session, statement: &Spanned<Statement>) -> Result<Outcome, SqlError> {
+    fn execute_one(
+        &self,
+        session: &mut Session,
+        statement: &Spanned<Statement>,
+    ) -> Result<Outcome, SqlError> {
         let span = statement.span;
         let unsupported = |what: &str| {
             Err(SqlError::unsupported(format!("{what} is not supported by this version")).at(span))
@@ -181,7 +189,9 @@ impl Engine {
             Statement::Unset { name, .. } => {
                 let short = name.strip_prefix("ksql.streams.").unwrap_or(name);
                 Ok(Outcome::Message(match session.properties.remove(short) {
-                    Some(value) => format!("Successfully unset local property '{name}' (value was '{value}')."),
+                    Some(value) => {
+                        format!("Successfully unset local property '{name}' (value was '{value}').")
+                    }
                     None => format!("Local property '{name}' was not set."),
                 }))
             }
@@ -240,12 +250,16 @@ impl Engine {
                 let table = query_of.map(PersistentQuery::table).transpose()?.flatten();
                 let Some((view, stored)) = table else {
                     let span = query.from.source.name.span;
-                    return Err(SqlError::invalid(format!("the {} table isn't queryable", source.name)).at(span).hint(
-                        format!("derive a queryable one: CREATE TABLE QUERYABLE_{0} AS SELECT * FROM {0}", source.name),
-                    ));
+                    return Err(SqlError::invalid(format!("the {} table isn't queryable", source.name))
+                        .at(span)
+                        .hint(format!(
+                            "derive a queryable one: CREATE TABLE QUERYABLE_{0} AS SELECT * FROM {0}",
+                            source.name
+                        )));
                 };
                 let table = StoredTable::new(view, &stored, &plan.source)?;
-                let scans = self.config.value(&session.properties, "ksql.query.pull.table.scan.enabled") == "true";
+                let scans =
+                    self.config.value(&session.properties, "ksql.query.pull.table.scan.enabled") == "true";
                 if !scans && !plan.filter.as_ref().is_some_and(|filter| table.finds_keys(filter)) {
                     return Err(SqlError::invalid("the query scans the whole table, and table scans are switched off")
                         .at(query.span)
@@ -294,7 +308,9 @@ impl Engine {
                 let Some(streams) = query.streams() else { continue };
                 let left = deadline.saturating_sub(clock.monotonic());
                 let caught_up = streams.wait_caught_up(left);
-                if !caught_up.map_err(|error| SqlError::failed(format!("wait for query {}", query.id), error))? {
+                if !caught_up
+                    .map_err(|error| SqlError::failed(format!("wait for query {}", query.id), error))?
+                {
                     return Ok(false);
                 }
             }
@@ -334,12 +350,19 @@ fn find_query<'a>(
     known.map(|(_, query)| query).ok_or_else(|| {
         let ids: Vec<&String> = queries.keys().collect();
         let error = SqlError::invalid(format!("unknown queryId: {}", id.name)).at(id.span);
-        if ids.is_empty() { error.hint("there are no persistent queries") } else { error.hint_nearest(&id.name, &ids, "queries") }
+        if ids.is_empty() {
+            error.hint("there are no persistent queries")
+        } else {
+            error.hint_nearest(&id.name, &ids, "queries")
+        }
     })
 }
 
 /// The ids a statement is about.
-fn target_ids(queries: &BTreeMap<String, PersistentQuery>, target: &QueryTarget) -> Result<Vec<String>, SqlError> {
+fn target_ids(
+    queries: &BTreeMap<String, PersistentQuery>,
+    target: &QueryTarget,
+) -> Result<Vec<String>, SqlError> {
     match target {
         QueryTarget::All => Ok(queries.keys().cloned().collect()),
         QueryTarget::Id(id) => Ok(vec![find_query(queries, id)?.id.clone()]),

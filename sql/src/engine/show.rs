@@ -34,32 +34,45 @@ impl Engine {
             Show::Streams { extended: true } => self.extended(&state, SourceKind::Stream),
             Show::Tables { extended: true } => self.extended(&state, SourceKind::Table),
             Show::Streams { extended: false } => {
-                let rows = of_kind(&state.catalogue, SourceKind::Stream).map(|source| listed(source));
-                let rows = rows.map(|[name, topic, key, value, windowed]| [name, topic, key, value, windowed]);
-                table(["Stream Name", "Kafka Topic", "Key Format", "Value Format", "Windowed"], rows.collect())
+                let rows = of_kind(&state.catalogue, SourceKind::Stream).map(listed);
+                table(
+                    ["Stream Name", "Kafka Topic", "Key Format", "Value Format", "Windowed"],
+                    rows.collect(),
+                )
             }
             Show::Tables { extended: false } => {
-                let rows = of_kind(&state.catalogue, SourceKind::Table).map(|source| listed(source));
+                let rows = of_kind(&state.catalogue, SourceKind::Table).map(listed);
                 table(["Table Name", "Kafka Topic", "Key Format", "Value Format", "Windowed"], rows.collect())
             }
             Show::Topics { all, .. } => {
                 let topics = self.log.topics();
                 let shown = topics.iter().filter(|topic| *all || !is_hidden(&topic.name));
-                let rows = shown.map(|topic| [topic.name.to_string(), topic.partitions.to_string(), "1".to_owned()]);
+                let rows =
+                    shown.map(|topic| [topic.name.to_string(), topic.partitions.to_string(), "1".to_owned()]);
                 table(["Kafka Topic", "Partitions", "Partition Replicas"], rows.collect())
             }
             Show::Queries { .. } => {
                 let rows = state.queries.values().map(|query| {
                     let status = query.status();
                     let sink_topic = query.sink.topic.clone();
-                    [status.id, "PERSISTENT".to_owned(), status.state, status.sink, sink_topic, one_line(&status.statement)]
+                    [
+                        status.id,
+                        "PERSISTENT".to_owned(),
+                        status.state,
+                        status.sink,
+                        sink_topic,
+                        one_line(&status.statement),
+                    ]
                 });
-                let names = ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
+                let names =
+                    ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
                 table(names, rows.collect())
             }
             Show::Functions => {
                 let list = self.functions.list().into_iter();
-                let rows = list.map(|function| [function.name, function.kind.to_string(), function.category.to_string()]);
+                let rows = list.map(|function| {
+                    [function.name, function.kind.to_string(), function.category.to_string()]
+                });
                 table(["Function Name", "Type", "Category"], rows.collect())
             }
             Show::Properties => {
@@ -72,7 +85,9 @@ impl Engine {
             }
             Show::Variables => variables(session),
             Show::Connectors { .. } | Show::ConnectorPlugins => {
-                return Err(SqlError::unsupported("SHOW CONNECTORS is not supported by this version").at(span));
+                return Err(
+                    SqlError::unsupported("SHOW CONNECTORS is not supported by this version").at(span)
+                );
             }
         })
     }
@@ -81,7 +96,8 @@ impl Engine {
         let state = self.lock();
         match describe {
             Describe::Source { name, extended } => {
-                let source = state.catalogue.get(&name.name).ok_or_else(|| unknown_source(&state.catalogue, name))?;
+                let source =
+                    state.catalogue.get(&name.name).ok_or_else(|| unknown_source(&state.catalogue, name))?;
                 if *extended {
                     return Ok(Outcome::Message(self.details(&state, source)));
                 }
@@ -103,14 +119,20 @@ impl Engine {
             Describe::Function(name) => {
                 let info = self.functions.describe(name)?;
                 let forms = info.signatures.iter().map(|signature| {
-                    [format!("{}{signature}", info.name), format!("{:?}", signature.returns), info.description.clone()]
+                    [
+                        format!("{}{signature}", info.name),
+                        format!("{:?}", signature.returns),
+                        info.description.clone(),
+                    ]
                 });
-                let shown = |pattern: String| pattern.trim_start_matches("Type(").trim_end_matches(')').to_owned();
+                let shown =
+                    |pattern: String| pattern.trim_start_matches("Type(").trim_end_matches(')').to_owned();
                 let rows = forms.map(|[call, returns, about]| [call, shown(returns), about]).collect();
                 Ok(table(["Variation", "Returns", "Description"], rows))
             }
             Describe::Connector(name) => {
-                Err(SqlError::unsupported("DESCRIBE CONNECTOR is not supported by this version").at(name.span))
+                Err(SqlError::unsupported("DESCRIBE CONNECTOR is not supported by this version")
+                    .at(name.span))
             }
         }
     }
@@ -123,7 +145,11 @@ impl Engine {
                     .map_err(|error| error.hint("use SHOW QUERIES to view the full set of queries"))?;
                 let destination = Destination::Sink { sink: &query.sink, time: query.time.clone() };
                 let mut text = format!("ID: {}\nStatus: {}\n", query.id, query.status().state);
-                text.push_str(&format!("Sources: {}\nSink: {}\n\n", query.plan.sources().join(", "), query.sink.name));
+                text.push_str(&format!(
+                    "Sources: {}\nSink: {}\n\n",
+                    query.plan.sources().join(", "),
+                    query.sink.name
+                ));
                 text.push_str(&explained(&query.plan, destination)?);
                 Ok(Outcome::Message(text))
             }
@@ -143,11 +169,15 @@ impl Engine {
                     }
                     Statement::Select(query) => {
                         let plan = analysis::analyse_pull(query, context)?;
-                        Ok(Outcome::Message(format!("Execution plan\n--------------\n> PULL {}\n", plan.source)))
+                        Ok(Outcome::Message(format!(
+                            "Execution plan\n--------------\n> PULL {}\n",
+                            plan.source
+                        )))
                     }
                     Statement::InsertSelect(insert) => {
                         let with = With::default();
-                        let plan = analysis::analyse(&insert.query, Purpose::Insert { with: &with }, context)?;
+                        let plan =
+                            analysis::analyse(&insert.query, Purpose::Insert { with: &with }, context)?;
                         Ok(Outcome::Message(explained(&plan, Destination::Client(nowhere()))?))
                     }
                     _ => Err(SqlError::invalid("the provided statement does not run a query")
@@ -167,7 +197,10 @@ impl Engine {
         let mut text = format!("Name                 : {}\n", source.name);
         let mut line = |name: &str, value: String| text.push_str(&format!("{name:<21}: {value}\n"));
         line("Type", source.kind_name().to_uppercase());
-        line("Timestamp field", source.timestamp.as_ref().map_or("Not set - using <ROWTIME>".to_owned(), |t| t.column.clone()));
+        line(
+            "Timestamp field",
+            source.timestamp.as_ref().map_or("Not set - using <ROWTIME>".to_owned(), |t| t.column.clone()),
+        );
         line("Key format", source.key_format.format.to_string());
         line("Value format", source.value_format.format.to_string());
         let partitions = self.log.describe_topic(&source.topic).map_or(0, |topic| topic.partitions);
@@ -191,7 +224,11 @@ impl Engine {
             text.push_str(&format!("\nQueries that read from this {}\n{}", source.kind_name(), ids(readers)));
         }
         if !writers.is_empty() {
-            text.push_str(&format!("\nQueries that write into this {}\n{}", source.kind_name(), ids(writers.clone())));
+            text.push_str(&format!(
+                "\nQueries that write into this {}\n{}",
+                source.kind_name(),
+                ids(writers.clone())
+            ));
         }
         for query in writers {
             let status = query.status();
@@ -238,12 +275,20 @@ fn columns(source: &Source) -> Vec<[String; 2]> {
         SourceKind::Stream => "(key)",
         SourceKind::Table => "(primary key)",
     };
-    let windowed = if source.window.is_some() { format!(" (Window type: {})", source.window.map_or("", |w| w.name())) } else { String::new() };
+    let windowed = if source.window.is_some() {
+        format!(" (Window type: {})", source.window.map_or("", |w| w.name()))
+    } else {
+        String::new()
+    };
     let shown = |ty: &SqlType| match ty {
         SqlType::String => "VARCHAR(STRING)".to_owned(),
         other => other.to_string(),
     };
-    let keys = source.columns.key.iter().map(|column| [column.name.clone(), format!("{} {key}{windowed}", shown(&column.ty))]);
+    let keys = source
+        .columns
+        .key
+        .iter()
+        .map(|column| [column.name.clone(), format!("{} {key}{windowed}", shown(&column.ty))]);
     let values = source.columns.value.iter().map(|column| [column.name.clone(), shown(&column.ty)]);
     keys.chain(values).collect()
 }

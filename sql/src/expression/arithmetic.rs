@@ -14,7 +14,7 @@ use super::row_errors::RowErrors;
 
 /// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Arithmetic {
+pub(crate) enum Arithmetic {
     /// `+`
     Add,
     /// `-`
@@ -29,7 +29,7 @@ pub enum Arithmetic {
 
 impl Arithmetic {
     /// The operator as written.
-    pub fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::Add => "+",
             Self::Subtract => "-",
@@ -40,7 +40,7 @@ impl Arithmetic {
     }
 
     /// Precision and scale of the result for two DECIMALs, before any cap.
-    pub fn decimal_result(self, (p1, s1): (u32, u32), (p2, s2): (u32, u32)) -> (u32, u32) {
+    pub(crate) fn decimal_result(self, (p1, s1): (u32, u32), (p2, s2): (u32, u32)) -> (u32, u32) {
         match self {
             Self::Add | Self::Subtract => {
                 let scale = s1.max(s2);
@@ -83,7 +83,12 @@ pub(super) fn evaluate(
     }
 }
 
-fn integers<T>(operator: Arithmetic, left: &ArrayRef, right: &ArrayRef, errors: &RowErrors) -> Result<ArrayRef>
+fn integers<T>(
+    operator: Arithmetic,
+    left: &ArrayRef,
+    right: &ArrayRef,
+    errors: &RowErrors,
+) -> Result<ArrayRef>
 where
     T: ArrowPrimitiveType,
 {
@@ -124,7 +129,8 @@ fn doubles(operator: Arithmetic, left: &ArrayRef, right: &ArrayRef) -> Result<Ar
 
 fn concatenate(left: &ArrayRef, right: &ArrayRef) -> ArrayRef {
     let (left, right) = (left.as_string::<i32>(), right.as_string::<i32>());
-    let mut rows = StringBuilder::with_capacity(left.len(), left.value_data().len() + right.value_data().len());
+    let mut rows =
+        StringBuilder::with_capacity(left.len(), left.value_data().len() + right.value_data().len());
     let mut text = String::new();
     for pair in left.iter().zip(right.iter()) {
         if let (Some(left), Some(right)) = pair {
@@ -205,7 +211,13 @@ mod tests {
 
     use super::*;
 
-    fn check(operator: Arithmetic, left: ArrayRef, right: ArrayRef, expected: ArrayRef, errors_expected: u64) {
+    fn check(
+        operator: Arithmetic,
+        left: ArrayRef,
+        right: ArrayRef,
+        expected: ArrayRef,
+        errors_expected: u64,
+    ) {
         let errors = RowErrors::default();
         let result = evaluate(operator, &left, &right, expected.data_type(), &errors).unwrap();
         assert_eq!(&result, &expected, "{left:?} {} {right:?}", operator.symbol());
@@ -216,7 +228,13 @@ mod tests {
     fn integers_wrap_and_divisions_by_zero_null_their_row() {
         let ints = |rows: Vec<Option<i32>>| -> ArrayRef { Arc::new(Int32Array::from(rows)) };
         let longs = |rows: Vec<Option<i64>>| -> ArrayRef { Arc::new(Int64Array::from(rows)) };
-        check(Arithmetic::Add, ints(vec![Some(i32::MAX)]), ints(vec![Some(1)]), ints(vec![Some(i32::MIN)]), 0);
+        check(
+            Arithmetic::Add,
+            ints(vec![Some(i32::MAX)]),
+            ints(vec![Some(1)]),
+            ints(vec![Some(i32::MIN)]),
+            0,
+        );
         check(
             Arithmetic::Divide,
             ints(vec![Some(-7), Some(1), None, Some(i32::MIN)]),

@@ -9,7 +9,10 @@ use arrow::{
 use datafusion::{
     common::DFSchema,
     error::Result,
-    logical_expr::{ColumnarValue, Expr, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext},
+    logical_expr::{
+        ColumnarValue, Expr, execution_props::ExecutionProps,
+        physical_planning_context::PhysicalPlanningContext,
+    },
     physical_expr::{PhysicalExpr, create_physical_expr},
 };
 

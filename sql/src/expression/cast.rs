@@ -4,8 +4,8 @@ use std::{fmt::Write as _, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, ListArray, MapArray, PrimitiveArray,
-        StringBuilder, StructArray, new_null_array,
+        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, ListArray, MapArray,
+        PrimitiveArray, StringBuilder, StructArray, new_null_array,
     },
     datatypes::{
         DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
@@ -20,7 +20,7 @@ use super::{datetime, row_errors::RowErrors};
 use crate::types::SqlType;
 
 /// Whether values of `from` can be cast to `to` at all.
-pub fn castable(from: &SqlType, to: &SqlType) -> bool {
+pub(crate) fn castable(from: &SqlType, to: &SqlType) -> bool {
     use SqlType::{Array, Boolean, Bytes, Date, Map, String, Struct, Time, Timestamp};
     match (from, to) {
         (from, to) if from == to => true,
@@ -31,9 +31,9 @@ pub fn castable(from: &SqlType, to: &SqlType) -> bool {
         (Timestamp, Date | Time) | (Date, Timestamp) => true,
         (Array(from), Array(to)) => castable(from, to),
         (Map(k1, v1), Map(k2, v2)) => castable(k1, k2) && castable(v1, v2),
-        (Struct(from), Struct(to)) => to
-            .iter()
-            .all(|field| from.iter().filter(|old| old.name == field.name).all(|old| castable(&old.ty, &field.ty))),
+        (Struct(from), Struct(to)) => to.iter().all(|field| {
+            from.iter().filter(|old| old.name == field.name).all(|old| castable(&old.ty, &field.ty))
+        }),
         _ => false,
     }
 }
@@ -53,7 +53,12 @@ pub(crate) fn cast(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Resul
         (DataType::List(_), DataType::List(item)) => {
             let list = array.as_list::<i32>();
             let values = cast(list.values(), item.data_type(), errors)?;
-            Ok(Arc::new(ListArray::try_new(item.clone(), list.offsets().clone(), values, list.nulls().cloned())?))
+            Ok(Arc::new(ListArray::try_new(
+                item.clone(),
+                list.offsets().clone(),
+                values,
+                list.nulls().cloned(),
+            )?))
         }
         (DataType::Map(_, _), DataType::Map(entries, sorted)) => {
             let map = array.as_map();
@@ -101,7 +106,9 @@ fn unsupported(from: &DataType, to: &DataType) -> DataFusionError {
 fn number(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<ArrayRef> {
     let from = array.data_type();
     Ok(match (from, to) {
-        (DataType::Int32, DataType::Int64) => Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int64Type>(i64::from)),
+        (DataType::Int32, DataType::Int64) => {
+            Arc::new(array.as_primitive::<Int32Type>().unary::<_, Int64Type>(i64::from))
+        }
         (DataType::Int32, DataType::Float64) => {
             Arc::new(array.as_primitive::<Int32Type>().unary::<_, Float64Type>(f64::from))
         }
@@ -119,20 +126,33 @@ fn number(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<ArrayRe
         }
         (DataType::Float64, DataType::Decimal128(precision, scale)) => {
             let values = array.as_primitive::<Float64Type>();
-            let rows = rows(values, errors, |value| decimal_from_text(&format!("{value}"), *precision, *scale));
+            let rows =
+                rows(values, errors, |value| decimal_from_text(&format!("{value}"), *precision, *scale));
             decimal(rows, *precision, *scale)?
         }
         (DataType::Int32, DataType::Decimal128(precision, scale)) => {
             let values = array.as_primitive::<Int32Type>();
-            decimal(rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)), *precision, *scale)?
+            decimal(
+                rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)),
+                *precision,
+                *scale,
+            )?
         }
         (DataType::Int64, DataType::Decimal128(precision, scale)) => {
             let values = array.as_primitive::<Int64Type>();
-            decimal(rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)), *precision, *scale)?
+            decimal(
+                rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)),
+                *precision,
+                *scale,
+            )?
         }
         (DataType::Decimal128(_, from_scale), DataType::Decimal128(precision, scale)) => {
             let values = array.as_primitive::<Decimal128Type>();
-            decimal(rows(values, errors, |value| rescale(value, *from_scale, *precision, *scale)), *precision, *scale)?
+            decimal(
+                rows(values, errors, |value| rescale(value, *from_scale, *precision, *scale)),
+                *precision,
+                *scale,
+            )?
         }
         (DataType::Decimal128(_, scale), DataType::Float64) => {
             let (values, scale) = (array.as_primitive::<Decimal128Type>(), *scale);
@@ -143,11 +163,19 @@ fn number(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<ArrayRe
         }
         (DataType::Decimal128(_, scale), DataType::Int32) => {
             let divisor = 10i128.pow(scale.unsigned_abs().into());
-            Arc::new(array.as_primitive::<Decimal128Type>().unary::<_, Int32Type>(|value| (value / divisor) as i32))
+            Arc::new(
+                array
+                    .as_primitive::<Decimal128Type>()
+                    .unary::<_, Int32Type>(|value| (value / divisor) as i32),
+            )
         }
         (DataType::Decimal128(_, scale), DataType::Int64) => {
             let divisor = 10i128.pow(scale.unsigned_abs().into());
-            Arc::new(array.as_primitive::<Decimal128Type>().unary::<_, Int64Type>(|value| (value / divisor) as i64))
+            Arc::new(
+                array
+                    .as_primitive::<Decimal128Type>()
+                    .unary::<_, Int64Type>(|value| (value / divisor) as i64),
+            )
         }
         _ => return Err(unsupported(from, to)),
     })
@@ -186,7 +214,10 @@ fn rescale(value: i128, from: i8, precision: u8, scale: i8) -> Result<i128, Stri
         .filter(|moved| *moved < ten(precision as i8) && *moved > -ten(precision as i8))
         .and_then(i256::to_i128)
         .ok_or_else(|| {
-            format!("numeric field overflow: {} does not fit DECIMAL({precision}, {scale})", datetime::decimal_text(value, from))
+            format!(
+                "numeric field overflow: {} does not fit DECIMAL({precision}, {scale})",
+                datetime::decimal_text(value, from)
+            )
         })
 }
 
@@ -238,19 +269,21 @@ fn from_text(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<Arra
             };
             Arc::new(texts.iter().map(|text| text.map(truth)).collect::<BooleanArray>())
         }
-        DataType::Int32 => Arc::new(parse::<Int32Type>(texts, errors, |t| t.parse().map_err(|_| wrong(t, "INTEGER")))),
-        DataType::Int64 => Arc::new(parse::<Int64Type>(texts, errors, |t| t.parse().map_err(|_| wrong(t, "BIGINT")))),
+        DataType::Int32 => {
+            Arc::new(parse::<Int32Type>(texts, errors, |t| t.parse().map_err(|_| wrong(t, "INTEGER"))))
+        }
+        DataType::Int64 => {
+            Arc::new(parse::<Int64Type>(texts, errors, |t| t.parse().map_err(|_| wrong(t, "BIGINT"))))
+        }
         DataType::Float64 => Arc::new(parse::<Float64Type>(texts, errors, |t| {
             t.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| wrong(t, "DOUBLE"))
         })),
         DataType::Decimal128(precision, scale) => {
             decimal(parse(texts, errors, |t| decimal_from_text(t, *precision, *scale)), *precision, *scale)?
         }
-        DataType::Timestamp(_, _) => {
-            Arc::new(parse::<TimestampMillisecondType>(texts, errors, |t| {
-                datetime::parse_timestamp(t).ok_or_else(|| wrong(t, "TIMESTAMP"))
-            }))
-        }
+        DataType::Timestamp(_, _) => Arc::new(parse::<TimestampMillisecondType>(texts, errors, |t| {
+            datetime::parse_timestamp(t).ok_or_else(|| wrong(t, "TIMESTAMP"))
+        })),
         DataType::Date32 => Arc::new(parse::<Date32Type>(texts, errors, |t| {
             datetime::parse_timestamp(t)
                 .map(|ms| ms.div_euclid(datetime::DAY_MS) as i32)
@@ -412,12 +445,21 @@ mod tests {
     fn text() {
         let texts = |rows: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(rows)) };
         check(texts(vec![" 12 ", "1.5", "x"]), "INT", vec![Some("12"), None, None]);
-        check(texts(vec!["tr", "YES", "no", ""]), "BOOLEAN", vec![Some("true"), Some("true"), Some("false"), Some("false")]);
+        check(
+            texts(vec!["tr", "YES", "no", ""]),
+            "BOOLEAN",
+            vec![Some("true"), Some("true"), Some("false"), Some("false")],
+        );
         check(texts(vec!["12.345", "1e1", "a"]), "DECIMAL(5,2)", vec![Some("12.35"), Some("10.00"), None]);
         check(
             texts(vec!["2020-01-02T03:04:05.678", "2020", "2020-01-02T03:04:05+0100", "no"]),
             "TIMESTAMP",
-            vec![Some("2020-01-02T03:04:05.678"), Some("2020-01-01T00:00:00.000"), Some("2020-01-02T02:04:05.000"), None],
+            vec![
+                Some("2020-01-02T03:04:05.678"),
+                Some("2020-01-01T00:00:00.000"),
+                Some("2020-01-02T02:04:05.000"),
+                None,
+            ],
         );
         check(texts(vec!["03:04"]), "TIME", vec![Some("03:04")]);
         check(texts(vec!["2020-02-29"]), "DATE", vec![Some("2020-02-29")]);

@@ -14,7 +14,7 @@ use datafusion::{
 
 /// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Comparison {
+pub(crate) enum Comparison {
     /// `=`
     Equal,
     /// `<>`
@@ -35,7 +35,7 @@ pub enum Comparison {
 
 impl Comparison {
     /// The operator as written.
-    pub fn symbol(self) -> &'static str {
+    pub(crate) fn symbol(self) -> &'static str {
         match self {
             Self::Equal => "=",
             Self::NotEqual => "<>",
@@ -49,13 +49,13 @@ impl Comparison {
     }
 
     /// Whether it asks for equality only, which every type supports.
-    pub fn is_equality(self) -> bool {
+    pub(crate) fn is_equality(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual | Self::Distinct | Self::NotDistinct)
     }
 
     /// The operator that says the same with the sides swapped.
     #[must_use]
-    pub fn swapped(self) -> Self {
+    pub(crate) fn swapped(self) -> Self {
         match self {
             Self::Less => Self::Greater,
             Self::LessOrEqual => Self::GreaterOrEqual,
@@ -123,7 +123,10 @@ impl Side {
     }
 
     fn cast(self, to: &DataType) -> Result<Self> {
-        Ok(Self { array: if self.array.data_type() == to { self.array } else { cast(&self.array, to)? }, ..self })
+        Ok(Self {
+            array: if self.array.data_type() == to { self.array } else { cast(&self.array, to)? },
+            ..self
+        })
     }
 
     /// The side with a row each.
@@ -148,14 +151,18 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     let digits = |side: &DataType| match side {
         Int32 => Some((10, 0)),
         Int64 => Some((19, 0)),
-        Decimal128(precision, scale) | Decimal256(precision, scale) => Some((i16::from(*precision), i16::from(*scale))),
+        Decimal128(precision, scale) | Decimal256(precision, scale) => {
+            Some((i16::from(*precision), i16::from(*scale)))
+        }
         _ => None,
     };
     if left == right {
         return None;
     }
     match (left, right) {
-        (Float64, other) | (other, Float64) => (*other == Float64 || digits(other).is_some()).then_some(Float64),
+        (Float64, other) | (other, Float64) => {
+            (*other == Float64 || digits(other).is_some()).then_some(Float64)
+        }
         (Int32 | Int64, Int32 | Int64) => Some(Int64),
         _ => {
             let ((p1, s1), (p2, s2)) = (digits(left)?, digits(right)?);
@@ -173,7 +180,11 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
 /// Equality of arrays, maps and structs, by Arrow's own equality of one-row slices.
 fn nested(comparison: Comparison, left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray> {
     if !comparison.is_equality() {
-        return Err(DataFusionError::Plan(format!("{} is not defined on {}", comparison.symbol(), left.data_type())));
+        return Err(DataFusionError::Plan(format!(
+            "{} is not defined on {}",
+            comparison.symbol(),
+            left.data_type()
+        )));
     }
     let outcome = BooleanBuffer::collect_bool(left.len(), |row| {
         let nulls = (left.is_null(row), right.is_null(row));
@@ -227,6 +238,11 @@ mod tests {
     #[test]
     fn text_compares_with_a_constant() {
         let kinds = ColumnarValue::Array(Arc::new(StringArray::from(vec![Some("buy"), Some("sell"), None])));
-        check(Comparison::Equal, kinds, ColumnarValue::Scalar(ScalarValue::from("buy")), vec![true, false, false]);
+        check(
+            Comparison::Equal,
+            kinds,
+            ColumnarValue::Scalar(ScalarValue::from("buy")),
+            vec![true, false, false],
+        );
     }
 }

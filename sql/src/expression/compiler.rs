@@ -1,6 +1,6 @@
 //! From written expressions to typed DataFusion expressions.
 
-use arrow::datatypes::{DataType, Fields};
+use arrow::datatypes::Fields;
 use datafusion::{
     common::Column,
     logical_expr::{Expr as Planned, expr::Case},
@@ -125,7 +125,8 @@ impl<'a> Compiler<'a> {
         if let Some((name, ty)) = self.names.computed(expr) {
             return Ok(Typed { expr: column(&name), ty: Some(ty), span: expr.span });
         }
-        let typed = |planned: Planned, ty: SqlType| Ok(Typed { expr: planned, ty: Some(ty), span: expr.span });
+        let typed =
+            |planned: Planned, ty: SqlType| Ok(Typed { expr: planned, ty: Some(ty), span: expr.span });
         match &expr.kind {
             ExprKind::Literal(literal) => Ok(Self::literal(literal, expr.span)),
             ExprKind::TimeUnit(unit) => {
@@ -146,7 +147,9 @@ impl<'a> Compiler<'a> {
                 }
                 match op {
                     UnaryOp::Plus => typed(operand.expr, ty),
-                    UnaryOp::Minus => typed(self.operation(OperationKind::Negate, vec![operand.expr], &ty), ty),
+                    UnaryOp::Minus => {
+                        typed(self.operation(OperationKind::Negate, vec![operand.expr], &ty), ty)
+                    }
                 }
             }
             ExprKind::Binary { op: BinaryOp::And, left, right } => {
@@ -164,7 +167,10 @@ impl<'a> Compiler<'a> {
             ExprKind::Not(operand) => typed(Planned::Not(Box::new(self.truth(operand)?)), SqlType::Boolean),
             ExprKind::IsNull { operand, negated } => {
                 let operand = Box::new(self.compile(operand)?.expr);
-                typed(if *negated { Planned::IsNotNull(operand) } else { Planned::IsNull(operand) }, SqlType::Boolean)
+                typed(
+                    if *negated { Planned::IsNotNull(operand) } else { Planned::IsNull(operand) },
+                    SqlType::Boolean,
+                )
             }
             ExprKind::Between { operand, low, high, negated } => {
                 let low = self.comparison(expr, Comparison::GreaterOrEqual, operand, low)?;
@@ -196,11 +202,11 @@ impl<'a> Compiler<'a> {
                 let like = self.operation(OperationKind::Like { escape: *escape }, sides, &SqlType::Boolean);
                 typed(if *negated { Planned::Not(Box::new(like)) } else { like }, SqlType::Boolean)
             }
-            ExprKind::Case { operand: Some(_), .. } => Err(SqlError::unsupported(
-                "CASE with an operand is not supported by this version",
-            )
-            .at(expr.span)
-            .hint("write CASE WHEN x = v THEN .. END")),
+            ExprKind::Case { operand: Some(_), .. } => {
+                Err(SqlError::unsupported("CASE with an operand is not supported by this version")
+                    .at(expr.span)
+                    .hint("write CASE WHEN x = v THEN .. END"))
+            }
             ExprKind::Case { operand: None, branches, otherwise } => {
                 let mut conditions = Vec::with_capacity(branches.len());
                 let mut results = Vec::with_capacity(branches.len() + 1);
@@ -219,7 +225,9 @@ impl<'a> Compiler<'a> {
                 if let Some(from) = &operand.ty
                     && !cast::castable(from, &to)
                 {
-                    return Err(SqlError::invalid(format!("cast of {from} to {to} is not supported")).at(expr.span));
+                    return Err(
+                        SqlError::invalid(format!("cast of {from} to {to} is not supported")).at(expr.span)
+                    );
                 }
                 if operand.ty.as_ref() == Some(&to) {
                     return typed(operand.expr, to);
@@ -227,8 +235,9 @@ impl<'a> Compiler<'a> {
                 typed(self.operation(OperationKind::Cast, vec![operand.expr], &to), to)
             }
             ExprKind::Call { name, args } => call::compile(self, expr, name, args),
-            ExprKind::Lambda { .. } => Err(SqlError::unsupported("lambda functions are not supported by this version")
-                .at(expr.span)),
+            ExprKind::Lambda { .. } => {
+                Err(SqlError::unsupported("lambda functions are not supported by this version").at(expr.span))
+            }
             ExprKind::Array(items) => {
                 let items = items.iter().map(|item| self.compile(item)).collect::<Result<Vec<_>, _>>()?;
                 let (item, items) = self.common_of_constructor(expr, items, "ARRAY")?;
@@ -316,7 +325,9 @@ impl<'a> Compiler<'a> {
         let typed = self.compile(expr)?;
         match &typed.ty {
             Some(SqlType::Boolean) => Ok(typed.expr),
-            _ => Err(SqlError::invalid(format!("{expr} is {}, not BOOLEAN", typed.shown_type())).at(expr.span)),
+            _ => {
+                Err(SqlError::invalid(format!("{expr} is {}, not BOOLEAN", typed.shown_type())).at(expr.span))
+            }
         }
     }
 
@@ -340,10 +351,14 @@ impl<'a> Compiler<'a> {
     fn subscript(&self, expr: &Expr, base: &Expr, index: &Expr) -> Result<Typed, SqlError> {
         let (base, index) = (self.compile(base)?, self.compile(index)?);
         let ty = match base.known_type()? {
-            SqlType::Array(item) if matches!(index.ty, Some(SqlType::Int | SqlType::Bigint)) => (**item).clone(),
+            SqlType::Array(item) if matches!(index.ty, Some(SqlType::Int | SqlType::Bigint)) => {
+                (**item).clone()
+            }
             SqlType::Map(key, value) if index.ty.as_ref() == Some(&**key) => (**value).clone(),
             SqlType::Struct(_) => {
-                return Err(SqlError::invalid("a STRUCT has no items").at(expr.span).hint("write struct->field"));
+                return Err(SqlError::invalid("a STRUCT has no items")
+                    .at(expr.span)
+                    .hint("write struct->field"));
             }
             other => {
                 let message = format!("cannot take item {} of {other}", index.shown_type());
@@ -368,15 +383,27 @@ impl<'a> Compiler<'a> {
                 }
                 _ => {
                     let message = format!("unsupported arithmetic types: {a} {} {b}", op.symbol());
-                    return Err(SqlError::invalid(message).at(expr.span).hint("cast one side to the other's type"));
+                    return Err(SqlError::invalid(message)
+                        .at(expr.span)
+                        .hint("cast one side to the other's type"));
                 }
             },
         };
         let sides = vec![left.expr, right.expr];
-        Ok(Typed { expr: self.operation(OperationKind::Arithmetic(op), sides, &ty), ty: Some(ty), span: expr.span })
+        Ok(Typed {
+            expr: self.operation(OperationKind::Arithmetic(op), sides, &ty),
+            ty: Some(ty),
+            span: expr.span,
+        })
     }
 
-    fn comparison(&self, expr: &Expr, op: Comparison, left: &Expr, right: &Expr) -> Result<Planned, SqlError> {
+    fn comparison(
+        &self,
+        expr: &Expr,
+        op: Comparison,
+        left: &Expr,
+        right: &Expr,
+    ) -> Result<Planned, SqlError> {
         let (mut typed_left, mut typed_right) = (self.compile(left)?, self.compile(right)?);
         for (side, typed) in [(left, &typed_left), (right, &typed_right)] {
             if typed.ty.is_none() {
@@ -396,10 +423,14 @@ impl<'a> Compiler<'a> {
         use SqlType::{Array, Boolean, Date, Map, String, Struct, Time, Timestamp};
         let common = match (&a, &b) {
             (a, b) if a.is_numeric() && b.is_numeric() => None,
-            (String, time @ (Date | Time | Timestamp)) | (time @ (Date | Time | Timestamp), String) => Some(time.clone()),
+            (String, time @ (Date | Time | Timestamp)) | (time @ (Date | Time | Timestamp), String) => {
+                Some(time.clone())
+            }
             (Date, Timestamp) | (Timestamp, Date) => Some(Timestamp),
             (Boolean | Array(_) | Map(..) | Struct(_), _) if a == b && op.is_equality() => None,
-            (Boolean | Array(_) | Map(..) | Struct(_), _) => return Err(cannot_compare(expr, left, &a, right, &b, op)),
+            (Boolean | Array(_) | Map(..) | Struct(_), _) => {
+                return Err(cannot_compare(expr, left, &a, right, &b, op));
+            }
             (a, b) if a == b => None,
             _ => return Err(cannot_compare(expr, left, &a, right, &b, op)),
         };
@@ -413,7 +444,9 @@ impl<'a> Compiler<'a> {
 
     fn case(&self, expr: &Expr, conditions: Vec<Planned>, results: Vec<Typed>) -> Result<Typed, SqlError> {
         let Some(ty) = results.iter().find_map(|result| result.ty.clone()) else {
-            return Err(SqlError::invalid("all results of CASE are NULL").at(expr.span).hint("cast one of them"));
+            return Err(SqlError::invalid("all results of CASE are NULL")
+                .at(expr.span)
+                .hint("cast one of them"));
         };
         let mut planned = Vec::with_capacity(results.len());
         for result in results {
@@ -442,9 +475,11 @@ impl<'a> Compiler<'a> {
         what: &str,
     ) -> Result<(SqlType, Vec<Typed>), SqlError> {
         if items.is_empty() || items.iter().all(|item| item.ty.is_none()) {
-            return Err(SqlError::invalid(format!("{what} must be constructed with at least one non-NULL item"))
-                .at(expr.span)
-                .hint("cast a NULL to give it a type"));
+            return Err(SqlError::invalid(format!(
+                "{what} must be constructed with at least one non-NULL item"
+            ))
+            .at(expr.span)
+            .hint("cast a NULL to give it a type"));
         }
         self.common(items)
     }
@@ -500,10 +535,21 @@ fn capped_decimal((precision, scale): (u32, u32)) -> SqlType {
     SqlType::Decimal { precision: precision.min(max) as u8, scale: scale as i8 }
 }
 
-fn cannot_compare(expr: &Expr, left: &Expr, a: &SqlType, right: &Expr, b: &SqlType, op: Comparison) -> SqlError {
+fn cannot_compare(
+    expr: &Expr,
+    left: &Expr,
+    a: &SqlType,
+    right: &Expr,
+    b: &SqlType,
+    op: Comparison,
+) -> SqlError {
     SqlError::invalid(format!("cannot compare {left} ({a}) to {right} ({b}) with {}", op.symbol()))
         .at(expr.span)
-        .hint(if a == b { "only = and <> are defined on this type" } else { "cast one side to the other's type" })
+        .hint(if a == b {
+            "only = and <> are defined on this type"
+        } else {
+            "cast one side to the other's type"
+        })
 }
 
 /// ROWTIME, WINDOWSTART or WINDOWEND, bare or of a source.
@@ -518,7 +564,11 @@ fn magic_timestamp(expr: &Expr, typed: Typed) -> Result<Typed, SqlError> {
             .at(expr.span)
             .hint("write yyyy-MM-ddTHH:mm:ss.SSS, maybe shorter, maybe with a zone such as +0100")
     })?;
-    Ok(Typed { expr: Planned::Literal(ScalarValue::from(ms), None), ty: Some(SqlType::Bigint), span: typed.span })
+    Ok(Typed {
+        expr: Planned::Literal(ScalarValue::from(ms), None),
+        ty: Some(SqlType::Bigint),
+        span: typed.span,
+    })
 }
 
 fn arithmetic_operator(op: BinaryOp) -> Arithmetic {
@@ -542,9 +592,4 @@ fn comparison_operator(op: BinaryOp) -> Comparison {
         BinaryOp::IsNotDistinctFrom => Comparison::NotDistinct,
         _ => Comparison::Equal,
     }
-}
-
-/// The Arrow type of an expression that may be an untyped NULL.
-pub(crate) fn arrow_type(ty: Option<&SqlType>) -> DataType {
-    ty.map_or(DataType::Null, SqlType::to_arrow)
 }

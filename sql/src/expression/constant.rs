@@ -13,7 +13,10 @@ use crate::{ast::Expr, error::SqlError, types::SqlType};
 /// Evaluates an expression without columns to one value and its type; the type is `None` for an untyped NULL.
 ///
 /// Fails if it names a column, and if its evaluation does.
-pub(crate) fn evaluate_constant(expr: &Expr, compiler: &Compiler<'_>) -> Result<(ArrayRef, Option<SqlType>), SqlError> {
+pub(crate) fn evaluate_constant(
+    expr: &Expr,
+    compiler: &Compiler<'_>,
+) -> Result<(ArrayRef, Option<SqlType>), SqlError> {
     let typed = compiler.compile(expr)?;
     let value = value_of(&typed, compiler.errors())?;
     match compiler.errors().drain() {
@@ -42,7 +45,8 @@ pub(crate) fn coerce_lax(
     let allowed = match from {
         None => true,
         Some(from) => {
-            let scalar = |ty: &SqlType| !matches!(ty, SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_));
+            let scalar =
+                |ty: &SqlType| !matches!(ty, SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_));
             from == to
                 || from.can_widen_to(to)
                 || (from.is_numeric() && matches!(to, SqlType::Decimal { .. }) && *from != SqlType::Double)

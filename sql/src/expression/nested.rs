@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Builder, make_comparator, new_null_array,
+        Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Builder, make_comparator,
+        new_null_array,
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute::{SortOptions, interleave, take},
@@ -48,7 +49,9 @@ fn item(lists: &ListArray, index: &ArrayRef) -> Result<ArrayRef> {
                 from_end => Some(length + from_end),
             }
         };
-        places.append_option(place.filter(|place| (0..length).contains(place)).map(|place| (i64::from(start) + place) as u32));
+        places.append_option(
+            place.filter(|place| (0..length).contains(place)).map(|place| (i64::from(start) + place) as u32),
+        );
     }
     Ok(take(lists.values(), &places.finish(), None)?)
 }
@@ -106,7 +109,8 @@ fn row_by_row(columns: &[ArrayRef], rows: usize) -> Result<ArrayRef, ArrowError>
         return Ok(first.slice(0, 0));
     }
     let arrays: Vec<&dyn Array> = columns.iter().map(AsRef::as_ref).collect();
-    let places: Vec<(usize, usize)> = (0..rows).flat_map(|row| (0..columns.len()).map(move |c| (c, row))).collect();
+    let places: Vec<(usize, usize)> =
+        (0..rows).flat_map(|row| (0..columns.len()).map(move |c| (c, row))).collect();
     interleave(&arrays, &places)
 }
 
@@ -118,7 +122,8 @@ mod tests {
 
     #[test]
     fn arrays_count_from_one_and_from_the_end() {
-        let items: [ArrayRef; 2] = [Arc::new(Int32Array::from(vec![1; 5])), Arc::new(Int32Array::from(vec![2; 5]))];
+        let items: [ArrayRef; 2] =
+            [Arc::new(Int32Array::from(vec![1; 5])), Arc::new(Int32Array::from(vec![2; 5]))];
         let lists = array(&items, 5).unwrap();
         let index: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), Some(-1), Some(0), Some(3), None]));
         let found = subscript(&lists, &index).unwrap();

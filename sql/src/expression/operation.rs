@@ -13,8 +13,8 @@ use arrow::{
 use datafusion::{
     error::{DataFusionError, Result},
     logical_expr::{
-        ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-        expr::ScalarFunction as ScalarCall,
+        ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
+        Volatility, expr::ScalarFunction as ScalarCall,
     },
     scalar::ScalarValue,
 };
@@ -150,7 +150,9 @@ impl ScalarUDFImpl for Operation {
         }
         if let OperationKind::Call(function) = &self.kind {
             let result = function.evaluate(&args.args, rows, &self.errors);
-            return result.map(ColumnarValue::Array).map_err(|error| DataFusionError::External(Box::new(error)));
+            return result
+                .map(ColumnarValue::Array)
+                .map_err(|error| DataFusionError::External(Box::new(error)));
         }
         let constant = !args.args.is_empty()
             && args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)))

@@ -132,7 +132,9 @@ impl GroupRows {
     ) -> ColumnarBatch {
         if let Some(window) = self.window {
             columns.push(Arc::new(Int64Array::from_iter_values(starts.iter().copied())));
-            columns.push(Arc::new(Int64Array::from_iter_values(starts.iter().map(|start| start + window.size_ms))));
+            columns.push(Arc::new(Int64Array::from_iter_values(
+                starts.iter().map(|start| start + window.size_ms),
+            )));
         }
         columns.extend(results);
         ColumnarBatch::new(self.schema.clone(), columns, ScalarBuffer::from(timestamps))
@@ -161,7 +163,11 @@ pub(crate) struct ColumnarAggregator {
 
 impl ColumnarAggregator {
     /// Prepares a planned aggregation over batches of `input`.
-    pub(crate) fn new(step: &plan::Aggregate, input: &SchemaRef, errors: &RowErrors) -> Result<Self, KeyWriterError> {
+    pub(crate) fn new(
+        step: &plan::Aggregate,
+        input: &SchemaRef,
+        errors: &RowErrors,
+    ) -> Result<Self, KeyWriterError> {
         let group: Vec<_> = step.group.iter().map(|(_, value)| value.clone()).collect();
         let keys = match step.key_bytes {
             true => Keys::Carried,
@@ -246,7 +252,11 @@ impl Aggregator for ColumnarAggregator {
         finish(output, passed, slots, arena)
     }
 
-    fn emit(&mut self, store: &CachedStore<AggregateArena>, slots: &[u32]) -> Result<Box<dyn Batch>, StreamsError> {
+    fn emit(
+        &mut self,
+        store: &CachedStore<AggregateArena>,
+        slots: &[u32],
+    ) -> Result<Box<dyn Batch>, StreamsError> {
         let results = store.arena().results(slots).map_err(failed)?;
         let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
         let windowed = matches!(store.kind(), StoreKind::Window { .. });

@@ -46,7 +46,12 @@ impl ColumnarJoiner {
             true => Keys::Carried,
             false => {
                 let fields = source.columns.key_fields();
-                Keys::Written(Box::new(KeyWriter::new(&[column(&step.key)], &fields, input, source.key_format)?))
+                Keys::Written(Box::new(KeyWriter::new(
+                    &[column(&step.key)],
+                    &fields,
+                    input,
+                    source.key_format,
+                )?))
             }
         };
         let values = step.table.origins.iter().filter_map(|origin| match origin {
@@ -68,7 +73,11 @@ impl ColumnarJoiner {
     }
 
     /// The table's value columns, a row per entry of `slots`.
-    fn gather(&mut self, slots: &[u32], store: &CachedStore<RowArena>) -> Result<Vec<ArrayRef>, StreamsError> {
+    fn gather(
+        &mut self,
+        slots: &[u32],
+        store: &CachedStore<RowArena>,
+    ) -> Result<Vec<ArrayRef>, StreamsError> {
         self.places.clear();
         let mut distinct: Vec<Option<&[u8]>> = Vec::new();
         let mut indices = UInt32Builder::with_capacity(slots.len());

@@ -81,7 +81,12 @@ pub(crate) enum Keys {
 
 impl Keys {
     /// Appends the key of every row; absent where the row has no value or its key a NULL.
-    pub(crate) fn append(&mut self, batch: &ColumnarBatch, values_only: bool, keys: &mut ByteColumn) -> Result<(), StreamsError> {
+    pub(crate) fn append(
+        &mut self,
+        batch: &ColumnarBatch,
+        values_only: bool,
+        keys: &mut ByteColumn,
+    ) -> Result<(), StreamsError> {
         let rows = millstream_streams::Batch::rows(batch);
         let has_value = |row: usize| !values_only || batch.present().is_none_or(|present| present.value(row));
         match self {
@@ -112,7 +117,9 @@ pub(crate) fn decode_keys(
 ) -> Result<Vec<ArrayRef>, StreamsError> {
     let decoded = decoder.decode(keys);
     match decoded.errors.first() {
-        Some(error) => Err(StreamsError::CorruptState { store: "keys".to_owned(), reason: error.message.clone() }),
+        Some(error) => {
+            Err(StreamsError::CorruptState { store: "keys".to_owned(), reason: error.message.clone() })
+        }
         None => Ok(decoded.columns.iter().map(Arc::clone).collect()),
     }
 }

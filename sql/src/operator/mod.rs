@@ -17,7 +17,6 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod table;
 
-
 use millstream_streams::{ReportKind, Reporter, RowReport, StreamsError};
 
 use crate::expression::RowErrors;
@@ -27,7 +26,13 @@ fn report_row_errors(errors: &RowErrors, report: &mut dyn Reporter) {
     if let Some((rows, messages)) = errors.drain() {
         let rows = usize::try_from(rows).unwrap_or(usize::MAX);
         let message = messages.join("; ");
-        report.report(RowReport { kind: ReportKind::Failed, rows, offset: None, timestamp: None, message: &message });
+        report.report(RowReport {
+            kind: ReportKind::Failed,
+            rows,
+            offset: None,
+            timestamp: None,
+            message: &message,
+        });
     }
 }
 

@@ -78,7 +78,8 @@ impl SourceDecoder {
         let time = match &step.time {
             None => None,
             Some(time) => {
-                let expr = bind(&time.expr, &time.schema).expect("the time column was planned over this layout");
+                let expr =
+                    bind(&time.expr, &time.schema).expect("the time column was planned over this layout");
                 Some(TimeColumn { place: place(time.origin), expr, schema: time.schema.clone() })
             }
         };
@@ -141,7 +142,8 @@ impl Decoder for SourceDecoder {
         }
         let value = self.value.decode(&records.values);
         for error in &value.errors {
-            let message = format!("failed to deserialize value from topic: {}. {}", self.topic, error.message);
+            let message =
+                format!("failed to deserialize value from topic: {}. {}", self.topic, error.message);
             drops.drop_row(error.row, ReportKind::Undecodable, &message);
         }
         let keys = self.key.as_mut().map(|key| key.decode(&records.keys));
@@ -165,13 +167,15 @@ impl Decoder for SourceDecoder {
                 _ => unreachable!("row time is taken from a key or value column"),
             };
             let times = times(time, column)?;
-            for row in 0..rows {
+            for (row, timestamp) in timestamps.iter_mut().enumerate() {
                 let tombstone = records.values[row].is_none();
                 match times.is_valid(row).then(|| times.value(row)).filter(|time| *time >= 0) {
-                    Some(time) => timestamps[row] = time,
+                    Some(time) => *timestamp = time,
                     // A delete has no value to take the time from: it keeps its record's.
                     None if tombstone => {}
-                    None => drops.drop_row(row, ReportKind::Undecodable, "the timestamp column has no valid time"),
+                    None => {
+                        drops.drop_row(row, ReportKind::Undecodable, "the timestamp column has no valid time")
+                    }
                 }
             }
         }
@@ -185,8 +189,12 @@ impl Decoder for SourceDecoder {
                 Place::Key(place) => key_columns[place].clone(),
                 Place::Value(place) => value.columns[place].clone(),
                 Place::Time => Arc::new(Int64Array::new(timestamps.clone(), None)),
-                Place::Partition => Arc::new(Int32Array::from_value(run.partition.partition.get() as i32, rows)),
-                Place::Offset => Arc::new(Int64Array::from_iter_values(offsets.iter().map(|offset| *offset as i64))),
+                Place::Partition => {
+                    Arc::new(Int32Array::from_value(run.partition.partition.get() as i32, rows))
+                }
+                Place::Offset => {
+                    Arc::new(Int64Array::from_iter_values(offsets.iter().map(|offset| *offset as i64)))
+                }
                 Place::WindowStart => Arc::new(Int64Array::from_iter_values(records.starts.iter().copied())),
                 Place::WindowEnd => {
                     Arc::new(Int64Array::from_iter_values(records.starts.iter().map(|start| start + size)))
@@ -198,7 +206,9 @@ impl Decoder for SourceDecoder {
         let present = value.null_rows.map(|nulls| !&nulls);
         let mut batch = ColumnarBatch::new(self.schema.clone(), columns, timestamps)
             .with_present(present)
-            .with_key_bytes(self.keep_key_bytes.then(|| byte_column(&records.keys).as_binary::<i32>().clone()));
+            .with_key_bytes(
+                self.keep_key_bytes.then(|| byte_column(&records.keys).as_binary::<i32>().clone()),
+            );
         let mut offsets = records.offsets.clone();
         if let Some(keep) = keep {
             let mut kept = keep.iter();
@@ -224,9 +234,9 @@ impl SourceDecoder {
             match (self.window, record.key) {
                 (Some(_), Some(key)) => {
                     // A key too short for a window is no key; decoding it reports that.
-                    let (key, start) = key.split_last_chunk::<8>().map_or((key, 0), |(key, start)| {
-                        (key, i64::from_be_bytes(*start))
-                    });
+                    let (key, start) = key
+                        .split_last_chunk::<8>()
+                        .map_or((key, 0), |(key, start)| (key, i64::from_be_bytes(*start)));
                     records.keys.push(Some(key));
                     records.starts.push(start);
                 }
@@ -245,7 +255,9 @@ fn times(time: &TimeColumn, column: &ArrayRef) -> Result<Int64Array, StreamsErro
     let batch = RecordBatch::try_new(time.schema.clone(), vec![column.clone()]).map_err(failed)?;
     let times = time.expr.evaluate(&batch).map_err(failed)?;
     Ok(match times.data_type() {
-        DataType::Timestamp(_, _) => times.as_primitive::<TimestampMillisecondType>().reinterpret_cast::<Int64Type>(),
+        DataType::Timestamp(_, _) => {
+            times.as_primitive::<TimestampMillisecondType>().reinterpret_cast::<Int64Type>()
+        }
         _ => times.as_primitive::<Int64Type>().clone(),
     })
 }

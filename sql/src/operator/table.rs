@@ -14,11 +14,7 @@ use super::{
     failed,
     keys::{KeyWriter, KeyWriterError, Keys, decode_keys},
 };
-use crate::{
-    columnar::ColumnarBatch,
-    expression::column,
-    plan::Materialize,
-};
+use crate::{columnar::ColumnarBatch, expression::column, plan::Materialize};
 
 /// Value bytes by slot; a slot without a row is empty.
 #[derive(Default)]
@@ -161,7 +157,8 @@ impl TableRows for ColumnarTable {
         };
         let keys: Vec<Option<&[u8]>> = slots.iter().map(|slot| Some(store.key(*slot))).collect();
         let exists = |slot: &u32| store.exists(*slot);
-        let values: Vec<_> = slots.iter().map(|slot| exists(slot).then(|| store.arena().value(*slot))).collect();
+        let values: Vec<_> =
+            slots.iter().map(|slot| exists(slot).then(|| store.arena().value(*slot))).collect();
         let mut columns = decode_keys(&mut written.keys, &keys)?;
         let decoded = written.values.decode(&values);
         if let Some(error) = decoded.errors.first() {

@@ -67,7 +67,9 @@ fn comparison(filter: &Expr) -> Option<(String, Comparison, ScalarValue)> {
     };
     match (left, right) {
         (Expr::Column(column), Expr::Literal(value, _)) => Some((column.name.clone(), op, value.clone())),
-        (Expr::Literal(value, _), Expr::Column(column)) => Some((column.name.clone(), op.swapped(), value.clone())),
+        (Expr::Literal(value, _), Expr::Column(column)) => {
+            Some((column.name.clone(), op.swapped(), value.clone()))
+        }
         _ => None,
     }
 }

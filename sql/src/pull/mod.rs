@@ -67,7 +67,8 @@ impl Runner {
         if let Some(filter) = &plan.filter {
             builder = builder.filter(filter.clone())?;
         }
-        let named = plan.exprs.iter().zip(&plan.columns).map(|(expr, column)| expr.clone().alias(&column.name));
+        let named =
+            plan.exprs.iter().zip(&plan.columns).map(|(expr, column)| expr.clone().alias(&column.name));
         builder = builder.project(named)?;
         if let Some(limit) = plan.limit {
             builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;

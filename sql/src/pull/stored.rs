@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array},
+    array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions},
     compute,
     datatypes::{DataType, Int64Type},
 };
@@ -60,7 +60,11 @@ impl Stored {
                 Step::Aggregate(aggregate) => {
                     Some(Self::Aggregated { aggregate: aggregate.clone(), project: project.clone() })
                 }
-                Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Project(_) | Step::Materialize(_) => None,
+                Step::Filter(_)
+                | Step::Join(_)
+                | Step::Rekey(_)
+                | Step::Project(_)
+                | Step::Materialize(_) => None,
             },
             Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Aggregate(_) => None,
         }
@@ -85,7 +89,7 @@ pub(crate) struct StoredTable {
 /// Turns stored rows into key columns, window bounds and value columns.
 enum Reader {
     Aggregated { arena: AggregateArena, rows: Box<GroupRows>, exprs: Vec<Bound>, errors: RowErrors },
-    Written { keys: millstream_formats::Decoder, values: millstream_formats::Decoder },
+    Written { keys: Box<millstream_formats::Decoder>, values: Box<millstream_formats::Decoder> },
 }
 
 impl StoredTable {
@@ -107,8 +111,12 @@ impl StoredTable {
                 let failed = |error| SqlError::failed("prepare the pull query", error);
                 let source = &step.source;
                 Reader::Written {
-                    keys: source.key_format.decoder(&source.columns.key_fields(), None).map_err(failed)?,
-                    values: source.value_format.decoder(&source.columns.value_fields(), None).map_err(failed)?,
+                    keys: Box::new(
+                        source.key_format.decoder(&source.columns.key_fields(), None).map_err(failed)?,
+                    ),
+                    values: Box::new(
+                        source.value_format.decoder(&source.columns.value_fields(), None).map_err(failed)?,
+                    ),
                 }
             }
         };
@@ -233,7 +241,8 @@ impl StoredTable {
             }
             Reader::Written { keys: key_decoder, values } => {
                 let key = key_decoder.decode(&keys);
-                let payloads: Vec<Option<&[u8]>> = rows.iter().map(|row| Some(row.value.as_slice())).collect();
+                let payloads: Vec<Option<&[u8]>> =
+                    rows.iter().map(|row| Some(row.value.as_slice())).collect();
                 let value = values.decode(&payloads);
                 if let Some(error) = key.errors.first().or(value.errors.first()) {
                     return Err(SqlError::failed("read the table's state", error.clone()));

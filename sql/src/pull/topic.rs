@@ -8,10 +8,7 @@ use millstream_streams::{Batch, Decoder, ReportKind, StreamsError};
 
 use super::{Access, Rows};
 use crate::{
-    columnar::ColumnarBatch,
-    error::SqlError,
-    expression::RowErrors,
-    operator::source::SourceDecoder,
+    columnar::ColumnarBatch, error::SqlError, expression::RowErrors, operator::source::SourceDecoder,
     plan::SourceStep,
 };
 
@@ -54,7 +51,8 @@ impl Rows for Topic {
         let mut decoder = decoder.map_err(|error| SqlError::failed(format!("read topic {name}"), error))?;
         let mut skipped: Vec<(ReportKind, usize, String)> = Vec::new();
         let behind = |consumer: &millstream_log::Consumer| {
-            ends.iter().any(|(partition, end)| consumer.position(partition).is_none_or(|position| position < *end))
+            ends.iter()
+                .any(|(partition, end)| consumer.position(partition).is_none_or(|position| position < *end))
         };
         while behind(&consumer) {
             // All of it is there already, so nothing is waited for.
@@ -65,7 +63,10 @@ impl Rows for Topic {
             for run in runs {
                 let decoded = decoder.decode(&run, &mut skipped).map_err(streams_failed)?;
                 let mut batch = ColumnarBatch::from_batch(decoded.batch);
-                let end = ends.iter().find(|(partition, _)| *partition == run.partition).map_or(0, |(_, end)| end.get());
+                let end = ends
+                    .iter()
+                    .find(|(partition, _)| *partition == run.partition)
+                    .map_or(0, |(_, end)| end.get());
                 let within = decoded.offsets.partition_point(|offset| *offset < end);
                 if within < batch.rows() {
                     batch = batch.slice(0, within);

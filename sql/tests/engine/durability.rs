@@ -28,7 +28,9 @@ fn produce(log: &Log, from: u64, to: u64) {
 /// Totals as the records say: per symbol the count and the sum.
 fn expected(records: u64) -> Vec<String> {
     let symbol = |wanted: u64| (0..records).filter(move |number| number % 7 == wanted);
-    (0..7).map(|s| format!("S{s} | {} | {}", symbol(s).count(), symbol(s).map(|n| n % 100).sum::<u64>())).collect()
+    (0..7)
+        .map(|s| format!("S{s} | {} | {}", symbol(s).count(), symbol(s).map(|n| n % 100).sum::<u64>()))
+        .collect()
 }
 
 fn check_totals(client: &mut Client, records: u64) {
@@ -115,6 +117,9 @@ fn small_and_large_commits_give_the_same_rows() {
     };
     let usual = run(&[]);
     assert_eq!(usual, run(&[("cache.max.bytes.buffering", "0")]));
-    assert_eq!(usual, run(&[("buffered.records.per.partition", "1"), ("processing.guarantee", "at_least_once")]));
+    assert_eq!(
+        usual,
+        run(&[("buffered.records.per.partition", "1"), ("processing.guarantee", "at_least_once")])
+    );
     assert_eq!(usual, run(&[("num.stream.threads", "2")]));
 }

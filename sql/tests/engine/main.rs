@@ -1,5 +1,7 @@
 //! The engine from outside: scripts with their expected results, restarts, and messages.
 
+#![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
+
 mod durability;
 mod golden;
 mod messages;
@@ -30,7 +32,8 @@ impl Client {
     fn open_with(dir: &Path, properties: &[(&str, &str)]) -> Self {
         let log = Log::open(dir.join("log")).unwrap();
         let config = SqlConfig::new(dir.join("state"));
-        let config = properties.iter().fold(config, |config, (name, value)| config.property(name, value).unwrap());
+        let config =
+            properties.iter().fold(config, |config, (name, value)| config.property(name, value).unwrap());
         Self { engine: Engine::open(log, config).unwrap(), session: Session::new() }
     }
 
@@ -50,7 +53,11 @@ impl Client {
     }
 
     fn settle(&self) {
-        assert!(self.engine.wait_caught_up(PATIENCE).unwrap(), "queries catch up: {:#?}", self.engine.queries());
+        assert!(
+            self.engine.wait_caught_up(PATIENCE).unwrap(),
+            "queries catch up: {:#?}",
+            self.engine.queries()
+        );
     }
 
     /// What a script prints: messages, rows, errors; queries have caught up before each statement that reads.
@@ -99,8 +106,11 @@ fn print(outcome: Outcome, lines: &mut Vec<String>) {
 
 fn print_rows(batch: &RecordBatch, lines: &mut Vec<String>) {
     let options = FormatOptions::default().with_null("null");
-    let columns: Vec<_> =
-        batch.columns().iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap()).collect();
+    let columns: Vec<_> = batch
+        .columns()
+        .iter()
+        .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
+        .collect();
     for row in 0..batch.num_rows() {
         let cells: Vec<String> = columns.iter().map(|column| column.value(row).to_string()).collect();
         lines.push(cells.join(" | "));
