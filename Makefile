@@ -1,6 +1,7 @@
 # Everything is built with the one optimised profile, so that dependencies are compiled once.
 CARGO ?= cargo
 SHELL := /bin/sh
+RELEASE = $(or $(CARGO_TARGET_DIR),target)/release
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export CARGO_NET_RETRY ?= 5
 
@@ -9,8 +10,10 @@ export CARGO_NET_RETRY ?= 5
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
+# A test is built along, for only then do the dependencies have the features that `make test` gives them, and serve both.
 demo: deps ## run the flight-delays job end to end
-	$(CARGO) run --release --locked --package millstream -- demo
+	$(CARGO) build --release --locked --workspace --bin millstream --test tidy
+	$(RELEASE)/millstream demo
 
 test: deps ## build and run every test, doc tests included
 	$(CARGO) test --release --locked --workspace
