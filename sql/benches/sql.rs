@@ -14,7 +14,7 @@ use millstream_formats::{Format, FormatSpec};
 use millstream_log::{Log, ProducerConfig, Record, Timestamp};
 use millstream_sql::{Engine, Session, SqlConfig};
 
-const EVENTS: u64 = 500_000;
+const EVENTS: u64 = 1_000_000;
 const KEYS: u64 = 1_000;
 const PER_MS: u64 = 10;
 const START_MS: u64 = 1_700_000_000_000;

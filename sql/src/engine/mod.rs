@@ -52,6 +52,9 @@ pub struct Engine {
     state: Mutex<EngineState>,
 }
 
+/// How long other statements wait at most for one that waits for queries.
+const WAIT_SLICE: Duration = Duration::from_millis(50);
+
 /// What statements change.
 struct EngineState {
     catalogue: Catalogue,
@@ -297,25 +300,39 @@ impl Engine {
     pub fn wait_caught_up(&self, timeout: Duration) -> Result<bool, SqlError> {
         let clock = self.log.clock().clone();
         let deadline = clock.monotonic() + timeout;
-        let state = self.lock();
-        // What one query writes is another's input: as many rounds as there are queries see it through.
-        for _ in 0..state.queries.len().max(1) {
-            for query in state.queries.values() {
-                let status = query.status();
-                if let Some(error) = status.error {
-                    return Err(SqlError::failed(format!("wait for query {}", query.id), error));
-                }
-                let Some(streams) = query.streams() else { continue };
-                let left = deadline.saturating_sub(clock.monotonic());
-                let caught_up = streams.wait_caught_up(left);
-                if !caught_up
-                    .map_err(|error| SqlError::failed(format!("wait for query {}", query.id), error))?
-                {
-                    return Ok(false);
-                }
+        // What one query writes is another's input, so all must be found caught up in one round.
+        loop {
+            let left = deadline.saturating_sub(clock.monotonic());
+            if self.round_caught_up(left.min(WAIT_SLICE))? {
+                return Ok(true);
+            }
+            if left.is_zero() {
+                return Ok(false);
             }
         }
-        Ok(true)
+    }
+
+    /// Looks at every query once, waiting up to `slice` for those that are behind; other statements wait that long too.
+    fn round_caught_up(&self, slice: Duration) -> Result<bool, SqlError> {
+        let state = self.lock();
+        let mut waited = false;
+        for query in state.queries.values() {
+            let failed = |error: &dyn std::fmt::Display| {
+                SqlError::failed(format!("wait for query {}", query.id), error.to_string())
+            };
+            if let Some(error) = query.status().error {
+                return Err(failed(&error));
+            }
+            let Some(streams) = query.streams() else { continue };
+            if streams.wait_caught_up(Duration::ZERO).map_err(|error| failed(&error))? {
+                continue;
+            }
+            waited = true;
+            if !streams.wait_caught_up(slice).map_err(|error| failed(&error))? {
+                return Ok(false);
+            }
+        }
+        Ok(!waited)
     }
 
     /// The log.

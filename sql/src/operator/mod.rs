@@ -17,6 +17,9 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod table;
 
+#[cfg(test)]
+mod tests;
+
 use millstream_streams::{ReportKind, Reporter, RowReport, StreamsError};
 
 use crate::expression::RowErrors;

@@ -1,0 +1,142 @@
+//! Whole plans on the test driver: the cutting of the input into batches must not show.
+
+use std::sync::Arc;
+
+use millstream_formats::{Format, FormatSpec};
+use millstream_log::SystemClock;
+use millstream_streams::{
+    StreamsConfig, Topology,
+    driver::{InputRecord, OutputRecord, TopologyTestDriver},
+};
+
+use crate::{
+    analysis::{self, Context, Purpose},
+    ast::{CreateAs, SourceKind, Statement},
+    catalogue::{Catalogue, Column, Columns, Source},
+    function::FunctionRegistry,
+    parser::parse_one,
+    topology::{Destination, build},
+    types::SqlType,
+    with::With,
+};
+
+fn source(name: &str, kind: SourceKind, key: Column, value: Vec<Column>) -> Source {
+    Source {
+        name: name.to_uppercase(),
+        kind,
+        columns: Columns { key: vec![key], value },
+        topic: name.to_owned(),
+        key_format: FormatSpec::key(Format::Kafka, 1),
+        value_format: FormatSpec::value(Format::Json),
+        timestamp: None,
+        window: None,
+        read_only: false,
+        statement: String::new(),
+        query: None,
+    }
+}
+
+/// The topology of a CREATE .. AS SELECT that writes to topic `out`.
+fn topology(statement: &str) -> Topology {
+    let mut catalogue = Catalogue::default();
+    let value = vec![Column::new("KIND", SqlType::String), Column::new("QTY", SqlType::Int)];
+    catalogue.put(source("events", SourceKind::Stream, Column::new("K", SqlType::String), value));
+    let value = vec![Column::new("NAME", SqlType::String)];
+    catalogue.put(source("kinds", SourceKind::Table, Column::new("KIND", SqlType::String), value));
+    let functions = FunctionRegistry::builtin(Arc::new(SystemClock::default()));
+    let Statement::CreateAs(CreateAs { kind, query, .. }) = parse_one(statement).unwrap().node else {
+        panic!("{statement} has no query");
+    };
+    let with = With::default();
+    let context = Context { catalogue: &catalogue, functions: &functions };
+    let plan = analysis::analyse(&query, Purpose::Persistent { kind, with: &with }, context)
+        .unwrap_or_else(|error| panic!("{}", error.render(statement)));
+    let mut sink = source("out", kind, Column::new("K", SqlType::String), Vec::new());
+    sink.columns = Columns { key: plan.output.key.clone(), value: plan.output.value.clone() };
+    sink.window = plan.output.window;
+    build(&plan, Destination::Sink { sink: &Arc::new(sink), time: None }).unwrap()
+}
+
+/// Records with keys, kinds and times out of order; some without key, without value, or not JSON.
+fn records() -> Vec<InputRecord> {
+    (0..400i64)
+        .map(|n| {
+            let key = format!("k{}", n * 7 % 5);
+            let value = format!("{{\"kind\":\"c{}\",\"qty\":{}}}", n % 3, n % 11);
+            let key = (n % 41 != 0).then_some(key.as_bytes());
+            let value = match n % 37 {
+                5 => None,
+                6 => Some(&b"{\"qty\":"[..]),
+                _ => Some(value.as_bytes()),
+            };
+            InputRecord::new(key, value, 1_000 + n * 10 - (n % 13) * 40)
+        })
+        .collect()
+}
+
+fn run(topology: &Topology, cache: bool, cut: usize) -> Vec<OutputRecord> {
+    let mut config = StreamsConfig::new("test");
+    config.cache_max_bytes = if cache { 10 << 20 } else { 0 };
+    let mut driver = TopologyTestDriver::new(topology.clone(), config).unwrap();
+    if topology.source_topics().iter().any(|topic| &**topic == "kinds") {
+        for (kind, name) in [("c0", "zero"), ("c1", "one")] {
+            let value = format!("{{\"name\":\"{name}\"}}");
+            driver.pipe("kinds", Some(kind.as_bytes()), Some(value.as_bytes()), 1).unwrap();
+        }
+    }
+    for records in records().chunks(cut) {
+        driver.pipe_all("events", records).unwrap();
+    }
+    driver.commit().unwrap();
+    driver.read("out").unwrap()
+}
+
+fn check(statement: &str) {
+    let topology = topology(statement);
+    let one_by_one = run(&topology, false, 1);
+    assert!(!one_by_one.is_empty(), "{statement} gives rows");
+    for cut in [3, 64, 1_000] {
+        assert_eq!(run(&topology, false, cut), one_by_one, "{statement} in batches of {cut}");
+    }
+    // Coalesced output leaves the same last row of every key.
+    let last = |rows: Vec<OutputRecord>| -> std::collections::BTreeMap<_, _> {
+        rows.into_iter().map(|row| ((row.partition, row.key), (row.timestamp, row.value))).collect()
+    };
+    if statement.contains("TABLE") {
+        assert_eq!(last(run(&topology, true, 1_000)), last(one_by_one), "{statement} coalesced");
+    }
+}
+
+#[test]
+fn batching_never_shows() {
+    for statement in [
+        "CREATE STREAM out AS SELECT k, qty, UCASE(kind) AS kind, ROWTIME AS t FROM events;",
+        "CREATE STREAM out AS SELECT k, qty * 2 AS twice FROM events WHERE qty > 3 AND kind <> 'c1';",
+        "CREATE STREAM out AS SELECT kind, k, qty FROM events PARTITION BY kind;",
+        "CREATE TABLE out AS SELECT k, COUNT(*) AS n, SUM(qty) AS s, MAX(kind) AS m FROM events GROUP BY k;",
+        "CREATE TABLE out AS SELECT kind, COUNT(*) AS n, AVG(qty) AS a FROM events GROUP BY kind;",
+        "CREATE TABLE out AS SELECT k, COUNT(*) AS n FROM events WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 0 SECONDS) GROUP BY k;",
+        "CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM events WINDOW HOPPING (SIZE 1 SECOND, ADVANCE BY 300 MILLISECONDS, GRACE PERIOD 100 MILLISECONDS) GROUP BY k;",
+        "CREATE STREAM out AS SELECT e.kind AS kind, e.k AS k, t.name AS name FROM events e JOIN kinds t ON e.kind = t.kind;",
+        "CREATE STREAM out AS SELECT e.kind AS kind, e.qty AS qty, t.name AS name FROM events e LEFT JOIN kinds t ON e.kind = t.kind;",
+    ] {
+        check(statement);
+    }
+}
+
+/// A group that stops passing HAVING is deleted; one that never passed leaves no trace.
+#[test]
+fn having_deletes_what_no_longer_passes() {
+    let topology =
+        topology("CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM events GROUP BY k HAVING SUM(qty) > 2;");
+    let mut config = StreamsConfig::new("test");
+    config.cache_max_bytes = 0;
+    let mut driver = TopologyTestDriver::new(topology, config).unwrap();
+    for (time, qty) in [(1, 1), (2, 2), (3, -2), (4, -1), (5, 9)] {
+        let value = format!("{{\"qty\":{qty}}}");
+        driver.pipe("events", Some(b"a"), Some(value.as_bytes()), time).unwrap();
+    }
+    let rows = driver.read("out").unwrap();
+    let values: Vec<_> = rows.iter().map(|row| row.value.as_deref().map(String::from_utf8_lossy)).collect();
+    assert_eq!(values, [Some("{\"S\":3}".into()), None, Some("{\"S\":9}".into())]);
+}
