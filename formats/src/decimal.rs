@@ -1,7 +1,5 @@
 //! DECIMAL(p, s) from and to text, exactly.
 
-use crate::number::Number;
-
 /// Why a text is no DECIMAL of the wanted precision and scale.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Misfit {
@@ -21,19 +19,6 @@ impl Misfit {
             ),
         }
     }
-}
-
-/// The unscaled value of a scanned number, exact or an error.
-#[inline]
-pub(crate) fn from_number(number: Number<'_>, precision: u8, scale: i8) -> Result<i128, Misfit> {
-    let shift = number.exponent + i32::from(scale);
-    if !number.inexact && (0..=18).contains(&shift) {
-        let unscaled = i128::from(number.mantissa) * 10i128.pow(shift.unsigned_abs());
-        if unscaled < 10i128.checked_pow(u32::from(precision)).unwrap_or(i128::MAX) {
-            return Ok(if number.negative { -unscaled } else { unscaled });
-        }
-    }
-    parse(number.text, precision, scale)
 }
 
 /// The unscaled value of a text such as `-12.50` or `1e3`.
@@ -107,7 +92,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::number;
 
     #[test]
     fn decimals_fit_exactly_or_not_at_all() {
@@ -125,8 +109,6 @@ mod tests {
             ("99999999999999999999999999999999999999", 38, 0, Ok(10i128.pow(38) - 1)),
         ] {
             assert_eq!(parse(text.as_bytes(), precision, scale), expected, "{text}");
-            let scanned = number::scan(text.as_bytes()).expect(text);
-            assert_eq!(from_number(scanned, precision, scale), expected, "{text} as a number");
         }
         for text in ["", "-", ".", "1.2.3", "abc", "1e", "1e99999999999"] {
             assert_eq!(parse(text.as_bytes(), 4, 2), Err(Misfit::NotANumber), "{text}");

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use arrow::datatypes::Fields;
-use memchr::{memchr, memchr3};
+use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 
 use crate::{base64_text, column::Column, decimal, decoder::Row, java, type_name};
 
@@ -11,13 +11,13 @@ const DAY_MS: i64 = 86_400_000;
 
 /// Reads records of a fixed number of fields, some of which fill columns.
 pub(crate) struct DelimitedReader {
-    delimiter: u8,
+    csv: Box<Reader>,
     /// For each field its column, if it is wanted.
     targets: Vec<Option<usize>>,
     /// Name and SQL type of each field, for messages.
     described: Vec<String>,
-    /// Text of a quoted field with doubled quotes.
-    unquoted: Vec<u8>,
+    /// The field that was read last, and room for more.
+    field: Vec<u8>,
 }
 
 impl DelimitedReader {
@@ -28,7 +28,8 @@ impl DelimitedReader {
         }
         let described =
             fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
-        Self { delimiter, targets, described, unquoted: Vec::new() }
+        let csv = Box::new(ReaderBuilder::new().delimiter(delimiter).build());
+        Self { csv, targets, described, field: Vec::new() }
     }
 
     /// Reads the first record of a payload; what stands behind it is ignored.
@@ -39,23 +40,21 @@ impl DelimitedReader {
         if rest.is_empty() {
             return Err("Error deserializing delimited: No fields in record".to_owned());
         }
+        self.start_record(rest.len());
         let mut count = 0;
         loop {
-            let field = next_field(rest, self.delimiter, &mut self.unquoted)?;
+            let field = self.next_field(rest.as_bytes())?;
             if let Some(Some(column)) = self.targets.get(count) {
-                let value = match field.value {
-                    Value::Plain(value) => value,
-                    Value::Unquoted => std::str::from_utf8(&self.unquoted).expect("cut at ASCII quotes"),
-                };
+                let value = std::str::from_utf8(&self.field[..field.length]).expect("cut at ASCII bytes");
                 push(&mut columns[*column], value).map_err(|why| {
                     format!("Error deserializing delimited: {}: {why}", self.described[count])
                 })?;
             }
             count += 1;
-            match field.rest {
-                Some(following) => rest = following,
-                None => break,
+            if field.last {
+                break;
             }
+            rest = &rest[field.taken..];
         }
         if count != self.targets.len() {
             return Err(format!(
@@ -65,67 +64,65 @@ impl DelimitedReader {
         }
         Ok(Row::Present)
     }
+
+    /// Makes ready for a record of this many bytes.
+    fn start_record(&mut self, length: usize) {
+        if self.field.len() <= length {
+            self.field.resize(length + 1, 0);
+        }
+        self.csv.reset();
+        // A byte order mark is part of the first value, as for Java: csv-core drops one only at its start.
+        self.csv.read_field(b"\n", &mut self.field);
+    }
+
+    /// Reads the next field from the start of `rest` into the buffer.
+    fn next_field(&mut self, rest: &[u8]) -> Result<Field, String> {
+        let (mut result, taken, mut length) = self.csv.read_field(rest, &mut self.field);
+        let mut raw = &rest[..taken];
+        if let ReadFieldResult::Field { .. } = result {
+            raw = &raw[..taken.saturating_sub(1)];
+        } else {
+            // The payload ends without a line end: an empty input says so.
+            let (end, _, more) = self.csv.read_field(&[], &mut self.field[length..]);
+            length += more;
+            result = end;
+        }
+        if raw.first() == Some(&b'"') {
+            length = check_quotes(raw, length)?;
+        }
+        Ok(Field { length, taken, last: !matches!(result, ReadFieldResult::Field { record_end: false }) })
+    }
 }
 
-struct Field<'a> {
-    value: Value<'a>,
-    /// What follows the delimiter, if there was one.
-    rest: Option<&'a str>,
+/// A field that was cut off, its value in the buffer.
+struct Field {
+    /// Length of its value.
+    length: usize,
+    /// Bytes of the payload, with the delimiter.
+    taken: usize,
+    /// Whether it is the last of its record.
+    last: bool,
 }
 
-enum Value<'a> {
-    Plain(&'a str),
-    /// In the buffer that was passed.
-    Unquoted,
-}
-
-/// Cuts the next field off. All cuts are at ASCII bytes, so they are character boundaries.
-fn next_field<'a>(text: &'a str, delimiter: u8, unquoted: &mut Vec<u8>) -> Result<Field<'a>, String> {
-    let bytes = text.as_bytes();
-    if bytes.first() != Some(&b'"') {
-        let end = memchr3(delimiter, b'\r', b'\n', bytes).unwrap_or(bytes.len());
-        let rest = (bytes.get(end) == Some(&delimiter)).then(|| &text[end + 1..]);
-        return Ok(Field { value: Value::Plain(&text[..end]), rest });
+/// Length of the value of a field whose quotes are as Commons CSV wants them; `raw` begins with one and
+/// `length` is what was made of it. csv-core takes a quote that never closes, and text behind one that does,
+/// for more of the value.
+fn check_quotes(raw: &[u8], length: usize) -> Result<usize, String> {
+    let closed = raw.trim_ascii_end();
+    let quotes = memchr::memchr_iter(b'"', closed).count();
+    if quotes % 2 == 1 {
+        return Err("Error deserializing delimited: a quoted field does not end".to_owned());
     }
-    let mut start = 1;
-    let mut doubled = false;
-    let end = loop {
-        let Some(found) = memchr(b'"', &bytes[start..]) else {
-            return Err("Error deserializing delimited: a quoted field does not end".to_owned());
-        };
-        let quote = start + found;
-        if bytes.get(quote + 1) != Some(&b'"') {
-            break quote;
-        }
-        doubled = true;
-        start = quote + 2;
-    };
-    let value = if doubled {
-        unquoted.clear();
-        let mut quotes_seen = false;
-        for byte in &bytes[1..end] {
-            // Of each pair the second quote is dropped.
-            quotes_seen = *byte == b'"' && !quotes_seen;
-            if *byte != b'"' || quotes_seen {
-                unquoted.push(*byte);
-            }
-        }
-        Value::Unquoted
-    } else {
-        Value::Plain(&text[1..end])
-    };
-    let mut after = end + 1;
-    while bytes.get(after).is_some_and(|byte| matches!(byte, b' ' | b'\t') && *byte != delimiter) {
-        after += 1;
+    // Within the outer quotes each pair stands for one; text behind them would keep all of its quotes.
+    let value = closed.len() - 1 - quotes / 2;
+    let blanks = raw.len() - closed.len();
+    if closed.last() != Some(&b'"') || length != value + blanks {
+        return Err(
+            "Error deserializing delimited: text between the end of a quoted field and the delimiter"
+                .to_owned(),
+        );
     }
-    match bytes.get(after) {
-        None | Some(b'\r' | b'\n') => Ok(Field { value, rest: None }),
-        Some(byte) if *byte == delimiter => Ok(Field { value, rest: Some(&text[after + 1..]) }),
-        Some(_) => {
-            Err("Error deserializing delimited: text between the end of a quoted field and the delimiter"
-                .to_owned())
-        }
-    }
+    Ok(value)
 }
 
 fn push(column: &mut Column, text: &str) -> Result<(), String> {

@@ -1,74 +1,20 @@
-//! Escapes in JSON strings.
+//! Escapes in strings.
 
-use std::str;
+use std::borrow::Cow;
 
-use crate::json::cursor::{Quoted, find_special};
+use jiter::Jiter;
 
-impl<'a> Quoted<'a> {
-    /// The text; `scratch` holds it if there were escapes.
-    pub(crate) fn text<'b>(self, scratch: &'b mut Vec<u8>) -> &'b str
-    where
-        'a: 'b,
-    {
-        let bytes = if self.escaped {
-            scratch.clear();
-            self.push_to(scratch);
-            scratch.as_slice()
-        } else {
-            self.raw
-        };
-        str::from_utf8(bytes).expect("the payload was checked and escapes give whole characters")
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// The text of a string that was checked, as it is written between its quotes.
+pub(crate) fn unescaped(written: &[u8]) -> Cow<'_, str> {
+    if !written.contains(&b'\\') {
+        return String::from_utf8_lossy(written);
     }
-
-    /// Appends the text to `out`.
-    #[inline]
-    pub(crate) fn push_to(self, out: &mut Vec<u8>) {
-        if self.escaped {
-            unescape(self.raw, out);
-        } else {
-            out.extend_from_slice(self.raw);
-        }
-    }
-}
-
-/// Appends `raw`, whose escapes are valid, without them. Half a surrogate pair becomes U+FFFD.
-fn unescape(raw: &[u8], out: &mut Vec<u8>) {
-    let mut rest = raw;
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        out.extend_from_slice(&rest[..at]);
-        rest = &rest[at + 2..];
-        match raw[raw.len() - rest.len() - 1] {
-            b'b' => out.push(0x08),
-            b'f' => out.push(0x0c),
-            b'n' => out.push(b'\n'),
-            b'r' => out.push(b'\r'),
-            b't' => out.push(b'\t'),
-            b'u' => {
-                let (character, used) = unicode(rest);
-                rest = &rest[used..];
-                out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
-            }
-            same => out.push(same),
-        }
-    }
-    out.extend_from_slice(rest);
-}
-
-/// The character whose hexadecimal digits come first, and how many bytes it takes.
-fn unicode(rest: &[u8]) -> (char, usize) {
-    let unit = hex(&rest[..4]);
-    if let 0xd800..0xdc00 = unit
-        && rest[4..].starts_with(b"\\u")
-        && let low @ 0xdc00..0xe000 = hex(&rest[6..10])
-    {
-        let point = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
-        return (char::from_u32(point).unwrap_or(char::REPLACEMENT_CHARACTER), 10);
-    }
-    (char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER), 4)
-}
-
-fn hex(digits: &[u8]) -> u32 {
-    digits.iter().fold(0, |value, digit| value << 4 | (*digit as char).to_digit(16).unwrap_or_default())
+    let quoted = [b"\"", written, b"\""].concat();
+    let text = Jiter::new(&quoted).next_str().expect("the string was checked").to_owned();
+    Cow::Owned(text)
 }
 
 /// Appends `text` in quotes, escaped as Jackson does: only what JSON demands.
@@ -105,4 +51,46 @@ fn push_escape(out: &mut Vec<u8>, byte: u8) {
         }
     };
     out.extend_from_slice(&[b'\\', short]);
+}
+
+/// Position of the first quote, backslash or control character from `at` on, or the length. Eight bytes at a
+/// time.
+#[inline]
+fn find_special(bytes: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = bytes.get(at..at + 8) {
+        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
+        let quote = word ^ (ONES * u64::from(b'"'));
+        let backslash = word ^ (ONES * u64::from(b'\\'));
+        // A byte that is zero, or below 0x20, gets its high bit set; only bytes behind a hit can be wrong.
+        let hits = (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash)
+            | (word.wrapping_sub(ONES * 0x20) & !word);
+        let hits = hits & HIGHS;
+        if hits != 0 {
+            return at + (hits.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    while let Some(byte) = bytes.get(at) {
+        if matches!(byte, b'"' | b'\\' | 0..0x20) {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_special_byte_is_the_first(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let naive = bytes.iter().position(|b| matches!(b, b'"' | b'\\') || *b < 0x20).unwrap_or(bytes.len());
+            prop_assert_eq!(find_special(&bytes, 0), naive);
+        }
+    }
 }

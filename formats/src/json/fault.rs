@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use jiter::{JiterError, JiterErrorType, JsonErrorType};
+
 use crate::decimal::Misfit;
 
 /// A fault on its way out of nested values; each level adds its step to the path. Boxed, so that a good value
@@ -20,6 +22,8 @@ struct Detail {
 pub(crate) enum What {
     /// Not JSON.
     Syntax { position: usize, expected: &'static str },
+    /// An escape that is half a surrogate pair: JSON, but no character.
+    HalfSurrogate { position: usize },
     /// JSON of a kind that the type does not take.
     Convert { source: &'static str, required: &'static str },
     /// Text that does not hold a value of the type.
@@ -44,9 +48,14 @@ impl Fault {
         Self(Box::new(Detail { what, path: Vec::new() }))
     }
 
+    /// A value nested deeper than values are read.
     #[cold]
-    pub(crate) fn syntax(position: usize, expected: &'static str) -> Self {
-        Self::new(What::Syntax { position, expected })
+    pub(crate) fn too_deep(position: usize) -> Self {
+        Self::new(What::Syntax { position, expected: "less nesting" })
+    }
+
+    pub(crate) fn is_half_surrogate(&self) -> bool {
+        matches!(self.0.what, What::HalfSurrogate { .. })
     }
 
     /// The same fault seen from one level further out.
@@ -69,6 +78,11 @@ impl Fault {
             What::Syntax { position, expected } => {
                 format!("malformed JSON at byte {position}: expected {expected}, path: {path}")
             }
+            What::HalfSurrogate { position } => {
+                format!(
+                    "malformed JSON at byte {position}: expected both halves of a surrogate pair, path: {path}"
+                )
+            }
             What::Convert { source, required } => {
                 format!("Can't convert type. sourceType: {source}, requiredType: {required}, path: {path}")
             }
@@ -85,5 +99,37 @@ impl Fault {
             }
             What::Base64 => format!("Can't decode base64 text to type BYTES, path: {path}"),
         }
+    }
+}
+
+impl From<JiterError> for Fault {
+    #[cold]
+    fn from(error: JiterError) -> Self {
+        use JsonErrorType as Json;
+
+        let position = error.index;
+        let expected = match error.error_type {
+            JiterErrorType::JsonError(
+                Json::LoneLeadingSurrogateInHexEscape | Json::UnexpectedEndOfHexEscape,
+            ) => return Self::new(What::HalfSurrogate { position }),
+            JiterErrorType::JsonError(error) => match error {
+                Json::EofWhileParsingList | Json::ExpectedListCommaOrEnd => "',' or ']'",
+                Json::EofWhileParsingObject => "the end of an object",
+                Json::ExpectedObjectCommaOrEnd => "',' or '}'",
+                Json::EofWhileParsingString => "the end of a string",
+                Json::ExpectedColon => "':' after a name",
+                Json::KeyMustBeAString => "a name in quotes",
+                Json::TrailingComma => "a value after ','",
+                Json::TrailingCharacters => "the end of the text",
+                Json::InvalidEscape => "a valid escape",
+                Json::ControlCharacterWhileParsingString => "no control character in a string",
+                Json::InvalidNumber | Json::FloatExpectingInt => "a number",
+                Json::NumberOutOfRange => "a number with fewer digits",
+                Json::RecursionLimitExceeded => "less nesting",
+                _ => "a value",
+            },
+            JiterErrorType::WrongType { .. } => "a value",
+        };
+        Self::new(What::Syntax { position, expected })
     }
 }

@@ -1,19 +1,19 @@
 //! JSON: an object of named fields, or one bare value.
 //!
 //! ```text
-//! payload ─▶ cursor ─▶ names (which column is this?) ─▶ value (by SQL type) ─▶ column
+//! payload ─▶ jiter ─▶ names (which column is this?) ─▶ value (by SQL type) ─▶ column
 //! cells   ─▶ write  ─▶ text
 //! ```
-//! One pass over the bytes, no tree in between: [`cursor`] walks the text, [`names`] learns in which order
-//! the names come and then finds a column by one comparison, [`value`] reads each text straight into its
-//! column. Values of unknown names are checked and skipped. The coercions and their messages are those of
-//! ksqlDB's JSON deserializer.
+//! One pass over the bytes, no tree in between: the crate `jiter` walks the text and checks its grammar,
+//! [`names`] learns in which order the names come and then finds a column by one comparison, [`value`] reads
+//! each value straight into its column. Values of unknown names are checked and skipped. The coercions and
+//! their messages are those of ksqlDB's JSON deserializer.
 
-mod cursor;
 mod escape;
 mod fault;
 mod names;
 mod read;
+mod surrogate;
 mod text;
 mod value;
 mod write;

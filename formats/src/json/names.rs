@@ -1,18 +1,18 @@
 //! Which column does a name in the text belong to?
 //!
 //! Producers write the same names in the same order, so the names of the last object are kept in their order.
-//! For most names one comparison with the remembered text then answers; only what differs is looked up.
+//! For most names one comparison with the remembered name then answers; only what differs is looked up. Names
+//! are compared and remembered as they are written, so that their escapes are read once.
 
 use std::collections::HashMap;
 
-use crate::json::{cursor::Cursor, cursor::Quoted, fault::Fault};
+use crate::json::escape::unescaped;
 
 /// Names of one object type, and what was learned about the texts read.
 pub(crate) struct Names {
-    columns: HashMap<Box<[u8]>, usize>,
+    columns: HashMap<Box<str>, usize>,
     /// By position in the object.
     learned: Vec<Learned>,
-    scratch: Vec<u8>,
 }
 
 /// A column found by a name.
@@ -23,14 +23,9 @@ pub(crate) struct Match {
     pub(crate) exact: bool,
 }
 
-/// A name as it stood in the text, from behind its opening quote to its colon.
-#[derive(Default)]
+/// A name as it was written, and its column.
 struct Learned {
-    /// `name":`
-    text: Vec<u8>,
-    /// The first eight bytes of `text`, padded with zeros, and which bits of a word count.
-    word: u64,
-    mask: u64,
+    written: Vec<u8>,
     found: Option<Match>,
 }
 
@@ -39,77 +34,37 @@ const LEARNED_MAX: usize = 256;
 
 impl Names {
     pub(crate) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
-        let columns =
-            names.into_iter().enumerate().map(|(column, name)| (name.as_bytes().into(), column)).collect();
-        Self { columns, learned: Vec::new(), scratch: Vec::new() }
+        let columns = names.into_iter().enumerate().map(|(column, name)| (name.into(), column)).collect();
+        Self { columns, learned: Vec::new() }
     }
 
-    /// Takes the name at `position` in its object, with its colon, and tells its column.
+    /// The column of the name that is written at `position` in its object. Positions of an object are asked
+    /// for in order.
     #[inline]
-    pub(crate) fn take(&mut self, cursor: &mut Cursor<'_>, position: usize) -> Result<Option<Match>, Fault> {
-        cursor.name_start()?;
-        if let Some(learned) = self.learned.get(position)
-            && let Some(length) = learned.length_at(&cursor.rest()[1..])
-        {
-            cursor.advance(1 + length);
-            return Ok(learned.found);
+    pub(crate) fn find(&mut self, written: &[u8], position: usize) -> Option<Match> {
+        match self.learned.get(position) {
+            Some(learned) if learned.written == written => learned.found,
+            _ => self.look_up(written, position),
         }
-        self.look_up(cursor, position)
     }
 
-    fn look_up(&mut self, cursor: &mut Cursor<'_>, position: usize) -> Result<Option<Match>, Fault> {
-        let start = cursor.position() + 1;
-        let name = cursor.string()?;
-        cursor.expect(b':', "':' after a name")?;
-        let text = cursor.since(start);
-        let found = self.find(name);
-        // A text with white space before the colon is learned with it.
-        if position < LEARNED_MAX {
-            while self.learned.len() <= position {
-                self.learned.push(Learned::default());
-            }
-            self.learned[position].learn(text, found);
-        }
-        Ok(found)
-    }
-
-    fn find(&mut self, name: Quoted<'_>) -> Option<Match> {
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let text = name.text(&mut scratch);
-        let found = match self.columns.get(text.as_bytes()) {
+    fn look_up(&mut self, written: &[u8], position: usize) -> Option<Match> {
+        let name = unescaped(written);
+        let found = match self.columns.get(&*name) {
             Some(column) => Some(Match { column: *column, exact: true }),
             None => {
-                let upper = text.to_uppercase();
-                self.columns.get(upper.as_bytes()).map(|column| Match { column: *column, exact: false })
+                let upper = name.to_uppercase();
+                self.columns.get(upper.as_str()).map(|column| Match { column: *column, exact: false })
             }
         };
-        self.scratch = scratch;
+        if let Some(learned) = self.learned.get_mut(position) {
+            learned.written.clear();
+            learned.written.extend_from_slice(written);
+            learned.found = found;
+        } else if position < LEARNED_MAX {
+            self.learned.push(Learned { written: written.to_vec(), found });
+        }
         found
-    }
-}
-
-impl Learned {
-    fn learn(&mut self, text: &[u8], found: Option<Match>) {
-        self.text.clear();
-        self.text.extend_from_slice(text);
-        let mut head = [0; 8];
-        let length = text.len().min(8);
-        head[..length].copy_from_slice(&text[..length]);
-        self.word = u64::from_le_bytes(head);
-        self.mask = if length == 8 { u64::MAX } else { (1 << (8 * length)) - 1 };
-        self.found = found;
-    }
-
-    /// The length of this name with its colon if it comes next.
-    #[inline]
-    fn length_at(&self, rest: &[u8]) -> Option<usize> {
-        let length = self.text.len();
-        let same = match rest.first_chunk::<8>() {
-            Some(head) if (u64::from_le_bytes(*head) ^ self.word) & self.mask != 0 => false,
-            Some(_) if length <= 8 => length > 0,
-            _ => length > 0 && rest.starts_with(&self.text),
-        };
-        same.then_some(length)
     }
 }
 
@@ -117,18 +72,10 @@ impl Learned {
 mod tests {
     use super::*;
 
-    fn check(names: &mut Names, object: &str, expected: &[Option<(usize, bool)>]) {
-        let mut cursor = Cursor::new(object);
-        cursor.advance(1);
-        for (position, expected) in expected.iter().enumerate() {
-            let found = names.take(&mut cursor, position).expect(object);
-            assert_eq!(
-                found.map(|found| (found.column, found.exact)),
-                *expected,
-                "name {position} of {object}"
-            );
-            cursor.skip_value().expect(object);
-            cursor.take(b',');
+    fn check(names: &mut Names, expected: &[(&str, Option<(usize, bool)>)]) {
+        for (position, (name, expected)) in expected.iter().enumerate() {
+            let found = names.find(name.as_bytes(), position).map(|found| (found.column, found.exact));
+            assert_eq!(found, *expected, "{name} at {position}");
         }
     }
 
@@ -136,21 +83,28 @@ mod tests {
     fn names_are_found_exactly_and_then_in_upper_case() {
         let mut names = Names::new(["ID", "Näme", "lower", "A_LONGER_NAME"]);
         for _ in 0..2 {
-            let object =
-                r#"{"id":1,"ID":2,"Näme":3,"LOWER":4,"a_longer_name" : 5,"a_longer_nam":6,"I\u0044":7}"#;
-            let expected = [
-                Some((0, false)),
-                Some((0, true)),
-                Some((1, true)),
-                None,
-                Some((3, false)),
-                None,
-                Some((0, true)),
+            let object = [
+                ("id", Some((0, false))),
+                ("ID", Some((0, true))),
+                ("Näme", Some((1, true))),
+                ("LOWER", None),
+                ("a_longer_name", Some((3, false))),
+                ("a_longer_nam", None),
+                (r"I\u0044", Some((0, true))),
             ];
-            check(&mut names, object, &expected);
+            check(&mut names, &object);
         }
-        check(&mut names, r#"{"lower":1,"id":2,"x":3}"#, &[Some((2, true)), Some((0, false)), None]);
-        check(&mut names, r#"{"l":1}"#, &[None]);
-        check(&mut names, r#"{"":1}"#, &[None]);
+        check(&mut names, &[("lower", Some((2, true))), ("id", Some((0, false))), ("x", None)]);
+        check(&mut names, &[("l", None)]);
+        check(&mut names, &[("", None)]);
+    }
+
+    #[test]
+    fn only_so_many_names_are_remembered() {
+        let mut names = Names::new(["A"]);
+        for position in 0..2 * LEARNED_MAX {
+            assert_eq!(names.find(b"a", position), Some(Match { column: 0, exact: false }));
+        }
+        assert_eq!(names.learned.len(), LEARNED_MAX);
     }
 }

@@ -1,47 +1,43 @@
 //! JSON values that are no strings, read into a STRING column.
 
-use crate::json::{cursor::Cursor, fault::Fault};
+use jiter::{Jiter, Peek};
 
-/// Arrays in arrays up to this depth are turned into text; deeper ones are refused.
-const DEPTH_MAX: usize = 500;
+use crate::json::fault::Fault;
 
-/// Appends the text of the next value: numbers, booleans and `null` as written, objects as JSON without white
-/// space, arrays as `[a, b]` with the text of their items.
-pub(crate) fn push(cursor: &mut Cursor<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-    push_at(cursor, out, 0)
+/// Arrays in arrays up to this depth are turned into text; deeper ones are refused, as values that are
+/// skipped are.
+const DEPTH_MAX: usize = 200;
+
+/// Appends the text of the value that was peeked: numbers, booleans and `null` as written, objects as JSON
+/// without white space, arrays as `[a, b]` with the text of their items.
+pub(crate) fn push(jiter: &mut Jiter<'_>, peek: Peek, out: &mut Vec<u8>) -> Result<(), Fault> {
+    push_at(jiter, peek, out, 0)
 }
 
-fn push_at(cursor: &mut Cursor<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
-    match cursor.peek_value()? {
-        b'"' => cursor.string()?.push_to(out),
-        b'[' => push_array(cursor, out, depth)?,
-        b'{' => {
-            let start = cursor.position();
-            cursor.skip_value()?;
-            push_compact(cursor.since(start), out);
-        }
+fn push_at(jiter: &mut Jiter<'_>, peek: Peek, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
+    match peek {
+        Peek::String => out.extend_from_slice(jiter.known_str()?.as_bytes()),
+        Peek::Array => push_array(jiter, out, depth)?,
         _ => {
-            let start = cursor.position();
-            cursor.skip_value()?;
-            out.extend_from_slice(cursor.since(start));
+            let start = jiter.current_index();
+            jiter.known_skip(peek)?;
+            let json = jiter.slice_to_current(start);
+            if peek == Peek::Object { push_compact(json, out) } else { out.extend_from_slice(json) }
         }
     }
     Ok(())
 }
 
-fn push_array(cursor: &mut Cursor<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
+fn push_array(jiter: &mut Jiter<'_>, out: &mut Vec<u8>, depth: usize) -> Result<(), Fault> {
     if depth == DEPTH_MAX {
-        return Err(cursor.fault("less nesting"));
+        return Err(Fault::too_deep(jiter.current_index()));
     }
-    cursor.advance(1);
+    let mut next = jiter.known_array()?;
     out.push(b'[');
-    if !cursor.take(b']') {
-        loop {
-            push_at(cursor, out, depth + 1)?;
-            if !cursor.take(b',') {
-                cursor.expect(b']', "',' or ']'")?;
-                break;
-            }
+    while let Some(peek) = next {
+        push_at(jiter, peek, out, depth + 1)?;
+        next = jiter.array_step()?;
+        if next.is_some() {
             out.extend_from_slice(b", ");
         }
     }

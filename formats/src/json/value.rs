@@ -2,16 +2,18 @@
 
 use std::collections::HashSet;
 
+use jiter::{Jiter, NumberInt, Peek};
+
 use crate::{
     base64_text,
     column::{Column, Lists, Maps, Structs},
     decimal, java,
     json::{
-        cursor::Cursor,
         fault::{Fault, Step, What},
         names::Names,
         text,
     },
+    number,
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -53,46 +55,40 @@ impl Object {
     #[inline]
     pub(crate) fn read(
         &mut self,
-        cursor: &mut Cursor<'_>,
+        jiter: &mut Jiter<'_>,
         row: usize,
         columns: &mut [Column],
-        scratch: &mut Vec<u8>,
     ) -> Result<(), Fault> {
         self.count += 1;
         let mut missing = columns.len();
-        cursor.advance(1);
-        if !cursor.take(b'}') {
-            let mut position = 0;
-            loop {
-                match self.names.take(cursor, position)? {
-                    None => cursor.skip_value()?,
-                    Some(found) => {
-                        let named = &mut self.columns[found.column];
-                        let column = &mut columns[found.column];
-                        if named.filled_by == self.count {
-                            if named.exact && !found.exact {
-                                cursor.skip_value()?;
-                            } else {
-                                column.truncate(row);
-                                named.exact = found.exact;
-                                read(cursor, &mut named.shape, column, scratch)
-                                    .map_err(|fault| fault.inside(Step::Field(named.name.clone())))?;
-                            }
+        let mut position = 0;
+        let mut next = jiter.next_object_bytes()?;
+        while let Some(name) = next {
+            let found = self.names.find(name, position);
+            let peek = jiter.peek()?;
+            match found {
+                None => jiter.known_skip(peek)?,
+                Some(found) => {
+                    let named = &mut self.columns[found.column];
+                    let column = &mut columns[found.column];
+                    let again = named.filled_by == self.count;
+                    if again && named.exact && !found.exact {
+                        jiter.known_skip(peek)?;
+                    } else {
+                        if again {
+                            column.truncate(row);
                         } else {
                             named.filled_by = self.count;
-                            named.exact = found.exact;
                             missing -= 1;
-                            read(cursor, &mut named.shape, column, scratch)
-                                .map_err(|fault| fault.inside(Step::Field(named.name.clone())))?;
                         }
+                        named.exact = found.exact;
+                        read(jiter, peek, &mut named.shape, column)
+                            .map_err(|fault| fault.inside(Step::Field(named.name.clone())))?;
                     }
                 }
-                position += 1;
-                if !cursor.take(b',') {
-                    cursor.expect(b'}', "',' or '}'")?;
-                    break;
-                }
             }
+            position += 1;
+            next = jiter.next_key_bytes()?;
         }
         if missing > 0 {
             for (named, column) in self.columns.iter().zip(columns) {
@@ -105,86 +101,77 @@ impl Object {
     }
 }
 
-/// Reads the next value into `column`.
+/// Reads the value that was peeked into `column`.
 #[inline]
 pub(crate) fn read(
-    cursor: &mut Cursor<'_>,
+    jiter: &mut Jiter<'_>,
+    peek: Peek,
     shape: &mut Shape,
     column: &mut Column,
-    scratch: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let first = cursor.peek_value()?;
-    if first == b'n' {
-        cursor.literal("null")?;
+    if peek == Peek::Null {
+        jiter.known_null()?;
         column.push_null();
         return Ok(());
     }
     match column {
-        Column::Boolean(column) => match first {
-            b't' => cursor.literal("true").map(|()| column.push(true))?,
-            b'f' => cursor.literal("false").map(|()| column.push(false))?,
-            _ => return Err(mismatch(cursor, first, "BOOLEAN")),
+        Column::Boolean(column) => match peek {
+            Peek::True | Peek::False => column.push(jiter.known_bool(peek)?),
+            _ => return Err(mismatch(jiter, peek, "BOOLEAN")),
         },
         // A number beyond 32 bits wraps, as Java's `intValue`; text must hold an INTEGER.
-        Column::Int(column) => column.push(integer(cursor, first, scratch, "INTEGER", |value| value as i32)?),
-        Column::BigInt(column) => column.push(integer(cursor, first, scratch, "BIGINT", |value| value)?),
-        Column::Date(column) => column.push(integer(cursor, first, scratch, "DATE", |value| value as i32)?),
-        Column::Timestamp(column) => {
-            column.push(integer(cursor, first, scratch, "TIMESTAMP", |value| value)?)
-        }
+        Column::Int(column) => column.push(integer(jiter, peek, "INTEGER", |value| value as i32)?),
+        Column::BigInt(column) => column.push(integer(jiter, peek, "BIGINT", |value| value)?),
+        Column::Date(column) => column.push(integer(jiter, peek, "DATE", |value| value as i32)?),
+        Column::Timestamp(column) => column.push(integer(jiter, peek, "TIMESTAMP", |value| value)?),
         Column::Time(column) => {
-            let value: i64 = integer(cursor, first, scratch, "TIME", |value| value)?;
+            let value: i64 = integer(jiter, peek, "TIME", |value| value)?;
             if !(0..DAY_MS).contains(&value) {
                 return Err(Fault::new(What::TimeRange { value }));
             }
             column.push(value as i32);
         }
-        Column::Double(column) => column.push(match first {
-            b'-' | b'0'..=b'9' => cursor.number()?.to_f64(),
-            b'"' => java::parse_double(cursor.string()?.text(scratch)).ok_or_else(|| coerce("DOUBLE"))?,
-            _ => return Err(mismatch(cursor, first, "DOUBLE")),
+        Column::Double(column) => column.push(match peek {
+            Peek::String => java::parse_double(jiter.known_str()?).ok_or_else(|| coerce("DOUBLE"))?,
+            _ if peek.is_num() => jiter.known_float(peek)?,
+            _ => return Err(mismatch(jiter, peek, "DOUBLE")),
         }),
         Column::Decimal(column) => {
-            let (precision, scale) = (column.precision, column.scale);
-            let misfit = |misfit, text: &[u8]| {
-                let text = String::from_utf8_lossy(text).into_owned();
-                Fault::new(What::Decimal { misfit, text, precision, scale })
+            let text = match peek {
+                Peek::String => jiter.known_str()?.as_bytes(),
+                _ if peek.is_num() => jiter.known_number_bytes(peek)?,
+                _ => return Err(mismatch(jiter, peek, "DECIMAL")),
             };
-            column.values.push(match first {
-                b'-' | b'0'..=b'9' => {
-                    let number = cursor.number()?;
-                    decimal::from_number(number, precision, scale).map_err(|why| misfit(why, number.text))?
+            let (precision, scale) = (column.precision, column.scale);
+            let unscaled = decimal::parse(text, precision, scale).map_err(|misfit| match misfit {
+                decimal::Misfit::NotANumber => coerce("DECIMAL"),
+                decimal::Misfit::Rounds { .. } => {
+                    let text = String::from_utf8_lossy(text).into_owned();
+                    Fault::new(What::Decimal { misfit, text, precision, scale })
                 }
-                b'"' => {
-                    let text = cursor.string()?.text(scratch).as_bytes();
-                    decimal::parse(text, precision, scale).map_err(|why| match why {
-                        decimal::Misfit::NotANumber => coerce("DECIMAL"),
-                        decimal::Misfit::Rounds { .. } => misfit(why, text),
-                    })?
-                }
-                _ => return Err(mismatch(cursor, first, "DECIMAL")),
-            });
+            })?;
+            column.values.push(unscaled);
         }
         Column::String(column) => {
-            if first == b'"' {
-                cursor.string()?.push_to(&mut column.bytes);
+            if peek == Peek::String {
+                column.push(jiter.known_str()?.as_bytes());
             } else {
-                text::push(cursor, &mut column.bytes)?;
+                text::push(jiter, peek, &mut column.bytes)?;
+                column.end();
             }
-            column.end();
         }
         Column::Bytes(column) => {
-            if first != b'"' {
-                return Err(mismatch(cursor, first, "BYTES"));
+            if peek != Peek::String {
+                return Err(mismatch(jiter, peek, "BYTES"));
             }
-            if !base64_text::read(cursor.string()?.text(scratch), &mut column.bytes) {
+            if !base64_text::read(jiter.known_str()?, &mut column.bytes) {
                 return Err(Fault::new(What::Base64));
             }
             column.end();
         }
-        Column::Array(column) => read_array(cursor, first, shape, column, scratch)?,
-        Column::Map(column) => read_map(cursor, first, shape, column, scratch)?,
-        Column::Struct(column) => read_struct(cursor, first, shape, column, scratch)?,
+        Column::Array(column) => read_array(jiter, peek, shape, column)?,
+        Column::Map(column) => read_map(jiter, peek, shape, column)?,
+        Column::Struct(column) => read_struct(jiter, peek, shape, column)?,
     }
     Ok(())
 }
@@ -192,64 +179,60 @@ pub(crate) fn read(
 /// A whole number from a number, cut and wrapped to the type, or from text that holds one.
 #[inline]
 fn integer<T: std::str::FromStr>(
-    cursor: &mut Cursor<'_>,
-    first: u8,
-    scratch: &mut Vec<u8>,
+    jiter: &mut Jiter<'_>,
+    peek: Peek,
     target: &'static str,
     narrow: impl Fn(i64) -> T,
 ) -> Result<T, Fault> {
-    match first {
-        b'-' | b'0'..=b'9' => Ok(narrow(cursor.number()?.to_i64_wrapping())),
-        b'"' => cursor.string()?.text(scratch).parse().map_err(|_| coerce(target)),
-        _ => Err(mismatch(cursor, first, target)),
+    if peek == Peek::String {
+        return jiter.known_str()?.parse().map_err(|_| coerce(target));
+    }
+    if !peek.is_num() {
+        return Err(mismatch(jiter, peek, target));
+    }
+    match jiter.known_int(peek) {
+        Ok(NumberInt::Int(value)) => Ok(narrow(value)),
+        // A fraction, an exponent or too many digits; or no number at all, which is found again. Nothing was
+        // taken.
+        Err(_) => Ok(narrow(number::to_i64_wrapping(number_text(jiter, peek)?))),
     }
 }
 
-fn read_array(
-    cursor: &mut Cursor<'_>,
-    first: u8,
-    shape: &mut Shape,
-    column: &mut Lists,
-    scratch: &mut Vec<u8>,
-) -> Result<(), Fault> {
+/// Takes a number as it is written.
+#[cold]
+fn number_text<'a>(jiter: &'a mut Jiter<'_>, peek: Peek) -> Result<&'a str, Fault> {
+    let text = jiter.known_number_bytes(peek)?;
+    Ok(std::str::from_utf8(text).expect("JSON's numbers are ASCII"))
+}
+
+fn read_array(jiter: &mut Jiter<'_>, peek: Peek, shape: &mut Shape, column: &mut Lists) -> Result<(), Fault> {
     let Shape::Array(item) = shape else { unreachable!("shapes follow the columns") };
-    if first != b'[' {
-        return Err(mismatch(cursor, first, "ARRAY"));
+    if peek != Peek::Array {
+        return Err(mismatch(jiter, peek, "ARRAY"));
     }
-    cursor.advance(1);
-    if !cursor.take(b']') {
-        let mut index = 0;
-        loop {
-            read(cursor, item, &mut column.item, scratch).map_err(|fault| fault.inside(Step::Item(index)))?;
-            index += 1;
-            if !cursor.take(b',') {
-                cursor.expect(b']', "',' or ']'")?;
-                break;
-            }
-        }
+    let mut index = 0;
+    let mut next = jiter.known_array()?;
+    while let Some(peek) = next {
+        read(jiter, peek, item, &mut column.item).map_err(|fault| fault.inside(Step::Item(index)))?;
+        index += 1;
+        next = jiter.array_step()?;
     }
     column.end(true);
     Ok(())
 }
 
-fn read_map(
-    cursor: &mut Cursor<'_>,
-    first: u8,
-    shape: &mut Shape,
-    column: &mut Maps,
-    scratch: &mut Vec<u8>,
-) -> Result<(), Fault> {
+fn read_map(jiter: &mut Jiter<'_>, peek: Peek, shape: &mut Shape, column: &mut Maps) -> Result<(), Fault> {
     let Shape::Map(value) = shape else { unreachable!("shapes follow the columns") };
-    if first != b'{' {
-        return Err(mismatch(cursor, first, "MAP"));
+    if peek != Peek::Object {
+        return Err(mismatch(jiter, peek, "MAP"));
     }
-    let start = cursor.position();
-    read_entries(cursor, value, column, scratch, &[])?;
+    let start = jiter.clone();
+    read_entries(jiter, value, column, &[])?;
     let repeated = repeated_keys(column);
     if !repeated.is_empty() {
         column.reopen();
-        cursor.rewind(start);
-        read_entries(cursor, value, column, scratch, &repeated)?;
+        *jiter = start;
+        read_entries(jiter, value, column, &repeated)?;
     }
     column.end(true);
     Ok(())
@@ -257,36 +240,28 @@ fn read_map(
 
 /// Reads the entries of an object, without those whose positions are in `skipped`, in order.
 fn read_entries(
-    cursor: &mut Cursor<'_>,
+    jiter: &mut Jiter<'_>,
     value: &mut Shape,
     column: &mut Maps,
-    scratch: &mut Vec<u8>,
     skipped: &[usize],
 ) -> Result<(), Fault> {
-    cursor.advance(1);
-    if cursor.take(b'}') {
-        return Ok(());
-    }
     let mut position = 0;
-    loop {
-        cursor.name_start()?;
-        let key = cursor.string()?;
-        cursor.expect(b':', "':' after a name")?;
+    let mut next = jiter.known_object()?;
+    while let Some(key) = next {
         if skipped.binary_search(&position).is_ok() {
-            cursor.skip_value()?;
+            jiter.next_skip()?;
         } else {
-            key.push_to(&mut column.keys.bytes);
-            column.keys.end();
-            read(cursor, value, &mut column.values, scratch).map_err(|fault| {
+            column.keys.push(key.as_bytes());
+            let peek = jiter.peek()?;
+            read(jiter, peek, value, &mut column.values).map_err(|fault| {
                 let key = column.keys.get(column.keys.len() - 1);
                 fault.inside(Step::Field(String::from_utf8_lossy(key).into_owned()))
             })?;
         }
         position += 1;
-        if !cursor.take(b',') {
-            return cursor.expect(b'}', "',' or '}'");
-        }
+        next = jiter.next_key()?;
     }
+    Ok(())
 }
 
 /// Positions, in order, of entries of the open map whose key comes again later: of repeated keys the last
@@ -312,18 +287,17 @@ fn repeated_keys(column: &Maps) -> Vec<usize> {
 }
 
 fn read_struct(
-    cursor: &mut Cursor<'_>,
-    first: u8,
+    jiter: &mut Jiter<'_>,
+    peek: Peek,
     shape: &mut Shape,
     column: &mut Structs,
-    scratch: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     let Shape::Struct(object) = shape else { unreachable!("shapes follow the columns") };
-    if first != b'{' {
-        return Err(mismatch(cursor, first, "STRUCT"));
+    if peek != Peek::Object {
+        return Err(mismatch(jiter, peek, "STRUCT"));
     }
     let row = column.len();
-    object.read(cursor, row, &mut column.columns, scratch)?;
+    object.read(jiter, row, &mut column.columns)?;
     column.end();
     Ok(())
 }
@@ -335,17 +309,16 @@ fn coerce(target: &'static str) -> Fault {
 
 /// The value is of a kind that the type does not take. What is no value at all is a syntax fault.
 #[cold]
-pub(crate) fn mismatch(cursor: &mut Cursor<'_>, first: u8, required: &'static str) -> Fault {
-    let source = match first {
-        b'"' => "TextNode",
-        b't' | b'f' => "BooleanNode",
-        b'[' => "ArrayNode",
-        b'{' => "ObjectNode",
-        b'-' | b'0'..=b'9' => match cursor.number() {
-            Ok(number) => number.class(),
+pub(crate) fn mismatch(jiter: &mut Jiter<'_>, peek: Peek, required: &'static str) -> Fault {
+    let source = match peek {
+        Peek::String => "TextNode",
+        Peek::True | Peek::False => "BooleanNode",
+        Peek::Array => "ArrayNode",
+        Peek::Object => "ObjectNode",
+        _ => match number_text(jiter, peek) {
+            Ok(text) => number::class(text),
             Err(fault) => return fault,
         },
-        _ => return cursor.fault("a value"),
     };
     Fault::new(What::Convert { source, required })
 }

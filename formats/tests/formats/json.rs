@@ -256,6 +256,23 @@ fn bad_rows_leave_nulls_and_the_others_stand() {
 }
 
 #[test]
+fn half_a_surrogate_pair_costs_one_character() {
+    let columns = fields(&[("A", DataType::Utf8), ("B", array_of(DataType::Utf8)), ("C", DataType::Int32)]);
+    for (text, expected) in [
+        (r#"{"A": "x", "B": ["y", "\udead"], "C": 1}"#, Ok("x | [y, \u{fffd}] | 1")),
+        (r#"{"\ud800": "\ud800", "A": "x"}"#, Ok("x | NULL | NULL")),
+        (r#"{"A": "\ud83d", "C": "x"}"#, Err("Can't coerce string to type. targetType: INTEGER, path: $.C")),
+        (
+            r#"{"A": "\ud83d", "C": 1"#,
+            Err("malformed JSON at byte 22: expected the end of an object, path: $"),
+        ),
+    ] {
+        let expected = expected.map(str::to_owned).map_err(str::to_owned);
+        assert_eq!(read_one(&WRAPPED, &columns, text.as_bytes()), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_bare_null_text_is_a_row_and_null_bytes_are_none() {
     let decoded = decode(&BARE, &fields(&[("A", DataType::Int32)]), &[Some(b"null"), None]);
     assert_eq!(decoded.null_rows.map(|rows| rows.set_indices().collect::<Vec<_>>()), Some(vec![1]));
