@@ -1,6 +1,6 @@
 //! The command line: every command, its options and their defaults.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
@@ -46,6 +46,11 @@ pub(crate) struct Global {
 }
 
 impl Global {
+    /// The same options on another directory.
+    pub(crate) fn on(&self, data_dir: &Path) -> Self {
+        Self { data_dir: data_dir.to_owned(), ..self.clone() }
+    }
+
     /// Where the log keeps its partitions.
     pub(crate) fn log_dir(&self) -> PathBuf {
         self.data_dir.join("log")

@@ -80,11 +80,6 @@ impl Out {
         self.format
     }
 
-    /// Columns of the terminal; none when the output is no terminal.
-    pub(crate) fn width(&self) -> Option<u16> {
-        self.width
-    }
-
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         Ok(self.writer.write_all(bytes)?)

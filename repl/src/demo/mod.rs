@@ -43,7 +43,7 @@ pub(crate) fn run(global: &Global, args: &DemoArgs, colours: Colours) -> Result<
         }
     })?;
 
-    let global = Global { data_dir: directory.path().to_owned(), ..global.clone() };
+    let global = global.on(directory.path());
     let totals = Job::open(&global, &input)?.run(&mut stage, &interrupt)?;
     let seconds = clock.monotonic();
     if directory.is_kept() {
