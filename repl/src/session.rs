@@ -5,6 +5,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use millstream_log::Log;
+use millstream_sql::ast::{Spanned, Statement};
 use millstream_sql::parser::parse;
 use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, SqlConfig, SqlError};
 
@@ -65,17 +66,64 @@ impl Session {
     /// prints until it ends or Ctrl-C. Nothing runs when one of them is no statement.
     pub(crate) fn run(&mut self, script: &str, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
         for statement in parse(script).map_err(|error| statement_error(&error, script))? {
-            // Blanks put the statement where it stands in the script, so that errors name the right line.
-            let place = statement.span;
-            let before = "\n".repeat(place.line.saturating_sub(1) as usize)
-                + &" ".repeat(place.column.saturating_sub(1) as usize);
-            let outcomes = self.engine.execute(&mut self.sql, &format!("{before}{}", statement.text));
-            for outcome in outcomes.map_err(|error| statement_error(&error, script))? {
-                print(outcome, out, interrupt)?;
-            }
-            interrupt.check()?;
+            self.run_one(&statement, script, out, interrupt)?;
         }
         out.flush()
+    }
+
+    /// As [`Self::run`] for a script that nobody watches: a pull query sees what the statements before it have led to,
+    /// and so does the next program, for the queries catch up first.
+    pub(crate) fn run_settled(
+        &mut self,
+        script: &str,
+        out: &mut Out,
+        interrupt: &Interrupt,
+    ) -> Result<(), CliError> {
+        let mut changed = false;
+        for statement in parse(script).map_err(|error| statement_error(&error, script))? {
+            match &statement.node {
+                Statement::Select(query) if query.emit.is_none() => self.settle(interrupt)?,
+                Statement::CreateAs(_) | Statement::InsertValues(_) | Statement::InsertSelect(_) => {
+                    changed = true
+                }
+                _ => {}
+            }
+            self.run_one(&statement, script, out, interrupt)?;
+        }
+        out.flush()?;
+        if changed { self.settle(interrupt) } else { Ok(()) }
+    }
+
+    fn run_one(
+        &mut self,
+        statement: &Spanned<Statement>,
+        script: &str,
+        out: &mut Out,
+        interrupt: &Interrupt,
+    ) -> Result<(), CliError> {
+        // Blanks put the statement where it stands in the script, so that errors name the right line.
+        let place = statement.span;
+        let lines = "\n".repeat(place.line.saturating_sub(1) as usize);
+        let columns = " ".repeat(place.column.saturating_sub(1) as usize);
+        let outcomes = self.engine.execute(&mut self.sql, &format!("{lines}{columns}{}", statement.text));
+        for outcome in outcomes.map_err(|error| statement_error(&error, script))? {
+            print(outcome, out, interrupt)?;
+        }
+        interrupt.check()
+    }
+
+    /// Waits until the persistent queries have processed everything. One that has failed is said, not waited for.
+    fn settle(&self, interrupt: &Interrupt) -> Result<(), CliError> {
+        loop {
+            match self.engine.wait_caught_up(WAIT) {
+                Ok(true) => return Ok(()),
+                Ok(false) => interrupt.check()?,
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    return Ok(());
+                }
+            }
+        }
     }
 
     /// The names that can be completed now.

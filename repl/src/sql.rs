@@ -22,7 +22,7 @@ pub(crate) fn run(global: &Global, args: &SqlArgs) -> Result<(), CliError> {
     for (name, value) in &args.properties {
         session.set(name, value)?;
     }
-    let result = session.run(&text, &mut Out::new(global.output), &interrupt);
+    let result = session.run_settled(&text, &mut Out::new(global.output), &interrupt);
     session.close()?;
     result
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(global: &Global, colours: Colours) -> Result<(), CliError> {
     } else {
         let mut script = String::new();
         io::stdin().lock().read_to_string(&mut script)?;
-        session.run(&script, &mut Out::new(global.output), &interrupt)
+        session.run_settled(&script, &mut Out::new(global.output), &interrupt)
     };
     session.close()?;
     result
