@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) fn run(global: &Global, command: &ConnectCommand) -> Result<(), CliError> {
     match command {
         ConnectCommand::Run { files, forever } => run_connectors(global, files, *forever),
-        ConnectCommand::List => with_log(global, |log, out| list(log, out)),
+        ConnectCommand::List => with_log(global, list),
         ConnectCommand::Status { name } => with_log(global, |log, out| status(log, name.as_deref(), out)),
     }
 }

@@ -23,11 +23,14 @@ pub(crate) struct LineReader {
     ignore_error: bool,
 }
 
+/// Name and value of a header.
+pub(crate) type HeaderField<'a> = (&'a str, Option<&'a [u8]>);
+
 /// The parts of a line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
     /// Names and values of headers, in order.
-    pub(crate) headers: Vec<(&'a str, Option<&'a [u8]>)>,
+    pub(crate) headers: Vec<HeaderField<'a>>,
     /// None without `parse.key`, or when the field equals `null.marker`.
     pub(crate) key: Option<&'a [u8]>,
     /// None when the field equals `null.marker`.
@@ -112,11 +115,7 @@ impl LineReader {
         Ok(parsed)
     }
 
-    fn headers<'a>(
-        &self,
-        mut text: &'a [u8],
-        number: u64,
-    ) -> Result<Vec<(&'a str, Option<&'a [u8]>)>, CliError> {
+    fn headers<'a>(&self, mut text: &'a [u8], number: u64) -> Result<Vec<HeaderField<'a>>, CliError> {
         let mut headers = Vec::new();
         loop {
             let (header, after) = match split(text, &self.headers_separator) {

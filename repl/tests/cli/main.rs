@@ -1,5 +1,7 @@
 //! The program as its users run it: arguments in, exit code, standard output and standard error out.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
 mod demo;
 mod log_commands;
 mod sql_command;
