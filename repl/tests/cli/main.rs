@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod connect_command;
 mod demo;
 mod log_commands;
 mod sql_command;
