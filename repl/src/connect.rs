@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use crate::args::{ConnectCommand, Global};
 use crate::cell::Cell;
 use crate::error::CliError;
+use crate::housekeeping::Housekeeping;
 use crate::interrupt::Interrupt;
 use crate::output::{Grid, Heading, Out};
 
@@ -44,6 +45,7 @@ fn run_connectors(global: &Global, files: &[PathBuf], forever: bool) -> Result<(
     let configs = files.iter().map(ConnectorConfig::from_file).collect::<Result<Vec<_>, _>>()?;
     let interrupt = Interrupt::install()?;
     with_log(global, |log, out| {
+        let _housekeeping = Housekeeping::start(log.clone())?;
         let worker = Worker::new(log.clone(), WorkerConfig::default());
         for config in &configs {
             worker.validate(config)?;

@@ -15,6 +15,7 @@ mod connect;
 mod consume;
 mod demo;
 mod error;
+mod housekeeping;
 mod interrupt;
 mod line_reader;
 mod output;

@@ -12,6 +12,7 @@ use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, SqlCon
 use crate::args::Global;
 use crate::cell::{Cell, heading};
 use crate::error::CliError;
+use crate::housekeeping::Housekeeping;
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Grid, Heading, Out, RowPrinter};
 use crate::shell::names::Names;
@@ -24,6 +25,7 @@ pub(crate) struct Session {
     log: Log,
     engine: Engine,
     sql: millstream_sql::Session,
+    housekeeping: Housekeeping,
 }
 
 impl Session {
@@ -37,7 +39,8 @@ impl Session {
     pub(crate) fn on(log: Log, global: &Global) -> Result<Self, CliError> {
         let config = SqlConfig::new(global.state_dir());
         let engine = Engine::open(log.clone(), config)?;
-        Ok(Self { log, engine, sql: millstream_sql::Session::default() })
+        let housekeeping = Housekeeping::start(log.clone())?;
+        Ok(Self { log, engine, sql: millstream_sql::Session::default(), housekeeping })
     }
 
     /// The log below the engine.
@@ -135,6 +138,7 @@ impl Session {
     /// Commits what is processed and closes the log. Queries go on when the directory is opened again.
     pub(crate) fn close(self) -> Result<(), CliError> {
         self.engine.close()?;
+        drop(self.housekeeping);
         self.log.close()?;
         Ok(())
     }

@@ -1,0 +1,50 @@
+//! What a program that stays up owes its log: retention, transaction timeouts and checkpoints, now and then.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use millstream_log::{Log, LogError};
+
+use crate::error::CliError;
+
+/// As often as Kafka writes its checkpoints.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// A thread that looks after a log until this is dropped.
+pub(crate) struct Housekeeping {
+    stop: Option<Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Housekeeping {
+    /// Starts looking after `log`; the first time after an interval, so that short commands only pay for a thread.
+    pub(crate) fn start(log: Log) -> Result<Self, CliError> {
+        let (stop, stopped) = channel();
+        let work = move || {
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
+                match log.maintain() {
+                    Ok(()) => {}
+                    Err(LogError::Closed) => return,
+                    Err(error) => {
+                        tracing::warn!(error = &error as &dyn std::error::Error, "could not look after the log")
+                    }
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("housekeeping".to_owned()).spawn(work);
+        let thread =
+            thread.map_err(|error| CliError::Failed(format!("could not start a thread: {error}")))?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Housekeeping {
+    fn drop(&mut self) {
+        // The thread ends when the other end of its channel goes.
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _panicked = thread.join();
+        }
+    }
+}
