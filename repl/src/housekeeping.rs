@@ -27,7 +27,10 @@ impl Housekeeping {
                     Ok(()) => {}
                     Err(LogError::Closed) => return,
                     Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "could not look after the log")
+                        tracing::warn!(
+                            error = &error as &dyn std::error::Error,
+                            "could not look after the log"
+                        )
                     }
                 }
             }
