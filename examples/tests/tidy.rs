@@ -105,15 +105,11 @@ fn the_top_level_holds_only_what_it_should() {
         "streams",
     ]
     .into();
-    let output = Command::new("git")
-        .args(["ls-tree", "--name-only", "HEAD"])
-        .current_dir(root())
-        .output()
-        .expect("git runs");
-    if !output.status.success() {
-        eprintln!("skipped: not a git checkout");
+    let listed = Command::new("git").args(["ls-tree", "--name-only", "HEAD"]).current_dir(root()).output();
+    let Some(output) = listed.ok().filter(|output| output.status.success()) else {
+        eprintln!("skipped: git is not here, or this is no checkout");
         return;
-    }
+    };
     let listing = String::from_utf8(output.stdout).expect("names are UTF-8");
     let found: BTreeSet<&str> = listing.lines().collect();
     assert_eq!(found, expected);
