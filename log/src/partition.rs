@@ -145,9 +145,11 @@ impl Partition {
         let active = loaded.segments.last().expect("there is always a segment").clone();
         let first_timestamp = first_timestamp(&active)?;
         let start = loaded.segments[0].base().max(checkpoint.log_start.unwrap_or_default());
-        let synced = match checkpoint.is_clean {
-            true => loaded.end,
-            false => checkpoint.recovery_point.unwrap_or_default().min(loaded.end),
+        let synced = match (&loaded.corrupt, checkpoint.is_clean) {
+            // Kept for the next start, which else would take the damage for a torn tail.
+            (Some(_), _) => checkpoint.recovery_point.unwrap_or_default(),
+            (None, true) => loaded.end,
+            (None, false) => checkpoint.recovery_point.unwrap_or_default().min(loaded.end),
         };
         let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
         let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
@@ -220,13 +222,10 @@ impl Partition {
         assign_offset(&mut batch, writer.end);
         let batch = RecordBatch::parse(batch.freeze())?;
         self.check_epoch(&writer.producers, &batch)?;
-        if self.is_roll_due(&writer, &batch) {
-            self.roll(&mut writer)?;
-        }
         writer.is_settled = false;
-        if let Err(error) = writer.active.write(&batch) {
+        if let Err(error) = self.write(&mut writer, &batch) {
             *slot = BytesMut::from(batch.into_bytes());
-            return Err(self.fail_write(&mut writer, error));
+            return Err(error);
         }
         let interval = self.config.index_interval_bytes;
         let writer = &mut *writer;
@@ -320,15 +319,11 @@ impl Partition {
             return Err(corrupt.to_error());
         }
         if from < state.start || from > state.end {
-            return Err(LogError::OffsetOutOfRange {
-                partition: self.id.clone(),
-                requested: from,
-                start: state.start,
-                end: state.end,
-            });
+            return Err(self.out_of_range(from, &state));
         }
         if from >= upper {
-            return Ok(fetched);
+            // Damage may hide the end of a transaction; nothing will ever come after it.
+            return state.corrupt.as_ref().map_or(Ok(fetched), |corrupt| Err(corrupt.to_error()));
         }
         let in_memory = state.tail.read(from, upper, bytes_max);
         let at = state.segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
@@ -348,7 +343,12 @@ impl Partition {
         }
         if isolation == Isolation::ReadCommitted {
             let to = fetched.next_offset(from);
-            fetched.aborted = aborted::overlapping(&self.state.lock().aborted, from, to);
+            let state = self.state.lock();
+            if from < state.start {
+                // Retention went past meanwhile, and what it knew of aborted transactions went with it.
+                return Err(self.out_of_range(from, &state));
+            }
+            fetched.aborted = aborted::overlapping(&state.aborted, from, to);
         }
         Ok(fetched)
     }
@@ -480,6 +480,11 @@ impl Partition {
         }
     }
 
+    fn out_of_range(&self, requested: Offset, state: &State) -> LogError {
+        let (partition, start, end) = (self.id.clone(), state.start, state.end);
+        LogError::OffsetOutOfRange { partition, requested, start, end }
+    }
+
     fn deleted(&self) -> LogError {
         LogError::UnknownTopic { topic: self.id.topic.to_string(), nearest: None }
     }
@@ -551,11 +556,22 @@ impl Partition {
             || spans_too_long()
     }
 
-    /// Seals the active segment and starts the next at the end.
+    /// Writes a batch behind the last one, in a new segment if that is due.
+    fn write(&self, writer: &mut Writer, batch: &RecordBatch) -> Result<()> {
+        if self.is_roll_due(writer, batch) {
+            self.roll(writer)?;
+        }
+        writer.active.write(batch).map_err(|error| self.fail_write(writer, error))
+    }
+
+    /// Seals the active segment and starts the next at the end. On a full disk, the next append tries again.
     fn roll(&self, writer: &mut Writer) -> Result<()> {
+        // Synced before anything follows it, so that a bad batch in a sealed segment is never a torn tail.
+        if let Err(error) = writer.active.sync().context("sync", writer.active.path()) {
+            self.stop(writer, "a sync failed", &error);
+            return Err(error);
+        }
         let outcome = self.write_aborted(writer).and_then(|()| {
-            // Synced before anything follows it, so that a bad batch in a sealed segment is never a torn tail.
-            writer.active.sync().context("sync", writer.active.path())?;
             writer.active.seal()?;
             self.write_snapshot(writer)?;
             Segment::create(&*self.around.storage, &self.dir, writer.end, &self.config)
@@ -570,6 +586,8 @@ impl Partition {
                 self.state.lock().segments.push(writer.active.clone());
                 Ok(())
             }
+            // A sealed segment takes no batches, so that a roll stays due.
+            Err(error @ LogError::DiskFull { .. }) => Err(error),
             Err(error) => {
                 self.stop(writer, "a new segment could not be started", &error);
                 Err(error)

@@ -109,12 +109,10 @@ pub(crate) fn load(
         && loaded.end < point
     {
         let active = loaded.segments.last().expect("there is always a segment");
-        loaded.corrupt = Some(CorruptRange {
-            path: active.path().to_path_buf(),
-            position: active.size(),
-            offset: loaded.end,
-            reason: "it ends before batches that were synced",
-        });
+        let (path, position, offset) = (active.path().to_path_buf(), active.size(), loaded.end);
+        let reason = "it ends before batches that were synced";
+        tracing::error!(path = %path.display(), position, %offset, reason, "corrupt");
+        loaded.corrupt = Some(CorruptRange { path, position, offset, reason });
     }
     Ok(loaded)
 }

@@ -67,6 +67,8 @@ struct Faults {
     space: AtomicU64,
     is_sync_broken: AtomicBool,
     is_read_only: AtomicBool,
+    /// A log that is looked after in the middle of the next read.
+    maintained_at_read: std::sync::Mutex<Option<Log>>,
 }
 
 impl Default for Faults {
@@ -75,6 +77,7 @@ impl Default for Faults {
             space: AtomicU64::new(u64::MAX),
             is_sync_broken: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            maintained_at_read: std::sync::Mutex::default(),
         }
     }
 }
@@ -120,7 +123,10 @@ impl Storage for Faulty {
 
 impl File for FaultyFile {
     fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_at(position, buffer)
+        let read = self.file.read_at(position, buffer);
+        let log = self.faults.maintained_at_read.lock().unwrap().take();
+        log.into_iter().for_each(|log| log.maintain().unwrap());
+        read
     }
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
         let space = self.faults.space.load(Ordering::Relaxed);
@@ -172,6 +178,59 @@ fn a_full_disk_refuses_appends_until_there_is_space() {
     drop(producer);
     let left = Arc::new(storage.storage.fork());
     assert_eq!(values(&open(&left).unwrap(), "t"), ["a", "c", "d", "e"]);
+}
+
+#[test]
+fn a_disk_that_is_full_when_a_segment_is_to_be_started_loses_nothing() {
+    let storage = Arc::new(Faulty::default());
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("segment.bytes", "100")).unwrap();
+    let mut producer = log.producer(ProducerConfig::default()).unwrap();
+    let mut send = |value: &'static str| {
+        producer.send("t", Record { value: Some(value.into()), ..Record::default() }).unwrap();
+        producer.flush().map(drop)
+    };
+    send("a").unwrap();
+    storage.faults.space.store(4, Ordering::Relaxed);
+    for _ in 0..2 {
+        assert!(matches!(send("b"), Err(LogError::DiskFull { .. })));
+    }
+    assert!(matches!(append(&log, "t", &["c"]), Err(LogError::DiskFull { .. })));
+    assert_eq!(values(&log, "t"), ["a"]);
+    storage.faults.space.store(u64::MAX, Ordering::Relaxed);
+    send("d").unwrap();
+    assert_eq!(values(&log, "t"), ["a", "b", "b", "d"]);
+    drop(producer);
+    let killed = Arc::new(storage.storage.fork());
+    log.close().unwrap();
+    for storage in [killed, Arc::new(storage.storage.fork())] {
+        assert_eq!(values(&open(&storage).unwrap(), "t"), ["a", "b", "b", "d"]);
+    }
+}
+
+#[test]
+fn retention_during_a_read_shows_nothing_aborted() {
+    let storage = Arc::new(Faulty::default());
+    let clock = Arc::new(ManualClock::new(NOW));
+    let open = || Log::builder().dir("log").storage(storage.clone()).clock(clock.clone()).open().unwrap();
+    let log = open();
+    log.create_topic(topic("t").config("segment.bytes", "100").config("retention.ms", "1000")).unwrap();
+    let mut producer = log.producer(ProducerConfig::default().transactional_id("tx")).unwrap();
+    producer.begin_transaction().unwrap();
+    producer.send("t", Record { value: Some("aborted".into()), ..Record::default() }).unwrap();
+    producer.flush().unwrap();
+    producer.abort_transaction().unwrap();
+    for value in ["a", "b"] {
+        append(&log, "t", &[value]).unwrap();
+    }
+    drop(producer);
+    log.close().unwrap();
+    let log = open();
+    clock.advance(Duration::from_secs(2));
+    *storage.faults.maintained_at_read.lock().unwrap() = Some(log.clone());
+    let fetched = log.read(&tp("t", 0), Offset::ZERO, 1 << 20, Isolation::ReadCommitted);
+    assert!(storage.faults.maintained_at_read.lock().unwrap().is_none());
+    assert!(matches!(fetched, Err(LogError::OffsetOutOfRange { .. })), "{fetched:?}");
 }
 
 #[test]

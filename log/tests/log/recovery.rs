@@ -36,6 +36,35 @@ fn a_torn_tail_is_cut_at_the_last_whole_batch() {
 }
 
 #[test]
+fn a_synced_tail_that_is_gone_is_reported_at_every_start() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    append(&log, "t", &["a"]).unwrap();
+    append(&log, "t", &["b"]).unwrap();
+    log.close().unwrap();
+    storage.remove_file(Path::new("log/.kafka_cleanshutdown")).unwrap();
+    let size = file(&storage, LOG).size().unwrap() - 1;
+    let check = |storage: &Arc<MemoryStorage>, sound: usize| {
+        for round in 0..3 {
+            let log = open(storage).unwrap();
+            let (read, error) = read_all(&log, &tp("t", 0), Isolation::ReadUncommitted);
+            assert_eq!(read.len(), sound, "round {round}");
+            assert!(matches!(error, Some(LogError::Corrupt { .. })), "round {round}: {error:?}");
+            assert!(matches!(append(&log, "t", &["c"]), Err(LogError::Corrupt { .. })), "round {round}");
+            log.close().unwrap();
+        }
+    };
+    let cut = Arc::new(storage.fork());
+    file(&cut, LOG).truncate(size).unwrap();
+    check(&cut, 1);
+    assert_eq!(file(&cut, LOG).size().unwrap(), size, "what is left stays for a repair");
+
+    storage.remove_dir(Path::new("log/t-0")).unwrap();
+    check(&storage, 0);
+}
+
+#[test]
 fn a_tail_of_zeros_is_torn() {
     let (storage, ends) = killed();
     file(&storage, LOG).write_at(ends[3], &[0; 5000]).unwrap();
