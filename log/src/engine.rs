@@ -524,9 +524,15 @@ impl Inner {
         self.resume_transactions()?;
         for partition in &partitions {
             for producer in partition.open_transactions() {
-                tracing::warn!(partition = %partition.id(), producer = %producer.0, "aborted a transaction of nobody");
-                match self.write_marker(partition.id(), producer, false) {
-                    Ok(()) | Err(LogError::Corrupt { .. } | LogError::DiskFull { .. }) => {}
+                if self.transactions.is_ending(producer.0) {
+                    continue; // decided, and not for us to undo
+                }
+                let id = partition.id();
+                match self.write_marker(id, producer, false) {
+                    Ok(()) => {
+                        tracing::warn!(partition = %id, producer = %producer.0, "aborted a transaction of nobody")
+                    }
+                    Err(LogError::Corrupt { .. } | LogError::DiskFull { .. }) => {}
                     Err(error) => return Err(error),
                 }
             }

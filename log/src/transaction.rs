@@ -35,6 +35,8 @@ use crate::wire::{get_string, put_string};
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     ids: Mutex<BTreeMap<String, Arc<Mutex<Transaction>>>>,
+    /// Held while an id is made, so that two first producers of it are not two of a kind.
+    making: Mutex<()>,
     next_producer_id: AtomicI64,
 }
 
@@ -161,6 +163,12 @@ impl Transactions {
         }
     }
 
+    /// Whether how a producer's transaction ends is decided, but not yet written in all of its partitions.
+    pub(crate) fn is_ending(&self, id: ProducerId) -> bool {
+        let is_ending = |status| matches!(status, Status::PrepareCommit | Status::PrepareAbort);
+        self.all().iter().map(|entry| entry.lock()).any(|one| one.producer_id == id && is_ending(one.status))
+    }
+
     fn all(&self) -> Vec<Arc<Mutex<Transaction>>> {
         self.ids.lock().values().cloned().collect()
     }
@@ -180,6 +188,7 @@ impl Inner {
             });
         }
         let now = self.clock().now();
+        let making = self.transactions.making.lock();
         let entry = self.transactions.ids.lock().get(id).cloned();
         let Some(entry) = entry else {
             let transaction = Transaction {
@@ -198,6 +207,7 @@ impl Inner {
             self.transactions.ids.lock().insert(id.to_owned(), entry.clone());
             return Ok(Session { transaction: entry, producer_id: session.0, epoch: session.1 });
         };
+        drop(making);
         let mut transaction = entry.lock();
         match transaction.status {
             Status::Ongoing => self.abort_fenced(&mut transaction)?,
@@ -345,9 +355,13 @@ impl Inner {
     /// Writes the markers of a decided transaction. A second time does no harm.
     fn complete(&self, transaction: &mut Transaction) -> Result<()> {
         let is_commit = transaction.status == Status::PrepareCommit;
+        let producer = (transaction.producer_id, transaction.epoch);
+        let mut outcome = Ok(());
         for id in &transaction.partitions {
-            self.write_marker(id, (transaction.producer_id, transaction.epoch), is_commit)?;
+            // A partition that takes no marker must not keep the others waiting for theirs.
+            outcome = outcome.and(self.write_marker(id, producer, is_commit));
         }
+        outcome?;
         let mut next = transaction.clone();
         next.status = if is_commit { Status::CompleteCommit } else { Status::CompleteAbort };
         next.partitions.clear();

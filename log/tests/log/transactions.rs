@@ -222,8 +222,8 @@ impl File for FilmedFile {
     }
 }
 
-#[test]
-fn a_kill_at_any_step_leaves_all_or_nothing() {
+/// Every step of three transactions over `a`, `b` and the offsets of `g`, the second of them aborted.
+fn film_of_three() -> Vec<MemoryStorage> {
     let filmed = Arc::new(Filmed {
         now: MemoryStorage::new(),
         film: std::sync::Mutex::default(),
@@ -250,6 +250,12 @@ fn a_kill_at_any_step_leaves_all_or_nothing() {
     }
     filmed.shoot();
     let film = std::mem::take(&mut *filmed.film.lock().unwrap());
+    film
+}
+
+#[test]
+fn a_kill_at_any_step_leaves_all_or_nothing() {
+    let film = film_of_three();
     assert!(film.len() > 40, "{}", film.len());
     let mut seen_last = 0;
     for (at, left) in film.into_iter().enumerate() {
@@ -270,4 +276,52 @@ fn a_kill_at_any_step_leaves_all_or_nothing() {
         }
     }
     assert_eq!(seen_last, 2);
+}
+
+#[test]
+fn damage_in_one_partition_does_not_undo_what_was_committed_in_others() {
+    let mut damaged = 0;
+    for (at, left) in film_of_three().into_iter().enumerate() {
+        let sound = Arc::new(left.fork());
+        let expected = committed_values(&open(&sound).unwrap(), "b");
+        let left = Arc::new(left);
+        let first = file(&left, "log/a-0/00000000000000000000.log");
+        if first.size().unwrap() < 400 {
+            continue; // damage would be a torn tail
+        }
+        first.write_at(70, &[0xff; 4]).unwrap();
+        for round in 0..2 {
+            let log = open(&left).unwrap();
+            let (_, error) = read_all(&log, &tp("a", 0), Isolation::ReadCommitted);
+            assert!(matches!(error, Some(LogError::Corrupt { .. })), "picture {at}, round {round}");
+            assert_eq!(committed_values(&log, "b"), expected, "picture {at}, round {round}");
+            let end = log.offsets(&tp("b", 0), millstream_log::OffsetSpec::Latest).unwrap();
+            assert_eq!(log.last_stable_offset(&tp("b", 0)).unwrap(), end, "picture {at}, round {round}");
+        }
+        damaged += 1;
+    }
+    assert!(damaged > 10, "{damaged}");
+}
+
+#[test]
+fn of_two_first_producers_one_fences_the_other() {
+    let log = open(&memory()).unwrap();
+    log.create_topic(topic("a")).unwrap();
+    for round in 0..200 {
+        let start = std::sync::Barrier::new(2);
+        let first = || {
+            let config = ProducerConfig::default().transactional_id(format!("tx-{round}"));
+            start.wait();
+            log.producer(config.acks(Acks::Written)).unwrap()
+        };
+        let producers =
+            std::thread::scope(|scope| [scope.spawn(first), scope.spawn(first)].map(|one| one.join()));
+        let commit = |producer: Result<Producer, _>| {
+            let mut producer = producer.unwrap();
+            producer.begin_transaction().unwrap();
+            send(&mut producer, "a", "1");
+            producer.commit_transaction().is_ok()
+        };
+        assert_eq!(producers.map(commit).iter().filter(|is_ok| **is_ok).count(), 1, "round {round}");
+    }
 }
