@@ -1,10 +1,13 @@
 //! The two file sources.
 
+use millstream_log::Timestamp;
+
 use crate::{
-    connector::{SourceConnector, SourceTask},
+    batch::{Polled, SourceOffset, SourcePartition, SourceSchema},
+    connector::{SourceConnector, SourceProgress, SourceTask},
     definition::{ConfigKey, Importance, Kind},
     error::ConnectError,
-    file::{csv_rows::CsvTask, input::is_gzip, json_rows::JsonTask, lines::LineTask},
+    file::{csv_rows::CsvTask, event_time::EventTime, input::is_gzip, json_rows::JsonTask, lines::LineTask},
     settings::Settings,
 };
 
@@ -14,7 +17,7 @@ use crate::{
 pub struct FileStreamSource;
 
 /// CSV or JSON lines, plain or gzipped: `file`, `format`, `csv.header`, `csv.delimiter`, `schema`,
-/// `key.field`, `timestamp.field`, `timestamp.format`, `null.values`, `follow`.
+/// `key.field`, `timestamp.field`, `timestamp.format`, `timestamp.default`, `null.values`, `follow`.
 ///
 /// A CSV row becomes a record with the names of the header. Its types come from `schema`, or are guessed from
 /// the first `schema.sample.rows` rows. A JSON line becomes the value as it stands, or the columns of
@@ -66,7 +69,7 @@ impl SourceConnector for FileSource {
     }
 
     fn config_keys(&self) -> &'static [ConfigKey] {
-        const KEYS: [ConfigKey; 13] = [
+        const KEYS: [ConfigKey; 14] = [
             FILE,
             TOPIC,
             ConfigKey::optional(
@@ -100,6 +103,12 @@ impl SourceConnector for FileSource {
                 Kind::String,
                 "auto, unix_ms, unix_s, iso8601, or a strftime pattern such as %d.%m.%Y %H:%M",
             ),
+            ConfigKey::optional(
+                "timestamp.default",
+                Kind::String,
+                "event time of all records of a file without timestamp.field, as iso8601 or unix_ms: for a table that \
+                 older records are joined with; if absent, when they are read",
+            ),
             ConfigKey::with_default(
                 "null.values",
                 Kind::Text,
@@ -123,15 +132,63 @@ impl SourceConnector for FileSource {
         format(settings)?;
         millstream_formats::parse_delimiter(settings.text("csv.delimiter"))
             .map_err(|error| settings.fault("csv.delimiter", error))?;
+        default_time(settings)?;
         Ok(vec![settings.clone()])
     }
 
     fn task(&self, settings: Settings) -> Result<Box<dyn SourceTask>, ConnectError> {
-        Ok(match format(&settings)? {
+        let default = default_time(&settings)?;
+        let task: Box<dyn SourceTask> = match format(&settings)? {
             FileFormat::Csv => Box::new(CsvTask::new(settings)),
             FileFormat::Json => Box::new(JsonTask::new(settings)),
+        };
+        Ok(match default {
+            Some(time) => Box::new(DatedTask { task, time }),
+            None => task,
         })
     }
+}
+
+/// Gives every record of a task the same event time.
+struct DatedTask {
+    task: Box<dyn SourceTask>,
+    time: Timestamp,
+}
+
+impl SourceTask for DatedTask {
+    fn partition(&self) -> SourcePartition {
+        self.task.partition()
+    }
+
+    fn start(&mut self, offset: Option<&SourceOffset>) -> Result<SourceSchema, ConnectError> {
+        self.task.start(offset)
+    }
+
+    fn poll(&mut self) -> Result<Polled, ConnectError> {
+        let mut polled = self.task.poll()?;
+        if let Polled::Batch(batch) = &mut polled {
+            batch.timestamps = Some(vec![self.time; batch.rows]);
+        }
+        Ok(polled)
+    }
+
+    fn progress(&self) -> SourceProgress {
+        self.task.progress()
+    }
+}
+
+/// `timestamp.default`.
+fn default_time(settings: &Settings) -> Result<Option<Timestamp>, ConnectError> {
+    let Some(text) = settings.get("timestamp.default") else { return Ok(None) };
+    if settings.get("timestamp.field").is_some() {
+        return Err(
+            settings.fault("timestamp.default", "the times come from timestamp.field: leave one of them out")
+        );
+    }
+    let time = EventTime::Auto.parse(text);
+    time.map(Some).ok_or_else(|| {
+        settings.fault("timestamp.default", "it takes a time such as 2013-01-01T10:00:00Z, or milliseconds")
+    })
 }
 
 enum FileFormat {

@@ -105,6 +105,16 @@ fn gzip_and_json_lines_are_read() {
 }
 
 #[test]
+fn records_without_a_time_of_their_own_take_the_default() {
+    let place = Place::new();
+    let file = place.write("a.csv", "id\n1\n2\n");
+    let (log, worker) = place.worker();
+    worker.run_to_end(file_source(&file).with("timestamp.default", "1970-01-01T00:00:05Z")).expect("runs");
+    let times: Vec<_> = consume(&log, "t").iter().map(|line| line.timestamp).collect();
+    assert_eq!(times, [5_000, 5_000]);
+}
+
+#[test]
 fn json_lines_are_read_into_a_schema() {
     let place = Place::new();
     let file = place.write("a.json", "{\"id\": 1, \"name\": \"x\", \"more\": 2}\n{\"name\": 5}\n");
@@ -170,6 +180,14 @@ fn settings_that_do_not_fit_the_file_say_so() {
         (
             file_source(&file).with("timestamp.field", "name"),
             "column name: \"x\" is not a time as timestamp.format says",
+        ),
+        (
+            file_source(&file).with("timestamp.default", "long ago"),
+            "invalid value \"long ago\" for timestamp.default: it takes a time such as 2013-01-01T10:00:00Z",
+        ),
+        (
+            file_source(&file).with("timestamp.field", "id").with("timestamp.default", "0"),
+            "for timestamp.default: the times come from timestamp.field: leave one of them out",
         ),
     ] {
         let error = worker.run_to_end(config).expect_err(expected).to_string();

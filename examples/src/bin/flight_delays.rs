@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use millstream_connect::{ConnectorConfig, Worker, WorkerConfig};
@@ -151,14 +152,22 @@ fn run(input: &Path, data: &Path) -> Result<Vec<(String, Delays)>, Box<dyn Error
     Ok(carriers)
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
     let input = std::env::args().nth(1).unwrap_or_else(|| "examples/data".to_owned());
-    let data = tempfile::tempdir()?;
+    let carriers =
+        tempfile::tempdir().map_err(Into::into).and_then(|data| run(Path::new(&input), data.path()));
+    let carriers = match carriers {
+        Ok(carriers) => carriers,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
     println!("{:30} {:>10} {:>8} {:>6}", "AIRLINE", "DEPARTURES", "AVERAGE", "WORST");
-    for (airline, delays) in run(Path::new(&input), data.path())? {
+    for (airline, delays) in carriers {
         println!("{airline:30} {:>10} {:>8.1} {:>6}", delays.departures, delays.average(), delays.worst);
     }
-    Ok(())
+    ExitCode::SUCCESS
 }
 
 #[cfg(test)]
