@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -198,7 +197,7 @@ impl StreamsOpener {
         let backend = match backend {
             Some(backend) => backend,
             None if topology.stores.is_empty() => Arc::new(crate::store::MemoryBackend::default()),
-            None => Arc::new(open_rocks(&config.state_dir, &config.application_id)?),
+            None => Arc::new(open_rocks(&config, &topology)?),
         };
         let shared = Arc::new(Shared::new(config, backend, observer));
         let threads = shared.config.stream_threads.min(plan.tasks.len()).max(1);
@@ -212,8 +211,12 @@ impl StreamsOpener {
     }
 }
 
-fn open_rocks(state_dir: &Path, application: &str) -> Result<RocksBackend, StreamsError> {
-    RocksBackend::open(state_dir.join(application).join("rocksdb"))
+fn open_rocks(config: &StreamsConfig, topology: &Topology) -> Result<RocksBackend, StreamsError> {
+    let dir = config.state_dir.join(&config.application_id).join("rocksdb");
+    match topology.stores.iter().all(|store| store.changelog) {
+        true => RocksBackend::open_or_replace(dir),
+        false => RocksBackend::open(dir),
+    }
 }
 
 /// An application on a log: a topology with its threads. Dropping it stops the threads without a commit; what

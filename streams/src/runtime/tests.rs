@@ -235,6 +235,36 @@ fn threads_share_the_tasks_and_state_survives_a_restart() {
 }
 
 #[test]
+fn damaged_state_is_built_anew_from_the_changelog() {
+    let (logs, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut config = StreamsConfig::new("app").exactly_once();
+    config.state_dir = state.path().to_path_buf();
+    let log = Log::open(logs.path()).unwrap();
+    topics(&log, 2);
+    let database = state.path().join("app/rocksdb");
+    let mut total = 0;
+    for damaged in ["", "CURRENT", "MANIFEST-", ".sst"] {
+        let files = std::fs::read_dir(&database).into_iter().flatten().map(|entry| entry.unwrap().path());
+        let lost = files.filter(|path| !damaged.is_empty() && path.to_str().unwrap().contains(damaged));
+        lost.for_each(|path| std::fs::remove_file(path).unwrap());
+        let mut app = Streams::open(counting(), config.clone(), log.clone()).unwrap();
+        app.start().unwrap();
+        write(&log, (0..1000).map(|n| n % 50));
+        total += 20i64;
+        assert!(app.wait_caught_up(Duration::from_secs(30)).unwrap(), "without {damaged}");
+        let counts = app.store("counts").unwrap();
+        for key in 0..50 {
+            let row = counts.get(format!("key-{key}").as_bytes()).unwrap().unwrap();
+            assert_eq!(row.value, total.to_be_bytes(), "without {damaged}");
+        }
+        assert_eq!(app.metrics().restored > 0, !damaged.is_empty());
+        assert_eq!(database.with_extension("damaged").exists(), !damaged.is_empty());
+        drop(counts);
+        app.close().unwrap();
+    }
+}
+
+#[test]
 fn a_failure_stops_the_application_and_is_told() {
     let log = Log::in_memory(Arc::new(SystemClock::new()));
     topics(&log, 1);

@@ -11,7 +11,7 @@ use rocksdb::{
     MultiThreaded, Options, ReadOptions, WriteBufferManager,
 };
 
-use crate::error::StreamsError;
+use crate::error::{StreamsError, full_message};
 use crate::store::backend::{Direction, Family, Found, Scan, StateBackend, WriteBatch};
 
 /// Memory for blocks and for write buffers, each, shared by all applications of the process.
@@ -54,6 +54,32 @@ impl RocksBackend {
         let database = Database::open_cf_descriptors(&options, &path, descriptors)
             .map_err(|error| failed("open")(error.into()))?;
         Ok(Self { database, path, families: RwLock::new(names) })
+    }
+
+    /// As [`open`](Self::open), but a database that is damaged or misses files is moved aside, to `<dir>.damaged`, and
+    /// an empty one takes its place.
+    pub(crate) fn open_or_replace(dir: impl AsRef<Path>) -> Result<Self, StreamsError> {
+        let dir = dir.as_ref();
+        let error = match Self::open(dir) {
+            Err(error) if is_damage(&error) => error,
+            outcome => return outcome,
+        };
+        let aside = dir.with_extension("damaged");
+        tracing::warn!(
+            error = full_message(&error),
+            aside = %aside.display(),
+            "moved damaged state aside; it is built anew from the changelogs"
+        );
+        let moved = match std::fs::remove_dir_all(&aside) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => std::fs::rename(dir, &aside),
+        };
+        moved.map_err(|error| StreamsError::StateDirectory {
+            action: "move aside",
+            path: dir.to_path_buf(),
+            source: error.into(),
+        })?;
+        Self::open(dir)
     }
 
     fn column(&self, family: Family) -> Result<std::sync::Arc<BoundColumnFamily<'_>>, StreamsError> {
@@ -137,6 +163,16 @@ impl Drop for RocksBackend {
             tracing::warn!(%error, path = %self.path.display(), "state was not flushed; the next start replays more");
         }
     }
+}
+
+/// Whether it is the database's content that keeps it from being opened, and not a lock, a permission or a full disk.
+fn is_damage(error: &StreamsError) -> bool {
+    let StreamsError::StateDirectory { source, .. } = error else { return false };
+    source.downcast_ref::<rocksdb::Error>().is_some_and(|error| match error.kind() {
+        rocksdb::ErrorKind::Corruption => true,
+        rocksdb::ErrorKind::IOError => error.as_ref().contains("No such file or directory"),
+        _ => false,
+    })
 }
 
 fn state(action: &'static str, error: rocksdb::Error) -> StreamsError {
