@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod connect_command;
+mod damage;
 mod demo;
 mod log_commands;
 mod sql_command;
