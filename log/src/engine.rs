@@ -301,8 +301,7 @@ impl Inner {
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         };
-        inner.finish_deletions()?;
-        for topic in inner.all_topics() {
+        for topic in inner.all_topics().into_iter().filter(|topic| !topic.is_deleting) {
             for number in 0..topic.partition_count() {
                 let id = TopicPartition { topic: topic.name.clone(), partition: PartitionId::new(number) };
                 let recovery_point = recovery_points.get(&id).copied();
@@ -314,6 +313,8 @@ impl Inner {
                 }
             }
         }
+        // Writes checkpoints, which are those of the partitions that are open.
+        inner.finish_deletions()?;
         if is_clean {
             // Gone for certain before anything is written.
             let path = inner.dir.join(CLEAN_SHUTDOWN);

@@ -67,6 +67,7 @@ struct Faults {
     space: AtomicU64,
     is_sync_broken: AtomicBool,
     is_read_only: AtomicBool,
+    is_removal_broken: AtomicBool,
     /// A log that is looked after in the middle of the next read.
     maintained_at_read: std::sync::Mutex<Option<Log>>,
 }
@@ -77,6 +78,7 @@ impl Default for Faults {
             space: AtomicU64::new(u64::MAX),
             is_sync_broken: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
+            is_removal_broken: AtomicBool::new(false),
             maintained_at_read: std::sync::Mutex::default(),
         }
     }
@@ -111,6 +113,9 @@ impl Storage for Faulty {
         self.storage.remove_file(path)
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        if self.faults.is_removal_broken.load(Ordering::Relaxed) {
+            return Err(io::ErrorKind::ResourceBusy.into());
+        }
         self.storage.remove_dir(path)
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -268,4 +273,25 @@ fn a_read_only_directory_says_so() {
     // On disk, and with a directory that exists. The superuser may write anywhere but below /proc.
     let error = Log::builder().dir("/proc/self/log").storage(Arc::new(DiskStorage)).open().unwrap_err();
     assert!(matches!(error, LogError::NotWritable { .. } | LogError::Io { .. }), "{error}");
+}
+
+#[test]
+fn a_deletion_that_a_start_finishes_keeps_the_checkpoints_of_others() {
+    let storage = Arc::new(Faulty::default());
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("a")).unwrap();
+    log.create_topic(topic("b")).unwrap();
+    append(&log, "a", &["1"]).unwrap();
+    log.close().unwrap();
+    let log = open(&storage).unwrap();
+    storage.faults.is_removal_broken.store(true, Ordering::Relaxed);
+    log.delete_topic("b").unwrap_err();
+    let killed = Arc::new(storage.storage.fork());
+    let log = open(&killed).unwrap();
+    assert!(matches!(log.describe_topic("b"), Err(LogError::UnknownTopic { .. })));
+    assert!(killed.list(Path::new("log/b-0")).is_err());
+    let checkpoint = file(&killed, "log/recovery-point-offset-checkpoint");
+    let mut text = vec![0; checkpoint.size().unwrap() as usize];
+    checkpoint.read_at(0, &mut text).unwrap();
+    assert_eq!(String::from_utf8(text).unwrap(), "0\n1\na 0 1\n");
 }
