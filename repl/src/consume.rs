@@ -1,5 +1,6 @@
 //! `millstream consume`: the records of a topic on standard output.
 
+use std::io::{self, Write};
 use std::time::Duration;
 
 use millstream_log::{Consumer, ConsumerConfig, Log, Offset, OffsetSpec, TopicPartition};
@@ -69,7 +70,8 @@ fn consume(
     if args.group.is_some() && printing.is_ok() {
         consumer.commit()?;
     }
-    eprintln!("Processed a total of {count} messages");
+    // Nobody may be reading any more: that is no reason to fail.
+    let _unread = writeln!(io::stderr(), "Processed a total of {count} messages");
     printing
 }
 

@@ -51,8 +51,7 @@ fn send_lines(
     let mut line = Vec::new();
     for number in 1.. {
         if interactive {
-            eprint!(">");
-            io::stderr().flush()?;
+            io::stderr().write_all(b">")?;
         }
         line.clear();
         if input.read_until(b'\n', &mut line)? == 0 {

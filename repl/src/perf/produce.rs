@@ -55,6 +55,12 @@ impl Load<'_> {
         if !log.topics().iter().any(|topic| &*topic.name == self.topic) {
             log.create_topic(NewTopic::new(self.topic))?;
         }
+        if self.record_size > config.max_request_size {
+            return Err(CliError::Usage(format!(
+                "--record-size {} is more than max.request.size, {}: lower it, or raise that setting",
+                self.record_size, config.max_request_size
+            )));
+        }
         let mut producer = log.producer(config)?;
         let topic = producer.topic(self.topic)?;
         let clock = log.clock().as_ref();

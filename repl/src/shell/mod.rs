@@ -6,7 +6,7 @@ pub(crate) mod names;
 mod token;
 
 use std::fs;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
 use rustyline::error::ReadlineError;
@@ -66,11 +66,8 @@ fn converse(
     // The first run has none.
     let _ = editor.load_history(&history);
     if global.output == Format::Table {
-        println!(
-            "Millstream {} on {}. Type help for help.",
-            env!("CARGO_PKG_VERSION"),
-            global.data_dir.display()
-        );
+        let (version, directory) = (env!("CARGO_PKG_VERSION"), global.data_dir.display());
+        writeln!(io::stdout(), "Millstream {version} on {directory}. Type help for help.")?;
     }
     loop {
         if let Some(helper) = editor.helper_mut() {
@@ -92,7 +89,7 @@ fn converse(
         }
         match statement.trim_end_matches(';').trim_end().to_ascii_lowercase().as_str() {
             "exit" | "quit" => break,
-            "help" => println!("{HELP}"),
+            "help" => writeln!(io::stdout(), "{HELP}")?,
             "clear" => editor.clear_screen().map_err(editor_error)?,
             _ => {
                 interrupt.clear();
@@ -103,7 +100,7 @@ fn converse(
                 match result {
                     Ok(()) | Err(CliError::Interrupted) => {}
                     Err(error @ CliError::ClosedPipe) => return Err(error),
-                    Err(error) => eprintln!("{}", show(&error, colours)),
+                    Err(error) => writeln!(io::stderr(), "{}", show(&error, colours))?,
                 }
             }
         }

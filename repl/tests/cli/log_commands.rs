@@ -147,6 +147,24 @@ fn a_closed_pipe_ends_quietly() {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{stderr}");
     assert!(!stderr.contains("error") && !stderr.contains("panicked"), "{stderr}");
+
+    // Standard error may be closed too.
+    let mut child = program
+        .command(&["consume", "numbers", "--from-beginning", "--max-messages", "1"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stderr.take());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn perf_refuses_records_that_no_request_takes() {
+    let program = Program::new();
+    let load = ["perf", "produce", "--topic", "load", "--num-records", "1", "--record-size", "100000000"];
+    let stderr = program.run(&load).failed(2);
+    assert!(stderr.contains("--record-size 100000000 is more than max.request.size, 1048576"), "{stderr}");
 }
 
 #[test]
