@@ -387,7 +387,8 @@ fn tables_delete_and_filter() {
     let table = builder.table_in::<String, i64>("in", Consumed::with(Utf8, Int64), "rows");
     table.filter(|_, value| *value > 5).map_values(|_, value| value * 2).to_stream().to("out");
     let mut driver = TopologyTestDriver::new(builder.build().unwrap(), config(false)).unwrap();
-    for (value, time) in [(Some(7i64), 1), (Some(3), 2), (None, 3)] {
+    // The first and the last delete what is not there: nothing changes.
+    for (value, time) in [(None, 0), (Some(7i64), 1), (Some(3), 2), (None, 3), (None, 4)] {
         driver
             .pipe("in", Some(b"a"), value.map(i64::to_be_bytes).as_ref().map(<[u8; 8]>::as_slice), time)
             .unwrap();

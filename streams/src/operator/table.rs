@@ -44,19 +44,28 @@ pub trait TableRows: Send + 'static {
 }
 
 /// Keeps a table in a store that it alone writes, and passes the changes on: each one with caching off, the
-/// last one of each key at every commit with caching on.
+/// last one of each key at every commit with caching on. Deleting a key that is not there changes nothing.
 pub struct TableProcessor<T: TableRows> {
     rows_of: T,
     store: StoreHandle,
     keys: ByteColumn,
     rows: Vec<u32>,
     slots: Vec<u32>,
+    /// Rows of the batch that change the table: not those that delete what is not there.
+    changes: Vec<u32>,
 }
 
 impl<T: TableRows> TableProcessor<T> {
     /// A table in `store`.
     pub fn new(rows_of: T, store: StoreHandle) -> Self {
-        Self { rows_of, store, keys: ByteColumn::default(), rows: Vec::new(), slots: Vec::new() }
+        Self {
+            rows_of,
+            store,
+            keys: ByteColumn::default(),
+            rows: Vec::new(),
+            slots: Vec::new(),
+            changes: Vec::new(),
+        }
     }
 
     fn store_rows(
@@ -65,6 +74,7 @@ impl<T: TableRows> TableProcessor<T> {
         store: &mut CachedStore<T::Arena>,
     ) -> Result<(), StreamsError> {
         self.slots.clear();
+        self.changes.clear();
         store.slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots)?;
         let timestamps = input.timestamps();
         // Runs of rows with values are written together; a deletion in between keeps its place in the order.
@@ -78,8 +88,10 @@ impl<T: TableRows> TableProcessor<T> {
             for index in start..end {
                 store.put(self.slots[index], timestamps[self.rows[index] as usize]);
             }
-            if deletes {
+            self.changes.extend_from_slice(&self.rows[start..end]);
+            if deletes && store.exists(self.slots[end]) {
                 store.delete(self.slots[end], timestamps[self.rows[end] as usize]);
+                self.changes.push(self.rows[end]);
             }
             start = end + 1;
         }
@@ -101,7 +113,13 @@ impl<T: TableRows> Processor for TableProcessor<T> {
         if context.caching() || !context.has_children() {
             return Ok(());
         }
-        let changes = if dropped == 0 { input } else { return self.forward_some(input, context) };
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        if self.changes.len() == input.rows() {
+            return context.forward(input);
+        }
+        let changes = self.rows_of.select(input, &self.changes)?;
         context.forward(changes)
     }
 
@@ -121,12 +139,5 @@ impl<T: TableRows> Processor for TableProcessor<T> {
             done += slots.len();
             context.forward(output)?;
         }
-    }
-}
-
-impl<T: TableRows> TableProcessor<T> {
-    fn forward_some(&mut self, input: Box<T::Input>, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let changes = self.rows_of.select(input, &self.rows)?;
-        context.forward(changes)
     }
 }
