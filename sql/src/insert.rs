@@ -108,6 +108,13 @@ impl Row {
                 "ROWTIME" => {
                     let time = convert(value, &Column::new("ROWTIME", SqlType::Bigint), &compiler)?;
                     timestamp = time.is_valid(0).then(|| time.as_primitive::<Int64Type>().value(0));
+                    if let Some(time) = timestamp.filter(|time| *time < 0) {
+                        return Err(SqlError::invalid(format!(
+                            "ROWTIME must not be negative, but is {time}"
+                        ))
+                        .at(value.span)
+                        .hint("it counts the milliseconds since 1970"));
+                    }
                 }
                 "ROWPARTITION" | "ROWOFFSET" => {
                     return Err(SqlError::invalid(format!(

@@ -163,7 +163,7 @@ impl<'a> Cursor<'a> {
         if name.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
             return Ok(name);
         }
-        Err(SqlError::syntax(format!("illegal {what} {name}: only letters, digits, '_' and '-' are allowed"))
+        Err(SqlError::syntax(format!("{name} is not {what}: only letters, digits, '_' and '-' are allowed"))
             .at(name.span))
     }
 
