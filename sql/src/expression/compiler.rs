@@ -1,9 +1,11 @@
 //! From written expressions to typed DataFusion expressions.
 
+use std::any::Any;
+
 use arrow::datatypes::Fields;
 use datafusion::{
     common::Column,
-    logical_expr::{Expr as Planned, expr::Case},
+    logical_expr::{Expr as Planned, expr::Case, lit},
     scalar::ScalarValue,
 };
 
@@ -108,6 +110,12 @@ impl<'a> Compiler<'a> {
 
     /// Compiles an expression that must be a truth value, for `clause` (WHERE, HAVING).
     pub(crate) fn condition(&self, expr: &Expr, clause: &str) -> Result<Planned, SqlError> {
+        if let ExprKind::Binary { op: BinaryOp::And, left, right } = &expr.kind
+            && self.names.computed(expr).is_none()
+        {
+            // Here NULL and false are one, and conditions that are only joined by AND can be used one by one.
+            return Ok(self.condition(left, clause)?.and(self.condition(right, clause)?));
+        }
         let typed = self.compile(expr)?;
         match &typed.ty {
             Some(SqlType::Boolean) => Ok(typed.expr),
@@ -153,10 +161,12 @@ impl<'a> Compiler<'a> {
                 }
             }
             ExprKind::Binary { op: BinaryOp::And, left, right } => {
-                typed(self.truth(left)?.and(self.truth(right)?), SqlType::Boolean)
+                let (left, right) = (self.truth(left)?, self.truth(right)?);
+                typed(known_first(left, |left| left.and(right)), SqlType::Boolean)
             }
             ExprKind::Binary { op: BinaryOp::Or, left, right } => {
-                typed(self.truth(left)?.or(self.truth(right)?), SqlType::Boolean)
+                let (left, right) = (self.truth(left)?, self.truth(right)?);
+                typed(known_first(left, |left| left.or(right)), SqlType::Boolean)
             }
             ExprKind::Binary { op, left, right } if op.is_arithmetic() => {
                 self.arithmetic(expr, arithmetic_operator(*op), left, right)
@@ -490,6 +500,14 @@ impl<'a> Compiler<'a> {
         for item in &items {
             let Some(ty) = &item.ty else { continue };
             let is_literal = matches!(item.expr, Planned::Literal(..));
+            let number = match (&item.expr, &target) {
+                (Planned::Literal(ScalarValue::Utf8(Some(text)), _), Some(target)) => {
+                    check_boolean(text, target, item.span)?;
+                    number_in(text, target)
+                }
+                _ => None,
+            };
+            let ty = number.as_ref().unwrap_or(ty);
             target = Some(match target {
                 None => ty.clone(),
                 Some(target) => common_type(&target, ty, is_literal).ok_or_else(|| {
@@ -508,6 +526,31 @@ impl<'a> Compiler<'a> {
     }
 }
 
+/// `join` of AND or OR, whose left side is evaluated first: a NULL there is an error, so the outcome is NULL even if
+/// the right side could decide.
+fn known_first(left: Planned, join: impl FnOnce(Planned) -> Planned) -> Planned {
+    if never_null(&left) {
+        return join(left);
+    }
+    let unknown = (Box::new(left.clone().is_null()), Box::new(lit(ScalarValue::Boolean(None))));
+    Planned::Case(Case::new(None, vec![unknown], Some(Box::new(join(left)))))
+}
+
+/// Whether a truth value is known for every row.
+fn never_null(expr: &Planned) -> bool {
+    match expr {
+        Planned::IsNull(_) | Planned::IsNotNull(_) | Planned::IsTrue(_) => true,
+        Planned::Literal(value, _) => !value.is_null(),
+        Planned::Not(operand) => never_null(operand),
+        Planned::BinaryExpr(binary) => never_null(&binary.left) && never_null(&binary.right),
+        Planned::ScalarFunction(call) => {
+            let function: &dyn Any = call.func.inner().as_ref();
+            function.downcast_ref::<Operation>().is_some_and(|known| known.comparison().is_some())
+        }
+        _ => false,
+    }
+}
+
 /// The type that holds both, if one does. `literal` says that `ty` is that of a constant, which may be text.
 fn common_type(target: &SqlType, ty: &SqlType, literal: bool) -> Option<SqlType> {
     if target == ty || ty.can_widen_to(target) {
@@ -515,6 +558,15 @@ fn common_type(target: &SqlType, ty: &SqlType, literal: bool) -> Option<SqlType>
     }
     if target.can_widen_to(ty) {
         return Some(ty.clone());
+    }
+    match (target, ty) {
+        (SqlType::Array(a), SqlType::Array(b)) => {
+            return Some(SqlType::Array(Box::new(common_type(a, b, false)?)));
+        }
+        (SqlType::Map(a, from), SqlType::Map(b, to)) if a == b => {
+            return Some(SqlType::Map(a.clone(), Box::new(common_type(from, to, false)?)));
+        }
+        _ => {}
     }
     if let (Some((p1, s1)), Some((p2, s2))) = (target.as_decimal(), ty.as_decimal()) {
         let scale = s1.max(s2);
@@ -525,6 +577,27 @@ fn common_type(target: &SqlType, ty: &SqlType, literal: bool) -> Option<SqlType>
     let text_for = literal && *ty == SqlType::String && (target.is_numeric() || *target == SqlType::Boolean);
     let text_of = literal && *target == SqlType::String && (ty.is_numeric() || *ty == SqlType::Boolean);
     (text_for || text_of).then(|| target.clone())
+}
+
+/// The type of the number that a text stands for, where a whole number is wanted.
+fn number_in(text: &str, target: &SqlType) -> Option<SqlType> {
+    match target {
+        SqlType::Int if text.trim().parse::<i32>().is_err() && text.trim().parse::<i64>().is_ok() => {
+            Some(SqlType::Bigint)
+        }
+        _ => None,
+    }
+}
+
+/// A text stands for a BOOLEAN only if it begins one of the words for it.
+fn check_boolean(text: &str, target: &SqlType, span: Span) -> Result<(), SqlError> {
+    let begins = |word: &&str| !text.is_empty() && word.starts_with(&text.to_ascii_lowercase());
+    if *target == SqlType::Boolean && !["true", "yes", "false", "no"].iter().any(begins) {
+        return Err(SqlError::invalid(format!("invalid input syntax for type BOOLEAN: '{text}'"))
+            .at(span)
+            .hint("true, yes, false, no, or the beginning of one of them"));
+    }
+    Ok(())
 }
 
 /// The DECIMAL of a result, with at most 38 digits: digits behind the point give way first, down to 6.
