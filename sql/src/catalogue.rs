@@ -133,6 +133,8 @@ pub(crate) struct Source {
     pub topic: String,
     /// How keys are written.
     pub key_format: FormatSpec,
+    /// The key format that what is made of this source inherits: its own, or what it named although it has no key.
+    pub inherited_key_format: FormatSpec,
     /// How values are written.
     pub value_format: FormatSpec,
     /// Where row time comes from, if not from the record.

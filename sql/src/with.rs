@@ -55,6 +55,8 @@ pub(crate) struct With {
     pub(crate) key_format: Option<Format>,
     /// `VALUE_FORMAT` or `FORMAT`
     pub(crate) value_format: Option<Format>,
+    /// Where `KEY_FORMAT` stands, if it is there; FORMAT does not count.
+    pub(crate) key_format_span: Option<Span>,
     /// `KEY_DELIMITER`
     pub(crate) key_delimiter: Option<char>,
     /// `VALUE_DELIMITER`
@@ -144,6 +146,7 @@ impl With {
         Ok(Self {
             topic,
             key_format: format("KEY_FORMAT")?,
+            key_format_span: properties.get("KEY_FORMAT").map(|property| property.name_span),
             value_format: format("VALUE_FORMAT")?,
             key_delimiter: delimiter("KEY_DELIMITER")?,
             value_delimiter: delimiter("VALUE_DELIMITER")?,
@@ -179,6 +182,16 @@ impl With {
                 .hint("choose another with KEY_FORMAT, for example KEY_FORMAT='JSON'")
         })?;
         Ok(spec)
+    }
+
+    /// What is made of a source with this clause inherits this key format: `own`, or without key columns what the
+    /// clause named all the same, or else `inherited`.
+    pub(crate) fn inherited_key_format(&self, own: FormatSpec, inherited: FormatSpec) -> FormatSpec {
+        match self.key_format {
+            _ if own.format != Format::None => own,
+            Some(format) => FormatSpec { delimiter: self.key_delimiter, ..FormatSpec::key(format, 1) },
+            None => inherited,
+        }
     }
 
     /// The value format for these value columns, `inherited` unless the clause says otherwise.

@@ -146,9 +146,6 @@ impl Names for Grouped<'_> {
         if let Some((name, args)) = self.aggregate(expr) {
             return self.find(name, &self.compile_args(args).ok()?);
         }
-        if matches!(expr.kind, ExprKind::Literal(_)) {
-            return None;
-        }
         let value = self.before.compile(expr).ok()?;
         let (column, _) = self.group.iter().find(|(_, known)| *known == value.expr)?;
         Some((column.name.clone(), column.ty.clone()))

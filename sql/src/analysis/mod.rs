@@ -61,6 +61,16 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
     let client = matches!(purpose, Purpose::Client);
     let items = select::expand(query, &scope, &compiler, client)?;
     mark_used(query, &items, &scope, context.functions);
+    if !client && scope.sources[0].source.window.is_some() {
+        if !is_stream(&scope.sources[0].source) {
+            return Err(SqlError::invalid("persistent queries on windowed tables are not supported")
+                .at(query.span)
+                .hint("declare a stream over the table's topic, with WINDOW_TYPE and WINDOW_SIZE"));
+        }
+        // The window is part of the key that the result has.
+        scope.mark(0, Origin::WindowStart);
+        scope.mark(0, Origin::WindowEnd);
+    }
     let mut source = scope.source_step(0, false);
     source.time = row_time(&source.source, context.functions, &errors)?;
     let mut planner =
@@ -327,6 +337,7 @@ impl Planner<'_> {
             columns: Columns { key, value: carried },
             topic: format!("{name}-repartition"),
             key_format,
+            inherited_key_format: key_format,
             value_format,
             timestamp: None,
             window: None,
@@ -546,7 +557,7 @@ impl Planner<'_> {
         purpose: Purpose<'_>,
         group: &[(Column, Planned)],
     ) -> Result<FormatSpec, SqlError> {
-        let inherited = self.flow.source.source.key_format;
+        let inherited = self.flow.source.source.inherited_key_format;
         let key: Vec<Column> = group.iter().map(|(column, _)| column.clone()).collect();
         match purpose {
             Purpose::Persistent { with, .. } | Purpose::Insert { with } => {
@@ -612,8 +623,12 @@ pub(crate) struct PullPlan {
     pub(crate) source: SourceStep,
     /// WHERE.
     pub(crate) filter: Option<Planned>,
+    /// WHERE as written.
+    pub(crate) filter_text: Option<String>,
     /// SELECT.
     pub(crate) exprs: Vec<Planned>,
+    /// SELECT as written, stars expanded.
+    pub(crate) texts: Vec<String>,
     /// The names and types of the result.
     pub(crate) columns: Vec<Column>,
     /// LIMIT.
@@ -668,5 +683,7 @@ pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPl
         return Err(SqlError::invalid("pull queries on tables don't support ROWPARTITION and ROWOFFSET")
             .at(query.span));
     }
-    Ok(PullPlan { source, filter, exprs, columns, limit: query.limit, errors })
+    let filter_text = query.filter.as_ref().map(Expr::to_string);
+    let texts = items.iter().map(|item| item.expr.to_string()).collect();
+    Ok(PullPlan { source, filter, filter_text, exprs, texts, columns, limit: query.limit, errors })
 }

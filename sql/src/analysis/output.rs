@@ -167,7 +167,10 @@ fn persistent(
     let mut all: Vec<(Column, Planned, String)> = key_columns.into_iter().flatten().collect();
     if windowed.is_some() {
         for bound in &PSEUDO_COLUMNS[3..] {
-            let expr = column(bound);
+            let expr = match planner.query.window {
+                Some(_) => column(bound),
+                None => column(&planner.scope.internal_name(0, bound)),
+            };
             all.push((Column::new(*bound, SqlType::Bigint), expr, (*bound).to_owned()));
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::scope::Scope;
 use crate::{
-    ast::{Expr, ExprKind, Ident, Query, SelectItem, Span},
+    ast::{Expr, ExprKind, Ident, Literal, Query, SelectItem, Span},
     catalogue::PSEUDO_COLUMNS,
     error::SqlError,
     expression::Compiler,
@@ -46,6 +46,10 @@ pub(super) fn expand(
                 items.push(Item { expr: expr.clone(), name, span: expr.span, aliased: false });
             }
             SelectItem::All { span } => {
+                for by in query.partition_by.iter().filter(|by| is_computed(by)) {
+                    let name = namer.key(by, scope);
+                    items.push(Item { expr: by.clone(), name, span: *span, aliased: false });
+                }
                 for place in 0..scope.sources.len() {
                     all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
                 }
@@ -81,6 +85,15 @@ pub(super) fn expand(
         }
     }
     Ok(items)
+}
+
+/// Whether PARTITION BY `expr` gives the rows a column that their source does not have.
+fn is_computed(expr: &Expr) -> bool {
+    match &expr.kind {
+        ExprKind::Column { name, .. } => PSEUDO_COLUMNS.contains(&name.name.as_str()),
+        ExprKind::Literal(Literal::Null) => false,
+        _ => true,
+    }
 }
 
 fn all_of(place: usize, span: Span, scope: &Scope<'_>, bounds: bool, prefixed: bool, items: &mut Vec<Item>) {
@@ -134,6 +147,15 @@ impl Namer {
             }
             ExprKind::Dereference { field, .. } => self.unique(&field.name),
             _ => self.generated(),
+        }
+    }
+
+    /// The name of a key that PARTITION BY computes.
+    fn key(&mut self, expr: &Expr, scope: &Scope<'_>) -> String {
+        match &expr.kind {
+            // The names of pseudo columns are reserved.
+            ExprKind::Column { .. } => self.generated(),
+            _ => self.name(expr, scope),
         }
     }
 

@@ -128,10 +128,12 @@ impl Engine {
                 .at(create.name.span)
                 .hint("declare one column as PRIMARY KEY"));
         }
+        let key_format = with.key_spec(&columns, key_format).map_err(|error| error.at(place))?;
         let source = Source {
             name: create.name.name.clone(),
             kind: create.kind,
-            key_format: with.key_spec(&columns, key_format).map_err(|error| error.at(place))?,
+            key_format,
+            inherited_key_format: with.inherited_key_format(key_format, key_format),
             value_format: with.value_spec(&columns, value_format).map_err(|error| error.at(place))?,
             timestamp: with.timestamp(&columns)?,
             window: with.window,
@@ -202,6 +204,15 @@ impl Engine {
         )?;
         let left = plan.source.source.clone();
         let columns = Columns { key: plan.output.key.clone(), value: plan.output.value.clone() };
+        let dropped_key = columns.key.is_empty() && !create.query.partition_by.is_empty();
+        if let Some(span) = with.key_format_span.filter(|_| dropped_key) {
+            return Err(SqlError::invalid("key format specified for a stream without key columns")
+                .at(span)
+                .hint("PARTITION BY NULL drops the key"));
+        }
+        let inherited = left.inherited_key_format;
+        let key_format = with.key_spec(&columns, inherited).map_err(|error| error.at(place))?;
+        let inherited = if dropped_key { key_format } else { inherited };
         let prefix = self.config.value(&command.properties, "ksql.output.topic.name.prefix");
         let kind = if create.kind == SourceKind::Stream { "CSAS" } else { "CTAS" };
         let id = format!("{kind}_{}_{number}", create.name.name);
@@ -209,7 +220,8 @@ impl Engine {
             name: create.name.name.clone(),
             kind: create.kind,
             topic: with.topic.clone().unwrap_or_else(|| format!("{prefix}{}", create.name.name)),
-            key_format: with.key_spec(&columns, left.key_format).map_err(|error| error.at(place))?,
+            key_format,
+            inherited_key_format: with.inherited_key_format(key_format, inherited),
             value_format: with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?,
             timestamp: with.timestamp(&columns)?,
             window: plan.output.window,

@@ -2,13 +2,16 @@
 
 use std::sync::mpsc::sync_channel;
 
+use datafusion::logical_expr::utils::split_conjunction;
+
 use super::{Engine, EngineState, find_query, is_hidden};
 use crate::{
-    analysis::{self, Context, Purpose},
+    analysis::{self, Context, PullPlan, Purpose},
     ast::{Describe, Emit, ExplainTarget, Ident, Show, SourceKind, Span, Statement},
     catalogue::{Catalogue, Source},
     error::SqlError,
     plan::Plan,
+    pull::Access,
     query::PersistentQuery,
     result::{Outcome, ResultSet},
     session::Session,
@@ -169,10 +172,7 @@ impl Engine {
                     }
                     Statement::Select(query) => {
                         let plan = analysis::analyse_pull(query, context)?;
-                        Ok(Outcome::Message(format!(
-                            "Execution plan\n--------------\n> PULL {}\n",
-                            plan.source
-                        )))
+                        Ok(Outcome::Message(explained_pull(&plan)))
                     }
                     Statement::InsertSelect(insert) => {
                         let with = With::default();
@@ -253,6 +253,20 @@ fn explained(plan: &Plan, destination: Destination<'_>) -> Result<String, SqlErr
         "Execution plan\n--------------\n{plan}\nProcessing topology\n-------------------\n{}",
         topology.describe()
     ))
+}
+
+fn explained_pull(plan: &PullPlan) -> String {
+    let access = Access::of(plan.filter.iter().flat_map(split_conjunction));
+    let mut text = format!("Execution plan\n--------------\n> PULL {}\n", plan.source);
+    text.push_str(&format!("> {}\n", access.path(&plan.source.source)));
+    if let Some(filter) = &plan.filter_text {
+        text.push_str(&format!("> FILTER {filter}\n"));
+    }
+    text.push_str(&format!("> PROJECT {}\n", plan.texts.join(", ")));
+    if let Some(limit) = plan.limit {
+        text.push_str(&format!("> LIMIT {limit}\n"));
+    }
+    text
 }
 
 fn of_kind(catalogue: &Catalogue, kind: SourceKind) -> impl Iterator<Item = &Source> {

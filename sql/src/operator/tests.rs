@@ -27,6 +27,7 @@ fn source(name: &str, kind: SourceKind, key: Column, value: Vec<Column>) -> Sour
         columns: Columns { key: vec![key], value },
         topic: name.to_owned(),
         key_format: FormatSpec::key(Format::Kafka, 1),
+        inherited_key_format: FormatSpec::key(Format::Kafka, 1),
         value_format: FormatSpec::value(Format::Json),
         timestamp: None,
         window: None,

@@ -1,13 +1,20 @@
 //! Which keys and windows a WHERE asks for, so that only these are read.
 
-use std::any::Any;
+use std::{any::Any, fmt};
 
 use datafusion::{
     logical_expr::{BinaryExpr, Expr, Operator, expr::InList},
     scalar::ScalarValue,
 };
 
-use crate::expression::{comparison::Comparison, operation::Operation};
+use millstream_formats::Format;
+
+use crate::{
+    ast::SourceKind,
+    catalogue::Source,
+    expression::{comparison::Comparison, operation::Operation},
+    types::SqlType,
+};
 
 /// What is known of the rows wanted. It may promise too many rows, never too few.
 #[derive(Clone, Debug, Default)]
@@ -37,9 +44,86 @@ impl Access {
         self.equal.is_empty() && self.bounds.is_empty()
     }
 
+    /// How the rows of `source` are found that are wanted.
+    pub(crate) fn path<'s>(&self, source: &'s Source) -> AccessPath<'s> {
+        if source.kind == SourceKind::Stream {
+            return AccessPath::Topic(&source.topic);
+        }
+        if self.lists_keys(source) {
+            return AccessPath::Keys(source);
+        }
+        match source.columns.key.as_slice() {
+            [key] if self.key_bounds(source).next().is_some() => AccessPath::Range(&key.name),
+            _ => AccessPath::Scan,
+        }
+    }
+
+    /// Whether it lists the values of every key column of a table. Several key columns with several values each
+    /// would multiply: those few are better found by the scan.
+    pub(crate) fn lists_keys(&self, source: &Source) -> bool {
+        let keys = &source.columns.key;
+        let listed = |name: &str| self.values(name).map_or(0, <[ScalarValue]>::len);
+        match keys.as_slice() {
+            [key] => listed(&key.name) > 0,
+            keys => !keys.is_empty() && keys.iter().all(|key| listed(&key.name) == 1),
+        }
+    }
+
+    /// Bounds on the key bytes of a table: of one STRING or BYTES key whose bytes sort as its values do.
+    pub(crate) fn key_bounds(&self, source: &Source) -> impl Iterator<Item = (Comparison, &[u8])> {
+        let key = match source.columns.key.as_slice() {
+            [key]
+                if source.key_format.format == Format::Kafka
+                    && matches!(key.ty, SqlType::String | SqlType::Bytes) =>
+            {
+                key.name.clone()
+            }
+            _ => String::new(),
+        };
+        self.bounds.iter().filter(move |(name, _, _)| *name == key).filter_map(|(_, comparison, value)| {
+            let bytes = match value {
+                ScalarValue::Utf8(Some(text)) => text.as_bytes(),
+                ScalarValue::Binary(Some(bytes)) => bytes.as_slice(),
+                _ => return None,
+            };
+            let narrows = matches!(
+                comparison,
+                Comparison::Greater | Comparison::GreaterOrEqual | Comparison::Less | Comparison::LessOrEqual
+            );
+            narrows.then_some((*comparison, bytes))
+        })
+    }
+
     /// The only values a column can have, if they are known.
     pub(crate) fn values(&self, column: &str) -> Option<&[ScalarValue]> {
         self.equal.iter().find(|(name, _)| name == column).map(|(_, values)| values.as_slice())
+    }
+}
+
+/// How a pull query finds the rows it wants, as EXPLAIN shows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum AccessPath<'a> {
+    /// Every row of a stream's topic.
+    Topic(&'a str),
+    /// The keys that WHERE names.
+    Keys(&'a Source),
+    /// The keys between bounds on this column.
+    Range(&'a str),
+    /// Every row of the table.
+    Scan,
+}
+
+impl fmt::Display for AccessPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Topic(topic) => write!(f, "SCAN of topic {topic}, from its beginning to its end now"),
+            Self::Keys(source) => {
+                let names: Vec<&str> = source.columns.key.iter().map(|key| key.name.as_str()).collect();
+                write!(f, "KEY LOOKUP by {}", names.join(", "))
+            }
+            Self::Range(key) => write!(f, "RANGE SCAN over {key}"),
+            Self::Scan => f.write_str("TABLE SCAN"),
+        }
     }
 }
 

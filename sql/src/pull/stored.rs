@@ -11,7 +11,7 @@ use datafusion::{
     logical_expr::{Expr, utils::split_conjunction},
     scalar::ScalarValue,
 };
-use millstream_formats::{Format, Payloads};
+use millstream_formats::Payloads;
 use millstream_streams::{
     Arena, Batch, StoreView, StreamsError,
     store::{KeyRange, StoredRow},
@@ -132,17 +132,12 @@ impl StoredTable {
     fn keys(&self, access: &Access) -> Result<Option<Payloads>, SqlError> {
         let source = &self.step.source;
         let failed = |error| SqlError::failed("look up a key", error);
-        let mut columns: Vec<Vec<ScalarValue>> = Vec::new();
-        for key in &source.columns.key {
-            let Some(values) = access.values(&key.name) else { return Ok(None) };
-            columns.push(values.to_vec());
-        }
-        // Several key columns with several values each would multiply: those few are better found by the scan.
-        if columns.is_empty() || (columns.len() > 1 && columns.iter().any(|values| values.len() > 1)) {
+        if !access.lists_keys(source) {
             return Ok(None);
         }
         let mut arrays: Vec<ArrayRef> = Vec::new();
-        for (values, key) in columns.iter().zip(&source.columns.key) {
+        for key in &source.columns.key {
+            let values = access.values(&key.name).unwrap_or_default();
             let mut parts = Vec::with_capacity(values.len());
             for value in values {
                 let errors = RowErrors::default();
@@ -164,20 +159,11 @@ impl StoredTable {
         Ok(Some(payloads))
     }
 
-    /// The range of key bytes that `access` asks for: of one STRING or BYTES key whose bytes sort as its values do.
+    /// The range of key bytes that `access` asks for.
     fn range(&self, access: &Access) -> KeyRange {
         let mut range = KeyRange::all();
-        let source = &self.step.source;
-        let [key] = source.columns.key.as_slice() else { return range };
-        if source.key_format.format != Format::Kafka {
-            return range;
-        }
-        for (_, comparison, value) in access.bounds.iter().filter(|(name, _, _)| *name == key.name) {
-            let bytes = match value {
-                ScalarValue::Utf8(Some(text)) => text.clone().into_bytes(),
-                ScalarValue::Binary(Some(bytes)) => bytes.clone(),
-                _ => continue,
-            };
+        for (comparison, bytes) in access.key_bounds(&self.step.source) {
+            let bytes = bytes.to_vec();
             match comparison {
                 Comparison::Greater | Comparison::GreaterOrEqual => range.from = range.from.max(Some(bytes)),
                 Comparison::Less | Comparison::LessOrEqual => {

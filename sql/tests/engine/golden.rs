@@ -31,6 +31,11 @@ fn streams() {
 }
 
 #[test]
+fn keys() {
+    check("keys.sql");
+}
+
+#[test]
 fn aggregates() {
     check("aggregates.sql");
 }
