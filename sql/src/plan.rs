@@ -264,6 +264,16 @@ pub(crate) fn layout<'a>(columns: impl IntoIterator<Item = &'a Column>) -> Schem
 }
 
 impl Plan {
+    /// The windows of its aggregation, if it has any.
+    pub(crate) fn window(&self) -> Option<Window> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Aggregate(aggregate) => aggregate.window,
+            Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Project(_) | Step::Materialize(_) => {
+                None
+            }
+        })
+    }
+
     /// The names of the sources that are read.
     pub(crate) fn sources(&self) -> Vec<String> {
         let mut names = vec![self.source.source.name.clone()];

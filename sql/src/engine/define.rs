@@ -236,7 +236,7 @@ impl Engine {
         materialize(&mut plan, &source);
         let time = analysis::row_time(&source, &self.functions, &plan.errors)?;
         if mode == Mode::Live {
-            self.provide_topic(&source, &with, Some(&left), place)?;
+            self.provide_topic(&source, &with, Some(&plan), place)?;
         }
         let sink = Arc::new(source);
         self.run(state, id, plan, sink.clone(), time, command, mode)?;
@@ -418,12 +418,13 @@ impl Engine {
         }
     }
 
-    /// Makes sure that the topic of a new source is there and is what the statement asks for.
+    /// Makes sure that the topic of a new source is there and is what the statement asks for. What a query's sink is
+    /// not told, it takes over from the topic the query reads first.
     fn provide_topic(
         &self,
         source: &Source,
         with: &With,
-        left: Option<&Source>,
+        plan: Option<&Plan>,
         place: crate::ast::Span,
     ) -> Result<(), SqlError> {
         let name = &source.topic;
@@ -438,18 +439,13 @@ impl Engine {
                 _ => Ok(()),
             };
         }
-        let inherited = match left {
-            Some(left) => {
-                let topic = self.log.describe_topic(&left.topic);
-                Some(
-                    topic
-                        .map_err(|error| SqlError::failed(format!("read topic {}", left.topic), error))?
-                        .partitions,
-                )
-            }
-            None => None,
-        };
-        let Some(partitions) = with.partitions.or(inherited) else {
+        let left = plan.map(|plan| &plan.source.source.topic);
+        let left = left.map(|topic| {
+            let described = self.log.describe_topic(topic);
+            described.map_err(|error| SqlError::failed(format!("read topic {topic}"), error))
+        });
+        let left = left.transpose()?;
+        let Some(partitions) = with.partitions.or(left.as_ref().map(|left| left.partitions)) else {
             return Err(SqlError::invalid(format!("topic {name} does not exist"))
                 .at(place)
                 .hint("add PARTITIONS to create it, for example PARTITIONS=1"));
@@ -461,7 +457,12 @@ impl Engine {
         };
         let mut topic = NewTopic::new(name).partitions(partitions).config("cleanup.policy", policy);
         if policy != "compact" {
-            topic = topic.config("retention.ms", with.retention_ms.unwrap_or(RETENTION_MS).to_string());
+            let inherited = left.as_ref().and_then(|left| left.configs.get("retention.ms")?.parse().ok());
+            let asked = with.retention_ms.or(inherited).unwrap_or(RETENTION_MS);
+            let windows = plan.and_then(Plan::window).map_or(0, |window| window.retention_ms);
+            // Without a limit already, or at least as long as the windows can be queried.
+            let retention_ms = if asked < 0 { asked } else { asked.max(windows) };
+            topic = topic.config("retention.ms", retention_ms.to_string());
         }
         if let Some(replicas) = with.replicas {
             topic = topic.replication_factor(replicas);

@@ -46,6 +46,35 @@ fn check_totals(client: &mut Client, records: u64) {
 }
 
 #[test]
+fn sinks_keep_records_as_long_as_their_source_or_their_windows() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::open(dir.path());
+    client.run(
+        "CREATE STREAM day (k STRING KEY, v INT)
+           WITH (KAFKA_TOPIC='day', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=86400000);
+         CREATE STREAM ever (k STRING KEY, v INT)
+           WITH (KAFKA_TOPIC='ever', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=-1);
+         CREATE STREAM copy AS SELECT * FROM day;
+         CREATE STREAM hour WITH (RETENTION_MS=3600000) AS SELECT * FROM ever;
+         CREATE STREAM always AS SELECT * FROM ever;
+         CREATE TABLE counts AS SELECT k, COUNT(*) AS n FROM day
+           WINDOW TUMBLING (SIZE 1 HOUR, RETENTION 3 DAYS, GRACE PERIOD 1 HOUR) GROUP BY k;
+         CREATE TABLE counts_ever AS SELECT k, COUNT(*) AS n FROM ever
+           WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY k;",
+    );
+    for (topic, expected) in [
+        ("COPY", "86400000"),
+        ("HOUR", "3600000"),
+        ("ALWAYS", "-1"),
+        ("COUNTS", "259200000"),
+        ("COUNTS_EVER", "-1"),
+    ] {
+        let described = client.engine.log().describe_topic(topic).unwrap();
+        assert_eq!(described.configs["retention.ms"], expected, "{topic}");
+    }
+}
+
+#[test]
 fn statements_and_state_survive_a_close() {
     let dir = tempfile::tempdir().unwrap();
     let mut client = Client::open(dir.path());
