@@ -249,8 +249,7 @@ fn film_of_three() -> Vec<MemoryStorage> {
         }
     }
     filmed.shoot();
-    let film = std::mem::take(&mut *filmed.film.lock().unwrap());
-    film
+    std::mem::take(&mut *filmed.film.lock().unwrap())
 }
 
 #[test]
