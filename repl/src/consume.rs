@@ -72,7 +72,7 @@ fn consume(
     }
     // Nobody may be reading any more: that is no reason to fail.
     let _unread = writeln!(io::stderr(), "Processed a total of {count} messages");
-    printing
+    printing.and_then(|()| interrupt.check())
 }
 
 fn start(consumer: &mut Consumer, args: &ConsumeArgs, topic: &str) -> Result<(), CliError> {

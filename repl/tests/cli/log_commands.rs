@@ -1,7 +1,7 @@
 //! `topics`, `produce`, `consume` and `perf`.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use crate::Program;
 
@@ -157,6 +157,24 @@ fn a_closed_pipe_ends_quietly() {
         .unwrap();
     drop(child.stderr.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn an_interrupted_consumer_says_so_with_its_code() {
+    let program = Program::new();
+    program.run_with_input(&["produce", "t"], b"one\n").ok();
+    let mut child = program
+        .command(&["consume", "t", "--from-beginning"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(first, "one\n");
+    let kill = format!("kill -INT {}", child.id());
+    assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]

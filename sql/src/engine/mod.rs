@@ -253,6 +253,15 @@ impl Engine {
                 let table = query_of.map(PersistentQuery::table).transpose()?.flatten();
                 let Some((view, stored)) = table else {
                     let span = query.from.source.name.span;
+                    if let Some((query, error)) =
+                        query_of.and_then(|query| Some((&query.id, query.status().error?)))
+                    {
+                        return Err(SqlError::failed(
+                            format!("read {}, whose query {query} is down", source.name),
+                            error,
+                        )
+                        .at(span));
+                    }
                     return Err(SqlError::invalid(format!("the {} table isn't queryable", source.name))
                         .at(span)
                         .hint(format!(
