@@ -95,7 +95,7 @@ impl PersistentQuery {
                 Ok(())
             }
             Err(error) => {
-                self.run = Run::Refused(full_message(&error));
+                self.run = Run::Refused(error.to_string());
                 Err(error)
             }
         }
