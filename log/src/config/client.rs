@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::Setting;
+use super::value::{self, Setting};
 use crate::error::Result;
 use crate::types::{Acks, Isolation};
 
@@ -61,11 +61,7 @@ impl ProducerConfig {
     pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let mut config = Self::default();
-        for (key, value) in properties {
-            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
-        }
-        Ok(config)
+        value::from_properties(properties, Self::set)
     }
 
     /// Sets `acks`.
@@ -184,11 +180,7 @@ impl ConsumerConfig {
     pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let mut config = Self::default();
-        for (key, value) in properties {
-            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
-        }
-        Ok(config)
+        value::from_properties(properties, Self::set)
     }
 
     /// Sets `group.id`.

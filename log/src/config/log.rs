@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::value::Setting;
+use super::value::{self, Setting};
 use crate::error::Result;
 use crate::types::Acks;
 
@@ -64,11 +64,7 @@ impl LogConfig {
     pub fn from_properties<K: AsRef<str>, V: AsRef<str>>(
         properties: impl IntoIterator<Item = (K, V)>,
     ) -> Result<Self> {
-        let mut config = Self::default();
-        for (key, value) in properties {
-            config.set(Setting { key: key.as_ref(), value: value.as_ref() })?;
-        }
-        Ok(config)
+        value::from_properties(properties, Self::set)
     }
 
     fn set(&mut self, setting: Setting<'_>) -> Result<()> {

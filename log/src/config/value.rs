@@ -12,6 +12,18 @@ pub(super) struct Setting<'a> {
     pub(super) value: &'a str,
 }
 
+/// The defaults with each of `properties` put in by `set`.
+pub(super) fn from_properties<C: Default, K: AsRef<str>, V: AsRef<str>>(
+    properties: impl IntoIterator<Item = (K, V)>,
+    mut set: impl FnMut(&mut C, Setting<'_>) -> Result<()>,
+) -> Result<C> {
+    let mut config = C::default();
+    for (key, value) in properties {
+        set(&mut config, Setting { key: key.as_ref(), value: value.as_ref() })?;
+    }
+    Ok(config)
+}
+
 impl Setting<'_> {
     pub(super) fn invalid(self, reason: impl Into<String>) -> LogError {
         LogError::InvalidConfig {
