@@ -9,28 +9,8 @@ use crate::{
     types::SqlType,
 };
 
-/// Properties of `CREATE {STREAM|TABLE}`.
-const CREATE: &[&str] = &[
-    "KAFKA_TOPIC",
-    "FORMAT",
-    "KEY_FORMAT",
-    "VALUE_FORMAT",
-    "KEY_DELIMITER",
-    "VALUE_DELIMITER",
-    "PARTITIONS",
-    "REPLICAS",
-    "RETENTION_MS",
-    "CLEANUP_POLICY",
-    "TIMESTAMP",
-    "TIMESTAMP_FORMAT",
-    "WRAP_SINGLE_VALUE",
-    "WINDOW_TYPE",
-    "WINDOW_SIZE",
-    "SOURCED_BY_CONNECTOR",
-    "SOURCE_CONNECTOR",
-];
-/// Properties of `CREATE {STREAM|TABLE} .. AS SELECT`.
-const CREATE_AS: &[&str] = &[
+/// Properties of every source.
+const SOURCE: [&str; 13] = [
     "KAFKA_TOPIC",
     "FORMAT",
     "KEY_FORMAT",
@@ -45,6 +25,8 @@ const CREATE_AS: &[&str] = &[
     "TIMESTAMP_FORMAT",
     "WRAP_SINGLE_VALUE",
 ];
+/// Those of `CREATE {STREAM|TABLE}` besides; a query says the rest itself.
+const DECLARED: [&str; 4] = ["WINDOW_TYPE", "WINDOW_SIZE", "SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR"];
 
 /// A checked WITH clause.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +60,7 @@ pub(crate) struct With {
 impl With {
     /// Checks the clause of a source declaration.
     pub(crate) fn of_create(properties: &Properties) -> Result<Self, SqlError> {
-        properties.check_names(CREATE)?;
+        properties.check_names(&[SOURCE.as_slice(), &DECLARED].concat())?;
         let mut with = Self::read(properties)?;
         with.window = window(properties)?;
         Ok(with)
@@ -86,7 +68,7 @@ impl With {
 
     /// Checks the clause of a CREATE .. AS SELECT.
     pub(crate) fn of_create_as(properties: &Properties) -> Result<Self, SqlError> {
-        properties.check_names(CREATE_AS)?;
+        properties.check_names(&SOURCE)?;
         Self::read(properties)
     }
 
