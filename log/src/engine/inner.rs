@@ -1,0 +1,148 @@
+//! What all handles to a log share, from open to close.
+
+use super::*;
+
+/// What all handles share.
+pub(crate) struct Inner {
+    pub(super) dir: PathBuf,
+    pub(super) around: Surroundings,
+    pub(crate) config: LogConfig,
+    pub(super) topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
+    /// Held while topics are created or deleted.
+    pub(super) changing: Mutex<()>,
+    pub(crate) groups: GroupOffsets,
+    pub(crate) transactions: Transactions,
+    pub(super) is_closed: AtomicBool,
+    pub(super) lock: Mutex<Option<DirectoryLock>>,
+}
+
+impl Inner {
+    pub(super) fn open(
+        dir: PathBuf,
+        storage: Arc<dyn Storage>,
+        clock: Arc<dyn Clock>,
+        config: LogConfig,
+    ) -> Result<Self> {
+        recovery::ensure_dir(&*storage, &dir)?;
+        let lock = DirectoryLock::acquire(&*storage, &dir)?;
+        write_meta(&*storage, &dir)?;
+        let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
+        let log_starts = checkpoint::read(&*storage, &dir.join(checkpoint::LOG_START))?;
+        let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE))?;
+        let entries = storage.list(&dir).context("list", &dir)?;
+        let is_clean = entries.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
+
+        let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));
+        let inner = Self {
+            dir,
+            around: Surroundings { storage, clock, budget },
+            config,
+            topics: Mutex::new(
+                topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect(),
+            ),
+            changing: Mutex::default(),
+            groups: GroupOffsets::default(),
+            transactions: Transactions::default(),
+            is_closed: AtomicBool::new(false),
+            lock: Mutex::new(Some(lock)),
+        };
+        for topic in inner.all_topics().into_iter().filter(|topic| !topic.is_deleting) {
+            for number in 0..topic.partition_count() {
+                let id = TopicPartition { topic: topic.name.clone(), partition: PartitionId::new(number) };
+                let recovery_point = recovery_points.get(&id).copied();
+                let name = topic.dir_name(id.partition);
+                let exists = entries.iter().any(|entry| entry.is_dir && entry.name == name);
+                if exists || recovery_point.is_some_and(|point| point > Offset::ZERO) {
+                    let log_start = log_starts.get(&id).copied();
+                    inner.open_partition(&topic, id, Checkpoint { recovery_point, log_start, is_clean })?;
+                }
+            }
+        }
+        // Writes checkpoints, which are those of the partitions that are open.
+        inner.finish_deletions()?;
+        if is_clean {
+            // Gone for certain before anything is written.
+            let path = inner.dir.join(CLEAN_SHUTDOWN);
+            inner.storage().remove_file(&path).context("remove", &path)?;
+            inner.storage().sync_dir(&inner.dir).context("sync", &inner.dir)?;
+        }
+        inner.replay()?;
+        Ok(inner)
+    }
+
+    pub(crate) fn clock(&self) -> &Arc<dyn Clock> {
+        &self.around.clock
+    }
+
+    pub(super) fn storage(&self) -> &dyn Storage {
+        &*self.around.storage
+    }
+
+    pub(crate) fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Ordering::SeqCst) { Err(LogError::Closed) } else { Ok(()) }
+    }
+
+    pub(super) fn all_topics(&self) -> Vec<Arc<Topic>> {
+        self.topics.lock().values().cloned().collect()
+    }
+
+    pub(super) fn open_partitions(&self) -> Vec<Arc<Partition>> {
+        let open = |topic: Arc<Topic>| {
+            topic.partitions.iter().filter_map(|slot| slot.get().cloned()).collect::<Vec<_>>()
+        };
+        self.all_topics().into_iter().flat_map(open).collect()
+    }
+
+    pub(super) fn close(&self) -> Result<()> {
+        if self.is_closed.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        let lock = self.lock.lock().take();
+        let (mut outcome, mut is_clean) = (Ok(()), true);
+        let mut high_watermarks = Offsets::new();
+        for partition in self.open_partitions() {
+            match partition.close() {
+                Ok(closed) => {
+                    is_clean &= closed.is_clean;
+                    high_watermarks.insert(partition.id().clone(), closed.recovery_point);
+                }
+                Err(error) => {
+                    is_clean = false;
+                    outcome = outcome.and(Err(error));
+                }
+            }
+        }
+        outcome?;
+        self.write_checkpoints(&self.topics.lock().clone())?;
+        checkpoint::write(self.storage(), &self.dir.join(checkpoint::HIGH_WATERMARK), &high_watermarks)?;
+        if is_clean {
+            let path = self.dir.join(CLEAN_SHUTDOWN);
+            self.storage().open(&path, OpenMode::Truncate).context("create", &path)?;
+            self.storage().sync_dir(&self.dir).context("sync", &self.dir)?;
+        }
+        drop(lock);
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::error!(%error, dir = %self.dir.display(), "could not close the log cleanly");
+        }
+    }
+}
+
+/// Marks the directory as a log of Kafka's layout, version 1.
+fn write_meta(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    let path = dir.join(META);
+    if let Some(text) = checkpoint::read_text(storage, &path)? {
+        if text.lines().any(|line| line.trim() == "version=1") {
+            return Ok(());
+        }
+        return Err(LogError::InvalidFile { path, reason: "it does not say version=1".to_owned() });
+    }
+    let (cluster, directory) = (TopicId::random(), TopicId::random());
+    let text = format!("version=1\ncluster.id={cluster}\nnode.id=1\ndirectory.id={directory}\n");
+    storage::replace(storage, &path, text.as_bytes()).context("write", &path)
+}

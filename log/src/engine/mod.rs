@@ -1,0 +1,266 @@
+//! The log as a whole: a handle to its topics, groups and transactions.
+//!
+//! ```text
+//! <dir>/.lock  meta.properties  catalogue.json  .kafka_cleanshutdown
+//!       recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
+//!       <topic>-<partition>/00000000000000000000.log .index .timeindex .txnindex .snapshot
+//! ```
+
+mod inner;
+mod maintenance;
+mod offsets;
+mod replay;
+mod topics;
+
+pub(crate) use inner::Inner;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::catalogue::{
+    self, CONSUMER_OFFSETS, NewTopic, TRANSACTION_STATE, Topic, TopicDescription, TopicId,
+};
+use crate::checkpoint::{self, Offsets};
+use crate::clock::{Clock, SystemClock};
+use crate::config::{ConsumerConfig, LogConfig, ProducerConfig};
+use crate::consumer::Consumer;
+use crate::error::{IoContext, LogError, Result, nearest};
+use crate::fetched::{AppendInfo, Fetched};
+use crate::lock::DirectoryLock;
+use crate::mutex::Mutex;
+use crate::offsets::{Committed, GroupOffsets, OffsetRecord};
+use crate::partition::{Origin, Partition, Surroundings, Visible};
+use crate::partitioner::coordinator_partition;
+use crate::producer::Producer;
+use crate::record::{BatchBuilder, ProducerStamp};
+use crate::recovery::{self, Checkpoint};
+use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
+use crate::tail::TailBudget;
+use crate::transaction::{Session, Transactions};
+use crate::types::{Acks, Isolation, Offset, OffsetSpec, PartitionId, TopicPartition};
+
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const META: &str = "meta.properties";
+/// Tails of partitions that were not written to for longer leave memory.
+const TAIL_IDLE: Duration = Duration::from_secs(30);
+
+/// A cheap handle to an open log. The last one to go closes the log, as well as it can without reporting errors.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # use millstream_log::*;
+/// let log = Log::in_memory(Arc::new(SystemClock::new()));
+/// log.create_topic(NewTopic::new("orders").partitions(3))?;
+/// let mut producer = log.producer(ProducerConfig::default())?;
+/// producer.send("orders", Record { value: Some("book".into()), ..Record::default() })?;
+/// producer.flush()?;
+/// # Ok::<(), LogError>(())
+/// ```
+#[derive(Clone)]
+pub struct Log {
+    inner: Arc<Inner>,
+}
+
+/// Components and settings of a log to open.
+#[derive(Debug, Default)]
+pub struct LogBuilder {
+    dir: Option<PathBuf>,
+    storage: Option<Arc<dyn Storage>>,
+    clock: Option<Arc<dyn Clock>>,
+    config: LogConfig,
+}
+
+impl LogBuilder {
+    /// Sets the directory. Default `millstream-data`.
+    #[must_use]
+    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
+        self.dir = Some(dir.as_ref().to_path_buf());
+        self
+    }
+
+    /// Sets the file system. Default [`DiskStorage`].
+    #[must_use]
+    pub fn storage(mut self, storage: Arc<dyn Storage>) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// Sets the clock. Default [`SystemClock`].
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets the settings.
+    #[must_use]
+    pub fn config(mut self, config: LogConfig) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Opens the log, creating it if the directory is missing or empty: takes the directory lock, recovers what a crash
+    /// left behind, ends open transactions. Fails with [`LogError::Locked`] if the log is open elsewhere.
+    pub fn open(self) -> Result<Log> {
+        let dir = self.dir.unwrap_or_else(|| PathBuf::from("millstream-data"));
+        let storage = self.storage.unwrap_or_else(|| Arc::new(DiskStorage));
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        Ok(Log { inner: Arc::new(Inner::open(dir, storage, clock, self.config)?) })
+    }
+}
+
+impl Log {
+    /// Opens the log in `dir` with the system's clock and default settings, creating it if needed.
+    pub fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Self::builder().dir(dir).open()
+    }
+
+    /// Starts a log with chosen components or settings.
+    pub fn builder() -> LogBuilder {
+        LogBuilder::default()
+    }
+
+    /// An empty log in memory: the same engine over [`MemoryStorage`].
+    pub fn in_memory(clock: Arc<dyn Clock>) -> Self {
+        let storage = Arc::new(MemoryStorage::new());
+        Self::builder()
+            .storage(storage)
+            .clock(clock)
+            .open()
+            .expect("nothing in memory is missing, locked or full")
+    }
+
+    /// The clock that it was opened with.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        self.inner.clock()
+    }
+
+    /// Creates a topic. Fails with [`LogError::TopicExists`], [`LogError::InvalidTopic`] or on a setting that is
+    /// unknown or wrong.
+    pub fn create_topic(&self, topic: NewTopic) -> Result<TopicDescription> {
+        if catalogue::is_internal(&topic.name) {
+            let reason = "the log creates this topic itself".to_owned();
+            return Err(LogError::InvalidTopic { topic: topic.name, reason });
+        }
+        self.inner.create_topic(topic).map(|topic| topic.describe())
+    }
+
+    /// Deletes a topic, its records and the groups' offsets in it.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.inner.delete_topic(name)
+    }
+
+    /// All topics by name, the log's own too.
+    pub fn topics(&self) -> Vec<TopicDescription> {
+        self.inner
+            .topics
+            .lock()
+            .values()
+            .filter(|topic| !topic.is_deleting)
+            .map(|topic| topic.describe())
+            .collect()
+    }
+
+    /// One topic. Fails with [`LogError::UnknownTopic`], which names the closest one.
+    pub fn describe_topic(&self, name: &str) -> Result<TopicDescription> {
+        self.inner.topic(name).map(|topic| topic.describe())
+    }
+
+    /// The offset that `spec` stands for. For a time later than all records it is the high watermark.
+    pub fn offsets(&self, partition: &TopicPartition, spec: OffsetSpec) -> Result<Offset> {
+        self.inner.partition(partition)?.offset_at(spec)
+    }
+
+    /// End of what read-committed readers see: the first offset of an open transaction, or the high watermark.
+    pub fn last_stable_offset(&self, partition: &TopicPartition) -> Result<Offset> {
+        Ok(self.inner.partition(partition)?.last_stable_offset())
+    }
+
+    /// Appends a batch that a [`BatchBuilder`] built; offset and leader epoch are filled in. Everything else the batch
+    /// claims is checked first. Fails with [`LogError::InvalidBatch`], [`LogError::InvalidRecord`] or
+    /// [`LogError::TooLarge`], or because the disk is full or the partition stopped.
+    pub fn append(
+        &self,
+        partition: &TopicPartition,
+        batch: impl Into<BytesMut>,
+        acks: Acks,
+    ) -> Result<AppendInfo> {
+        let partition = self.inner.partition(partition)?;
+        let visible = if acks == Acks::Synced { Visible::Synced } else { Visible::Now };
+        let info = partition.append(&mut batch.into(), Origin::Foreign, visible)?;
+        if acks == Acks::Synced {
+            partition.sync(info.last_offset + 1)?;
+        }
+        Ok(info)
+    }
+
+    /// Stored batches from the one holding `from` on: at most `bytes_max` bytes, but always one whole batch.
+    /// The first batch may begin below `from`; the consumer skips those records.
+    ///
+    /// Ends at the high watermark, or with [`Isolation::ReadCommitted`] at the last stable offset. Fails with
+    /// [`LogError::OffsetOutOfRange`] below the log start or above the log end, and with [`LogError::Corrupt`] at a
+    /// batch that is damaged. As Kafka's `UnifiedLog.read`.
+    pub fn read(
+        &self,
+        partition: &TopicPartition,
+        from: Offset,
+        bytes_max: usize,
+        isolation: Isolation,
+    ) -> Result<Fetched> {
+        self.inner.partition(partition)?.read(from, bytes_max, isolation)
+    }
+
+    /// A producer. With a `transactional.id` older producers of that id are fenced and their transaction is aborted.
+    pub fn producer(&self, config: ProducerConfig) -> Result<Producer> {
+        Producer::open(self.clone(), config)
+    }
+
+    /// A consumer, without partitions yet.
+    pub fn consumer(&self, config: ConsumerConfig) -> Result<Consumer> {
+        self.inner.check_open()?;
+        Ok(Consumer::new(self.clone(), config))
+    }
+
+    /// The offsets that a group has committed, by partition; empty for an unknown group.
+    pub fn committed_offsets(&self, group: &str) -> Vec<(TopicPartition, Committed)> {
+        self.inner.groups.of_group(group)
+    }
+
+    /// Commits offsets for a group, each with a text kept beside it.
+    pub fn commit_offsets(&self, group: &str, offsets: &[(TopicPartition, Offset, &str)]) -> Result<()> {
+        self.inner.commit_offsets(group, offsets, None)
+    }
+
+    /// Names of the groups that have committed offsets.
+    pub fn groups(&self) -> Vec<String> {
+        self.inner.groups.groups()
+    }
+
+    /// Does what is due by the clock: deletes segments past retention, aborts transactions past their timeout, lets go
+    /// of idle tails, writes checkpoints. For a program that stays up to call every minute or so.
+    pub fn maintain(&self) -> Result<()> {
+        self.inner.maintain()
+    }
+
+    /// Puts everything on stable storage and marks the log as cleanly closed. Other handles then fail with
+    /// [`LogError::Closed`].
+    pub fn close(self) -> Result<()> {
+        self.inner.close()
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").field("dir", &self.inner.dir).finish_non_exhaustive()
+    }
+}

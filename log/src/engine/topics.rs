@@ -1,0 +1,172 @@
+//! The log's topics: looked up, created, deleted.
+
+use super::*;
+
+impl Inner {
+    /// A topic by name.
+    pub(crate) fn topic(&self, name: &str) -> Result<Arc<Topic>> {
+        let topics = self.topics.lock();
+        match topics.get(name).filter(|topic| !topic.is_deleting) {
+            Some(topic) => Ok(topic.clone()),
+            None => {
+                let nearest = nearest(name, topics.keys().map(|known| &**known));
+                Err(LogError::UnknownTopic { topic: name.to_owned(), nearest })
+            }
+        }
+    }
+
+    /// One of the log's own topics, which is created on first use.
+    pub(crate) fn internal_topic(&self, name: &str, partitions: u32) -> Result<Arc<Topic>> {
+        if let Ok(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let topic = NewTopic::new(name)
+            .partitions(partitions)
+            .config("cleanup.policy", "compact")
+            .config("segment.bytes", (100 << 20).to_string());
+        match self.create_topic(topic) {
+            Err(LogError::TopicExists { .. }) => self.topic(name), // by another thread just now
+            outcome => outcome,
+        }
+    }
+
+    /// A partition by topic and number.
+    pub(crate) fn partition(&self, id: &TopicPartition) -> Result<Arc<Partition>> {
+        self.check_open()?;
+        self.partition_of(&*self.topic(&id.topic)?, id.partition)
+    }
+
+    /// A partition of a topic, created if its directory is not there yet.
+    pub(crate) fn partition_of(&self, topic: &Topic, number: PartitionId) -> Result<Arc<Partition>> {
+        let id = TopicPartition { topic: topic.name.clone(), partition: number };
+        match topic.partitions.get(number.index()).map(|slot| slot.get()) {
+            Some(Some(partition)) => Ok(partition.clone()),
+            Some(None) => self.open_partition(topic, id, Checkpoint::default()),
+            None => Err(LogError::UnknownPartition { partition: id, count: topic.partition_count() }),
+        }
+    }
+
+    pub(super) fn open_partition(
+        &self,
+        topic: &Topic,
+        id: TopicPartition,
+        checkpoint: Checkpoint,
+    ) -> Result<Arc<Partition>> {
+        let _opening = topic.opening.lock();
+        let slot = &topic.partitions[id.partition.index()];
+        if let Some(partition) = slot.get() {
+            return Ok(partition.clone());
+        }
+        let dir = self.dir.join(topic.dir_name(id.partition));
+        let is_new = recovery::ensure_dir(self.storage(), &dir)?;
+        let partition = Partition::open(id, dir, topic.config.clone(), self.around.clone(), checkpoint)?;
+        if is_new {
+            partition.write_metadata(topic.id)?;
+        }
+        Ok(slot.get_or_init(|| Arc::new(partition)).clone())
+    }
+
+    pub(crate) fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>> {
+        self.check_open()?;
+        let _changing = self.changing.lock();
+        let mut topics = self.topics.lock().clone();
+        if topics.contains_key(new.name.as_str()) {
+            return Err(LogError::TopicExists { topic: new.name });
+        }
+        catalogue::check_name(&new.name, topics.keys().map(|name| &**name))?;
+        let count = new.partitions.unwrap_or(self.config.num_partitions);
+        if !(1..=100_000).contains(&count) {
+            let reason = format!("{count} partitions: use 1 to 100000");
+            return Err(LogError::InvalidTopic { topic: new.name, reason });
+        }
+        if new.replication_factor > 1 {
+            let asked = new.replication_factor;
+            tracing::warn!(
+                topic = new.name,
+                asked,
+                "created with replication factor 1: there is one copy here"
+            );
+        }
+        let topic = Arc::new(Topic::new(&new.name, TopicId::random(), count, new.config)?);
+        self.check_unused(&topic)?;
+        topics.insert(topic.name.clone(), topic.clone());
+        self.write_catalogue(&topics)?;
+        self.topics.lock().insert(topic.name.clone(), topic.clone());
+        if !catalogue::is_internal(&topic.name) {
+            for number in 0..count {
+                self.partition_of(&topic, PartitionId::new(number))?;
+            }
+        }
+        Ok(topic)
+    }
+
+    /// Checks that no directory with records of unknown origin would become part of a new topic.
+    pub(super) fn check_unused(&self, topic: &Topic) -> Result<()> {
+        let first = topic.dir_name(PartitionId::new(0));
+        let entries = self.storage().list(&self.dir).context("list", &self.dir)?;
+        if entries.iter().any(|entry| entry.name == first) {
+            let reason = format!(
+                "{} exists but is not in the catalogue: move it away",
+                self.dir.join(first).display()
+            );
+            return Err(LogError::InvalidTopic { topic: topic.name.to_string(), reason });
+        }
+        Ok(())
+    }
+
+    pub(super) fn delete_topic(&self, name: &str) -> Result<()> {
+        self.check_open()?;
+        if catalogue::is_internal(name) {
+            let reason = "it is one of the log's own and cannot be deleted".to_owned();
+            return Err(LogError::InvalidTopic { topic: name.to_owned(), reason });
+        }
+        let changing = self.changing.lock();
+        let topic = self.topic(name)?;
+        let deleting = Arc::new(Topic {
+            is_deleting: true,
+            ..Topic::new(name, topic.id, topic.partition_count(), topic.overrides.clone())?
+        });
+        let mut topics = self.topics.lock().clone();
+        topics.insert(deleting.name.clone(), deleting);
+        self.write_catalogue(&topics)?;
+        *self.topics.lock() = topics;
+        for partition in topic.partitions.iter().filter_map(|slot| slot.get()) {
+            partition.mark_deleted();
+        }
+        self.finish_deletions()?;
+        drop(changing);
+        for (group, partitions) in self.groups.of_topic(name) {
+            let remove = |partition| OffsetRecord { group: group.clone(), partition, committed: None };
+            self.write_offsets(&group, partitions.into_iter().map(remove).collect(), None)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directories of topics that are marked as being deleted, then the topics.
+    pub(super) fn finish_deletions(&self) -> Result<()> {
+        let mut topics = self.topics.lock().clone();
+        let deleting: Vec<_> = topics.values().filter(|topic| topic.is_deleting).cloned().collect();
+        if deleting.is_empty() {
+            return Ok(());
+        }
+        let entries = self.storage().list(&self.dir).context("list", &self.dir)?;
+        for topic in deleting {
+            for number in 0..topic.partition_count() {
+                let name = topic.dir_name(PartitionId::new(number));
+                if entries.iter().any(|entry| entry.name == name) {
+                    let path = self.dir.join(name);
+                    self.storage().remove_dir(&path).context("remove", &path)?;
+                }
+            }
+            topics.remove(&topic.name);
+        }
+        self.write_checkpoints(&topics)?;
+        self.write_catalogue(&topics)?;
+        *self.topics.lock() = topics;
+        Ok(())
+    }
+
+    pub(super) fn write_catalogue(&self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> Result<()> {
+        catalogue::write(self.storage(), &self.dir.join(catalogue::FILE), topics.values())
+    }
+}

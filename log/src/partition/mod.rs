@@ -1,0 +1,334 @@
+//! A partition: append at the end, read from anywhere, sync, and what its readers may see.
+//!
+//! ```text
+//! log start ─ sealed segments ─ active segment ─┬─ last stable offset ─┬─ high watermark ─┬─ end
+//!                                               read_committed         read_uncommitted    unsynced acks=all
+//! ```
+//! - Offsets follow on without gaps, across batches and segments.
+//! - The append lock orders writers and is the only lock held across I/O; readers take the short state lock.
+//! - What is in memory was written before; what is read back from files is checked before anyone sees it.
+//! - A failed write that cannot be undone, or a failed sync, stops the partition until the log is reopened.
+
+mod append;
+mod read;
+mod retention;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+
+use crate::aborted::{self, AbortedEntry};
+use crate::catalogue::TopicId;
+use crate::clock::Clock;
+use crate::config::{TimestampType, TopicConfig};
+use crate::error::{IoContext, LogError, Result};
+use crate::fetched::{AppendInfo, Fetched};
+use crate::mutex::Mutex;
+use crate::producer_state::ProducerStates;
+use crate::record::{RecordBatch, assign_append_time, assign_offset};
+use crate::recovery::{self, Checkpoint, CorruptRange};
+use crate::segment::{self, Segment};
+use crate::signal::Watchers;
+use crate::storage::{OpenMode, Storage};
+use crate::tail::{Tail, TailBudget};
+use crate::types::{Isolation, Offset, OffsetSpec, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+
+/// What the partitions of a log share.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) budget: Arc<TailBudget>,
+}
+
+/// Where a batch comes from, which decides what is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Built by this crate just now.
+    Own,
+    /// A control batch of the transaction coordinator.
+    Marker,
+    /// Handed in: every claim of its header is checked.
+    Foreign,
+}
+
+/// When readers see a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Visible {
+    Now,
+    /// With the next sync.
+    Synced,
+}
+
+/// One partition of a topic.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    id: TopicPartition,
+    dir: PathBuf,
+    config: Arc<TopicConfig>,
+    around: Surroundings,
+    /// The append lock.
+    writer: Mutex<Writer>,
+    /// Everything below this offset is on stable storage. Whoever syncs holds it, so that others wait and find their
+    /// batch synced along.
+    synced: Mutex<Offset>,
+    state: Mutex<State>,
+    watchers: Watchers,
+}
+
+#[derive(Debug)]
+struct Writer {
+    condition: Condition,
+    active: Arc<Segment>,
+    end: Offset,
+    bytes_since_entry: u64,
+    /// Time of the active segment's first batch.
+    first_timestamp: Option<Timestamp>,
+    producers: ProducerStates,
+    /// Aborted transactions of the active segment that are not yet in its `.txnindex`.
+    unwritten_aborted: Vec<AbortedEntry>,
+    /// Bytes in the active segment's `.txnindex`.
+    aborted_bytes: u64,
+    /// Whether a file was created whose name may not be on stable storage.
+    is_dir_unsynced: bool,
+    /// Whether the files are as a clean close left them.
+    is_settled: bool,
+}
+
+/// Whether a partition takes batches.
+#[derive(Clone, Debug)]
+enum Condition {
+    Open,
+    Corrupt(CorruptRange),
+    Stopped(String),
+    Closed,
+    Deleted,
+}
+
+/// What readers need, published by the writer.
+#[derive(Debug)]
+struct State {
+    segments: Vec<Arc<Segment>>,
+    tail: Tail,
+    start: Offset,
+    end: Offset,
+    high_watermark: Offset,
+    first_unstable: Option<Offset>,
+    aborted: Vec<AbortedEntry>,
+    corrupt: Option<CorruptRange>,
+    is_deleted: bool,
+}
+
+impl State {
+    fn last_stable_offset(&self) -> Offset {
+        self.first_unstable.map_or(self.high_watermark, |first| first.min(self.high_watermark))
+    }
+}
+
+/// What the checkpoints say of a partition that was closed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closed {
+    pub(crate) recovery_point: Offset,
+    /// Whether nothing is left to do at the next start.
+    pub(crate) is_clean: bool,
+}
+
+impl Partition {
+    /// Opens the partition in `dir`, creating it if it is not there.
+    pub(crate) fn open(
+        id: TopicPartition,
+        dir: PathBuf,
+        config: Arc<TopicConfig>,
+        around: Surroundings,
+        checkpoint: Checkpoint,
+    ) -> Result<Self> {
+        let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
+        let loaded = recovery::load(&*around.storage, &dir, &config, checkpoint)?;
+        let active = loaded.segments.last().expect("there is always a segment").clone();
+        let first_timestamp = first_timestamp(&active)?;
+        let start = loaded.segments[0].base().max(checkpoint.log_start.unwrap_or_default());
+        let synced = match (&loaded.corrupt, checkpoint.is_clean) {
+            // Kept for the next start, which else would take the damage for a torn tail.
+            (Some(_), _) => checkpoint.recovery_point.unwrap_or_default(),
+            (None, true) => loaded.end,
+            (None, false) => checkpoint.recovery_point.unwrap_or_default().min(loaded.end),
+        };
+        let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
+        let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
+        let condition = loaded.corrupt.clone().map_or(Condition::Open, Condition::Corrupt);
+        let state = State {
+            tail: Tail::new(around.budget.clone()),
+            start: start.min(loaded.end),
+            end: loaded.end,
+            high_watermark: loaded.end,
+            first_unstable: loaded.producers.first_unstable(),
+            aborted: loaded.aborted,
+            corrupt: loaded.corrupt,
+            is_deleted: false,
+            segments: loaded.segments,
+        };
+        let writer = Writer {
+            condition,
+            active,
+            end: loaded.end,
+            bytes_since_entry: loaded.bytes_since_entry,
+            first_timestamp,
+            producers: loaded.producers,
+            unwritten_aborted: Vec::new(),
+            aborted_bytes,
+            is_dir_unsynced: is_new || !checkpoint.is_clean,
+            is_settled: checkpoint.is_clean && !is_new,
+        };
+        Ok(Self {
+            id,
+            dir,
+            config,
+            around,
+            writer: Mutex::new(writer),
+            synced: Mutex::new(synced),
+            state: Mutex::new(state),
+            watchers: Watchers::default(),
+        })
+    }
+
+    pub(crate) fn id(&self) -> &TopicPartition {
+        &self.id
+    }
+
+    pub(crate) fn config(&self) -> &TopicConfig {
+        &self.config
+    }
+
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// The log end offset.
+    pub(crate) fn end(&self) -> Offset {
+        self.state.lock().end
+    }
+
+    /// End of what read-committed readers see.
+    pub(crate) fn last_stable_offset(&self) -> Offset {
+        self.state.lock().last_stable_offset()
+    }
+
+    /// Producers with an open transaction here.
+    pub(crate) fn open_transactions(&self) -> Vec<(ProducerId, ProducerEpoch)> {
+        self.writer.lock().producers.open_transactions()
+    }
+
+    /// The largest producer id that ever wrote here.
+    pub(crate) fn last_producer_id(&self) -> Option<ProducerId> {
+        self.writer.lock().producers.last_id()
+    }
+
+    /// Lets go of the batches in memory; readers find them in the files.
+    pub(crate) fn release_tail(&self) {
+        self.state.lock().tail.clear();
+    }
+
+    /// Up to where everything is on stable storage, and where the log starts.
+    pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
+        (*self.synced.lock(), self.state.lock().start)
+    }
+
+    /// Puts everything on stable storage and takes no more batches.
+    pub(crate) fn close(&self) -> Result<Closed> {
+        let mut synced = self.synced.lock();
+        let mut writer = self.writer.lock();
+        let condition = std::mem::replace(&mut writer.condition, Condition::Closed);
+        self.watchers.raise();
+        if !matches!(condition, Condition::Open) || writer.is_settled {
+            let is_clean = matches!(condition, Condition::Open | Condition::Closed);
+            return Ok(Closed { recovery_point: *synced, is_clean });
+        }
+        writer.active.flush_indexes()?;
+        self.write_aborted(&mut writer)?;
+        self.write_snapshot(&writer)?;
+        writer.active.sync().context("sync", writer.active.path())?;
+        self.around.storage.sync_dir(&self.dir).context("sync", &self.dir)?;
+        *synced = writer.end;
+        Ok(Closed { recovery_point: writer.end, is_clean: true })
+    }
+
+    /// Takes no more batches, because the topic is gone.
+    pub(crate) fn mark_deleted(&self) {
+        self.writer.lock().condition = Condition::Deleted;
+        self.release_tail();
+        self.state.lock().is_deleted = true;
+        self.watchers.raise();
+    }
+
+    fn check_open(&self, writer: &Writer) -> Result<()> {
+        match &writer.condition {
+            Condition::Open => Ok(()),
+            Condition::Corrupt(range) => Err(range.to_error()),
+            Condition::Stopped(reason) => {
+                Err(LogError::Stopped { partition: self.id.clone(), reason: reason.clone() })
+            }
+            Condition::Closed => Err(LogError::Closed),
+            Condition::Deleted => Err(self.deleted()),
+        }
+    }
+
+    fn out_of_range(&self, requested: Offset, state: &State) -> LogError {
+        let (partition, start, end) = (self.id.clone(), state.start, state.end);
+        LogError::OffsetOutOfRange { partition, requested, start, end }
+    }
+
+    fn deleted(&self) -> LogError {
+        LogError::UnknownTopic { topic: self.id.topic.to_string(), nearest: None }
+    }
+
+    fn stop(&self, writer: &mut Writer, what: &str, error: &LogError) {
+        tracing::error!(partition = %self.id, error = error as &dyn std::error::Error, "stopped: {what}");
+        let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
+        writer.condition = Condition::Stopped(format!("{what}: {error}{cause}"));
+    }
+
+    /// Writes the aborted transactions that are not yet in the active segment's `.txnindex`.
+    fn write_aborted(&self, writer: &mut Writer) -> Result<()> {
+        if writer.unwritten_aborted.is_empty() {
+            return Ok(());
+        }
+        let path = segment::path(&self.dir, writer.active.base(), "txnindex");
+        let mut bytes = Vec::new();
+        writer.unwritten_aborted.iter().for_each(|entry| entry.encode(&mut bytes));
+        let file = self.around.storage.open(&path, OpenMode::OrCreate).context("open", &path)?;
+        file.write_at(writer.aborted_bytes, &bytes).context("write to", &path)?;
+        writer.aborted_bytes += bytes.len() as u64;
+        writer.unwritten_aborted.clear();
+        Ok(())
+    }
+
+    /// Writes what is known of the producers at the end.
+    fn write_snapshot(&self, writer: &Writer) -> Result<()> {
+        let path = segment::path(&self.dir, writer.end, "snapshot");
+        let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
+        file.write_at(0, &writer.producers.encode()).context("write", &path)
+    }
+
+    /// Notes beside the segments which topic they belong to.
+    pub(crate) fn write_metadata(&self, topic_id: TopicId) -> Result<()> {
+        let path = self.dir.join("partition.metadata");
+        let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
+        file.write_at(0, format!("version: 0\ntopic_id: {topic_id}").as_bytes()).context("write", &path)
+    }
+
+    /// Age of the newest record.
+    pub(crate) fn idle_time(&self, now: Timestamp) -> Duration {
+        now.since(self.writer.lock().active.max_timestamp())
+    }
+}
+
+/// Time of a segment's first batch.
+fn first_timestamp(segment: &Segment) -> Result<Option<Timestamp>> {
+    if segment.size() == 0 {
+        return Ok(None);
+    }
+    let first = segment.read(segment.base(), Offset::new(u64::MAX), 0);
+    Ok(first.ok().and_then(|batches| batches.first().map(RecordBatch::max_timestamp)))
+}
