@@ -2,8 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::types::{Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::error_code::ErrorCode;
+use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 
 /// Result of a log operation.
 pub type Result<T, E = LogError> = std::result::Result<T, E>;
@@ -126,6 +128,302 @@ pub enum LogError {
         /// The rule it breaks.
         reason: &'static str,
     },
+    /// An idempotent producer's batch that does not follow its last one in the partition.
+    #[error(
+        "producer {id} epoch {epoch} wrote sequence {found} to {partition} where {expected} is next: abort the transaction, or start a new producer"
+    )]
+    OutOfOrderSequence {
+        /// The partition written to.
+        partition: TopicPartition,
+        /// The producer's id.
+        id: ProducerId,
+        /// Its epoch.
+        epoch: ProducerEpoch,
+        /// The sequence number that would follow.
+        expected: i32,
+        /// The batch's first sequence number.
+        found: i32,
+    },
+    /// A producer's batch under an epoch that has passed; coordinators answer [`LogError::ProducerFenced`] instead.
+    #[error(
+        "producer {id} wrote to {partition} under epoch {epoch}, which {current} has replaced: abort the transaction and initialize the producer again"
+    )]
+    InvalidProducerEpoch {
+        /// The partition written to.
+        partition: TopicPartition,
+        /// The producer's id.
+        id: ProducerId,
+        /// The epoch it used.
+        epoch: ProducerEpoch,
+        /// The epoch now valid.
+        current: ProducerEpoch,
+    },
+    /// A producer id that is not, or no longer, that of the transactional id.
+    #[error(
+        "producer {id} does not belong to transactional id {transactional_id:?}: initialize the producer again"
+    )]
+    InvalidProducerIdMapping {
+        /// The transactional id.
+        transactional_id: String,
+        /// The producer id given.
+        id: ProducerId,
+    },
+    /// A transactional id whose last transaction is still being ended.
+    #[error("the last transaction of {transactional_id:?} is still being ended: try again")]
+    ConcurrentTransactions {
+        /// The transactional id.
+        transactional_id: String,
+    },
+    /// A transaction that can only be aborted.
+    #[error("producer {id} can only abort its transaction: {reason}")]
+    TransactionAbortable {
+        /// The producer's id.
+        id: ProducerId,
+        /// What happened.
+        reason: String,
+    },
+    /// A transaction timeout that is zero or above the limit.
+    #[error(
+        "transaction.timeout.ms of {} ms for {transactional_id:?} is not from 1 to transaction.max.timeout.ms ({})",
+        .timeout.as_millis(), .timeout_max.as_millis()
+    )]
+    InvalidTransactionTimeout {
+        /// The transactional id.
+        transactional_id: String,
+        /// The timeout asked for.
+        timeout: Duration,
+        /// The largest one.
+        timeout_max: Duration,
+    },
+    /// A marker from a coordinator that another one has replaced.
+    #[error(
+        "a marker for {partition} of coordinator epoch {epoch} is fenced by epoch {current}: ask the coordinator again"
+    )]
+    TransactionCoordinatorFenced {
+        /// The partition.
+        partition: TopicPartition,
+        /// The coordinator's epoch.
+        epoch: i32,
+        /// The epoch now valid.
+        current: i32,
+    },
+    /// A transactional id that does not exist.
+    #[error("unknown transactional id {transactional_id:?}{}", nearest_hint(.nearest))]
+    TransactionalIdNotFound {
+        /// The id asked for.
+        transactional_id: String,
+        /// The existing id closest to it, if one is close.
+        nearest: Option<String>,
+    },
+    /// A coordinator that cannot answer now.
+    #[error("the coordinator of group {group:?} is not available now: try again")]
+    CoordinatorNotAvailable {
+        /// The group.
+        group: String,
+    },
+    /// A member that its group does not know, or no longer.
+    #[error("group {group:?} has no member {member:?}: join it again")]
+    UnknownMemberId {
+        /// The group.
+        group: String,
+        /// The member's id.
+        member: String,
+    },
+    /// A generation of the group that has passed.
+    #[error("generation {generation} of group {group:?} has passed, it is at {current}: join it again")]
+    IllegalGeneration {
+        /// The group.
+        group: String,
+        /// The generation given.
+        generation: i32,
+        /// The generation now.
+        current: i32,
+    },
+    /// A group whose members have to join again.
+    #[error("group {group:?} is rebalancing: join it again")]
+    RebalanceInProgress {
+        /// The group.
+        group: String,
+    },
+    /// A new member's first join: it has to join again under the id it was given.
+    #[error("join group {group:?} again as member {member:?}")]
+    MemberIdRequired {
+        /// The group.
+        group: String,
+        /// The id that the member was given.
+        member: String,
+    },
+    /// A static member that another one of the same instance id has replaced.
+    #[error(
+        "another member of group {group:?} uses group.instance.id {instance:?}: close this one, or give it another id"
+    )]
+    FencedInstanceId {
+        /// The group.
+        group: String,
+        /// The instance id.
+        instance: String,
+    },
+    /// A member without an assignor in common with its group.
+    #[error("group {group:?} cannot take this member: {reason}")]
+    InconsistentGroupProtocol {
+        /// The group.
+        group: String,
+        /// What does not fit, and what would.
+        reason: String,
+    },
+    /// A session timeout outside of the allowed range.
+    #[error(
+        "session.timeout.ms of {} ms is not from {} to {} as group {group:?} needs",
+        .timeout.as_millis(), .timeout_min.as_millis(), .timeout_max.as_millis()
+    )]
+    InvalidSessionTimeout {
+        /// The group.
+        group: String,
+        /// The timeout asked for.
+        timeout: Duration,
+        /// The smallest one, `group.min.session.timeout.ms`.
+        timeout_min: Duration,
+        /// The largest one, `group.max.session.timeout.ms`.
+        timeout_max: Duration,
+    },
+    /// A group id that is not allowed.
+    #[error("invalid group id {group:?}: {reason}")]
+    InvalidGroupId {
+        /// The id given.
+        group: String,
+        /// The rule it breaks, and what to do.
+        reason: &'static str,
+    },
+    /// A group that takes no more members.
+    #[error("group {group:?} has {size_max} members already: raise group.max.size, or close one")]
+    GroupMaxSizeReached {
+        /// The group.
+        group: String,
+        /// `group.max.size`.
+        size_max: usize,
+    },
+    /// A group that still has members.
+    #[error("group {group:?} has {members} member(s): close them first")]
+    NonEmptyGroup {
+        /// The group.
+        group: String,
+        /// How many members it has.
+        members: usize,
+    },
+    /// A group that does not exist.
+    #[error("unknown group {group:?}{}", nearest_hint(.nearest))]
+    GroupIdNotFound {
+        /// The id asked for.
+        group: String,
+        /// The existing group closest to it, if one is close.
+        nearest: Option<String>,
+    },
+    /// Offsets of a topic that members of the group read.
+    #[error("members of group {group:?} read topic {topic:?}: close them first")]
+    GroupSubscribedToTopic {
+        /// The group.
+        group: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Too much text with a committed offset.
+    #[error(
+        "the metadata of {bytes} bytes with the offset of {partition} is larger than {bytes_max}: shorten it, or raise offset.metadata.max.bytes"
+    )]
+    OffsetMetadataTooLarge {
+        /// The partition committed.
+        partition: TopicPartition,
+        /// Size of the text.
+        bytes: usize,
+        /// `offset.metadata.max.bytes`.
+        bytes_max: usize,
+    },
+    /// A committed offset whose transaction has not ended.
+    #[error("the offset of group {group:?} in {partition} is part of an open transaction: try again")]
+    UnstableOffsetCommit {
+        /// The group.
+        group: String,
+        /// The partition.
+        partition: TopicPartition,
+    },
+    /// A timestamp outside of what the topic takes.
+    #[error("timestamp {timestamp} for {partition} is outside [{earliest}, {latest}]: {hint}")]
+    InvalidTimestamp {
+        /// The partition written to.
+        partition: TopicPartition,
+        /// The record's timestamp.
+        timestamp: Timestamp,
+        /// The smallest one taken.
+        earliest: Timestamp,
+        /// The largest one taken.
+        latest: Timestamp,
+        /// What to change.
+        hint: &'static str,
+    },
+    /// Something that a rule of this log forbids.
+    #[error("could not {action}: {reason}")]
+    PolicyViolation {
+        /// What was attempted.
+        action: &'static str,
+        /// The rule, and what to do.
+        reason: String,
+    },
+    /// A partition count that is not allowed.
+    #[error("topic {topic:?} cannot have {count} partition(s): {reason}")]
+    InvalidPartitions {
+        /// The topic.
+        topic: String,
+        /// The count asked for.
+        count: u32,
+        /// The rule it breaks.
+        reason: String,
+    },
+    /// A codec that is not supported.
+    #[error("compression {codec:?} is not supported: use none, gzip, snappy, lz4 or zstd")]
+    UnsupportedCompressionType {
+        /// Its name, or its number in the batch.
+        codec: String,
+    },
+    /// A call that contradicts itself.
+    #[error("could not {action}: {reason}")]
+    InvalidRequest {
+        /// What was attempted.
+        action: &'static str,
+        /// What contradicts, and what to do.
+        reason: String,
+    },
+    /// A pattern of topics that cannot be read.
+    #[error("invalid regular expression {pattern:?}: {reason}")]
+    InvalidRegularExpression {
+        /// The pattern.
+        pattern: String,
+        /// Where it goes wrong.
+        reason: String,
+    },
+    /// Something that did not happen in time. It may succeed later.
+    #[error("could not {action} within {} ms: {hint}", .waited.as_millis())]
+    TimedOut {
+        /// What was attempted.
+        action: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What to do or raise.
+        hint: &'static str,
+    },
+    /// A key or value that its serde cannot write or read.
+    #[error("could not {action} the {part} of a record of {topic:?} as {form}: {reason}")]
+    Serialization {
+        /// `write` or `read`.
+        action: &'static str,
+        /// `key` or `value`.
+        part: &'static str,
+        /// The topic.
+        topic: String,
+        /// What the serde reads and writes.
+        form: &'static str,
+        /// What is wrong.
+        reason: String,
+    },
     /// Bytes that are not a record batch of version 2.
     #[error("invalid record batch at offset {offset}: {reason}")]
     InvalidBatch {
@@ -226,6 +524,8 @@ pub enum Recovery {
     Correct,
     /// Abort the transaction and start a new one.
     Abort,
+    /// Join the group again.
+    Rejoin,
     /// Close this handle; an operator has to look.
     Stop,
 }
@@ -234,9 +534,21 @@ impl LogError {
     /// What the caller does next. New variants are for new answers, not for new places.
     pub fn recovery(&self) -> Recovery {
         match self {
-            Self::DiskFull { .. } => Recovery::Retry,
+            Self::DiskFull { .. }
+            | Self::ConcurrentTransactions { .. }
+            | Self::CoordinatorNotAvailable { .. }
+            | Self::UnstableOffsetCommit { .. }
+            | Self::TimedOut { .. } => Recovery::Retry,
             Self::OffsetOutOfRange { .. } | Self::NoCommittedOffset { .. } => Recovery::Seek,
-            Self::InvalidTransaction { .. } => Recovery::Abort,
+            Self::InvalidTransaction { .. }
+            | Self::OutOfOrderSequence { .. }
+            | Self::InvalidProducerEpoch { .. }
+            | Self::InvalidProducerIdMapping { .. }
+            | Self::TransactionAbortable { .. } => Recovery::Abort,
+            Self::UnknownMemberId { .. }
+            | Self::IllegalGeneration { .. }
+            | Self::RebalanceInProgress { .. }
+            | Self::MemberIdRequired { .. } => Recovery::Rejoin,
             Self::UnknownTopic { .. }
             | Self::UnknownPartition { .. }
             | Self::NotAssigned { .. }
@@ -247,8 +559,27 @@ impl LogError {
             | Self::TooLarge { .. }
             | Self::InvalidRecord { .. }
             | Self::InvalidBatch { .. }
-            | Self::Compressed { .. } => Recovery::Correct,
+            | Self::Compressed { .. }
+            | Self::InvalidTransactionTimeout { .. }
+            | Self::TransactionalIdNotFound { .. }
+            | Self::InconsistentGroupProtocol { .. }
+            | Self::InvalidSessionTimeout { .. }
+            | Self::InvalidGroupId { .. }
+            | Self::GroupMaxSizeReached { .. }
+            | Self::NonEmptyGroup { .. }
+            | Self::GroupIdNotFound { .. }
+            | Self::GroupSubscribedToTopic { .. }
+            | Self::OffsetMetadataTooLarge { .. }
+            | Self::InvalidTimestamp { .. }
+            | Self::PolicyViolation { .. }
+            | Self::InvalidPartitions { .. }
+            | Self::UnsupportedCompressionType { .. }
+            | Self::InvalidRequest { .. }
+            | Self::InvalidRegularExpression { .. }
+            | Self::Serialization { .. } => Recovery::Correct,
             Self::ProducerFenced { .. }
+            | Self::TransactionCoordinatorFenced { .. }
+            | Self::FencedInstanceId { .. }
             | Self::Corrupt { .. }
             | Self::Stopped { .. }
             | Self::NotWritable { .. }
@@ -257,6 +588,69 @@ impl LogError {
             | Self::Io { .. }
             | Self::Closed => Recovery::Stop,
         }
+    }
+
+    /// Kafka's code for it, for answers on the wire and for callers that treat remote logs alike.
+    ///
+    /// What Kafka's protocol has no code for gets the one its clients treat alike; [`recovery`](Self::recovery) then
+    /// says more than [`ErrorCode::is_retriable`], since a failed disk of this process does not come back by itself.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::OffsetOutOfRange { .. } | Self::NoCommittedOffset { .. } => ErrorCode::OffsetOutOfRange,
+            Self::ProducerFenced { .. } => ErrorCode::ProducerFenced,
+            Self::InvalidTransaction { .. } => ErrorCode::InvalidTxnState,
+            Self::UnknownTopic { .. } | Self::UnknownPartition { .. } => ErrorCode::UnknownTopicOrPartition,
+            Self::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
+            Self::InvalidTopic { .. } => ErrorCode::InvalidTopicException,
+            Self::UnknownConfig { .. } | Self::InvalidConfig { .. } => ErrorCode::InvalidConfig,
+            Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::InvalidRecord,
+            Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            Self::InvalidProducerIdMapping { .. } => ErrorCode::InvalidProducerIdMapping,
+            Self::ConcurrentTransactions { .. } => ErrorCode::ConcurrentTransactions,
+            Self::TransactionAbortable { .. } => ErrorCode::TransactionAbortable,
+            Self::InvalidTransactionTimeout { .. } => ErrorCode::InvalidTransactionTimeout,
+            Self::TransactionCoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+            Self::TransactionalIdNotFound { .. } => ErrorCode::TransactionalIdNotFound,
+            Self::CoordinatorNotAvailable { .. } => ErrorCode::CoordinatorNotAvailable,
+            Self::UnknownMemberId { .. } => ErrorCode::UnknownMemberId,
+            Self::IllegalGeneration { .. } => ErrorCode::IllegalGeneration,
+            Self::RebalanceInProgress { .. } => ErrorCode::RebalanceInProgress,
+            Self::MemberIdRequired { .. } => ErrorCode::MemberIdRequired,
+            Self::FencedInstanceId { .. } => ErrorCode::FencedInstanceId,
+            Self::InconsistentGroupProtocol { .. } => ErrorCode::InconsistentGroupProtocol,
+            Self::InvalidSessionTimeout { .. } => ErrorCode::InvalidSessionTimeout,
+            Self::InvalidGroupId { .. } => ErrorCode::InvalidGroupId,
+            Self::GroupMaxSizeReached { .. } => ErrorCode::GroupMaxSizeReached,
+            Self::NonEmptyGroup { .. } => ErrorCode::NonEmptyGroup,
+            Self::GroupIdNotFound { .. } => ErrorCode::GroupIdNotFound,
+            Self::GroupSubscribedToTopic { .. } => ErrorCode::GroupSubscribedToTopic,
+            Self::OffsetMetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
+            Self::UnstableOffsetCommit { .. } => ErrorCode::UnstableOffsetCommit,
+            Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+            Self::PolicyViolation { .. } => ErrorCode::PolicyViolation,
+            Self::InvalidPartitions { .. } => ErrorCode::InvalidPartitions,
+            Self::Compressed { .. } | Self::UnsupportedCompressionType { .. } => {
+                ErrorCode::UnsupportedCompressionType
+            }
+            Self::NotAssigned { .. } | Self::InvalidRequest { .. } => ErrorCode::InvalidRequest,
+            Self::InvalidRegularExpression { .. } => ErrorCode::InvalidRegularExpression,
+            Self::TimedOut { .. } => ErrorCode::RequestTimedOut,
+            Self::InvalidBatch { .. } | Self::Corrupt { .. } => ErrorCode::CorruptMessage,
+            Self::Stopped { .. }
+            | Self::DiskFull { .. }
+            | Self::NotWritable { .. }
+            | Self::Locked { .. }
+            | Self::InvalidFile { .. }
+            | Self::Io { .. } => ErrorCode::KafkaStorageError,
+            Self::Closed => ErrorCode::UnknownServerError,
+        }
+    }
+
+    /// Whether the same call may succeed later without a change by the caller.
+    pub fn is_retriable(&self) -> bool {
+        self.recovery() == Recovery::Retry
     }
 
     /// Sorts an operating system error by what the caller can do about it.

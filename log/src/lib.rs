@@ -15,6 +15,7 @@ mod config;
 mod consumer;
 mod engine;
 mod error;
+mod error_code;
 mod fetched;
 mod index;
 mod lock;
@@ -42,6 +43,7 @@ pub use config::{
 pub use consumer::{Consumer, PartitionRecords, Waker};
 pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};
+pub use error_code::ErrorCode;
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
 pub use offsets::Committed;
 pub use partitioner::{murmur2, partition_for_key};
