@@ -432,16 +432,6 @@ pub enum LogError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// A compressed batch, whose records cannot be read yet.
-    #[error(
-        "the batch at offset {offset} is compressed with {codec}, which is not supported: write it uncompressed"
-    )]
-    Compressed {
-        /// Base offset of the batch.
-        offset: Offset,
-        /// Name of the codec.
-        codec: &'static str,
-    },
     /// Bytes on disk that are not what was written. They stay as they are; what lies before them stays readable.
     #[error("{} is corrupt at position {position} (offset {offset}): {reason}; earlier offsets stay readable, restore the file from a copy", .path.display())]
     Corrupt {
@@ -559,7 +549,6 @@ impl LogError {
             | Self::TooLarge { .. }
             | Self::InvalidRecord { .. }
             | Self::InvalidBatch { .. }
-            | Self::Compressed { .. }
             | Self::InvalidTransactionTimeout { .. }
             | Self::TransactionalIdNotFound { .. }
             | Self::InconsistentGroupProtocol { .. }
@@ -631,9 +620,7 @@ impl LogError {
             Self::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
             Self::PolicyViolation { .. } => ErrorCode::PolicyViolation,
             Self::InvalidPartitions { .. } => ErrorCode::InvalidPartitions,
-            Self::Compressed { .. } | Self::UnsupportedCompressionType { .. } => {
-                ErrorCode::UnsupportedCompressionType
-            }
+            Self::UnsupportedCompressionType { .. } => ErrorCode::UnsupportedCompressionType,
             Self::NotAssigned { .. } | Self::InvalidRequest { .. } => ErrorCode::InvalidRequest,
             Self::InvalidRegularExpression { .. } => ErrorCode::InvalidRegularExpression,
             Self::TimedOut { .. } => ErrorCode::RequestTimedOut,

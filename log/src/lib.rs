@@ -5,7 +5,7 @@
 //! Consumer ◀─ RecordBatch  ◀─ Partition ◀─ tail in memory, or batches read back and checked
 //! ```
 //! Reading order: `record` bytes, `segment` files, `partition` offsets, `transaction` markers, `engine` the whole.
-//! Not here: replication, value formats, compression. Nothing is async and a partition starts no thread.
+//! Not here: replication, value formats. Nothing is async and a partition starts no thread.
 
 mod aborted;
 mod catalogue;
@@ -48,7 +48,9 @@ pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
 pub use offsets::Committed;
 pub use partitioner::{murmur2, partition_for_key};
 pub use producer::{Producer, Record, RecordMetadata, TopicHandle};
-pub use record::{BatchBuilder, Header, HeaderView, Headers, RecordBatch, RecordView, Records};
+pub use record::{
+    BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
+};
 pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, Storage};
 pub use types::{
     Acks, Isolation, Offset, OffsetSpec, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicPartition,

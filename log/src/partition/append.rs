@@ -119,16 +119,14 @@ impl Partition {
         if batch.is_control() || batch.is_log_append_time() {
             return Err(invalid("only the log writes control batches and append times"));
         }
-        if batch.codec().is_none() {
-            for (expected, record) in (0..).zip(batch.records()) {
-                let record = record?;
-                if record.offset != Offset::new(expected) {
-                    return Err(invalid("its offsets are not 0, 1, 2, ..."));
-                }
-                if record.key.is_none() && self.config.cleanup_policy.compact {
-                    let reason = "a compacted topic takes only records with a key";
-                    return Err(LogError::InvalidRecord { partition: self.id.clone(), reason });
-                }
+        for (expected, record) in (0..).zip(batch.records()) {
+            let record = record?;
+            if record.offset != Offset::new(expected) {
+                return Err(invalid("its offsets are not 0, 1, 2, ..."));
+            }
+            if record.key.is_none() && self.config.cleanup_policy.compact {
+                let reason = "a compacted topic takes only records with a key";
+                return Err(LogError::InvalidRecord { partition: self.id.clone(), reason });
             }
         }
         // Copies only what is shared, or a small part of a buffer that readers of the tail would keep alive.

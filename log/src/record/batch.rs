@@ -1,7 +1,10 @@
 //! A whole batch as a view of its bytes.
 
+use std::sync::{Arc, OnceLock};
+
 use bytes::{Bytes, BytesMut};
 
+use super::compression::{Codec, Compression};
 use super::view::Records;
 use crate::error::{LogError, Result};
 use crate::types::{Offset, ProducerEpoch, ProducerId, Timestamp};
@@ -29,16 +32,26 @@ pub(crate) struct ProducerStamp {
 ///
 /// Whoever holds one knows: the frame is whole, the magic is 2, offsets and counts are not negative. The CRC is checked
 /// by [`check_crc`](Self::check_crc); what the log hands out has passed it, or never left this process's memory.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct RecordBatch {
     bytes: Bytes,
+    /// The records of a compressed batch, once somebody has asked for them.
+    inflated: OnceLock<Arc<Vec<u8>>>,
 }
+
+impl PartialEq for RecordBatch {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for RecordBatch {}
 
 impl RecordBatch {
     /// Takes exactly one batch. Fails with [`LogError::InvalidBatch`] if the header contradicts itself or the length.
     pub fn parse(bytes: Bytes) -> Result<Self> {
         match check_frame(&bytes) {
-            Ok(length) if length == bytes.len() => Ok(Self { bytes }),
+            Ok(length) if length == bytes.len() => Ok(Self::of(bytes)),
             Ok(_) => {
                 Err(LogError::InvalidBatch { offset: read_i64(&bytes, 0), reason: "bytes follow the batch" })
             }
@@ -54,10 +67,14 @@ impl RecordBatch {
         match frame_length(bytes)? {
             Some(length) if length <= bytes.len() => {
                 check_frame(&bytes[..length])?;
-                Ok(Some(Self { bytes: bytes.split_to(length) }))
+                Ok(Some(Self::of(bytes.split_to(length))))
             }
             _ => Ok(None),
         }
+    }
+
+    fn of(bytes: Bytes) -> Self {
+        Self { bytes, inflated: OnceLock::new() }
     }
 
     /// The whole batch.
@@ -136,16 +153,50 @@ impl RecordBatch {
         self.i32(12)
     }
 
-    /// Name of the codec that its records are compressed with.
-    pub fn codec(&self) -> Option<&'static str> {
+    /// How its records are compressed, `None` if they are not. Fails with [`LogError::UnsupportedCompressionType`] if its
+    /// attributes name a codec that does not exist.
+    pub fn codec(&self) -> Result<Option<Codec>> {
         match self.attributes() & CODEC {
-            0 => None,
-            1 => Some("gzip"),
-            2 => Some("snappy"),
-            3 => Some("lz4"),
-            4 => Some("zstd"),
-            _ => Some("an unknown codec"),
+            0 => Ok(None),
+            id => Codec::from_id(id as u8)
+                .map(Some)
+                .ok_or(LogError::UnsupportedCompressionType { codec: id.to_string() }),
         }
+    }
+
+    /// Its records as they are without compression: borrowed if they are so already, decompressed once otherwise and
+    /// kept as long as this batch. Fails with [`LogError::InvalidBatch`] if what it holds is not of its codec, or is
+    /// larger than 32 MiB and 100 times its compressed size.
+    pub(crate) fn record_bytes(&self) -> Result<&[u8]> {
+        let stored = &self.bytes[HEADER_BYTES..];
+        let Some(codec) = self.codec()? else { return Ok(stored) };
+        if self.record_count() == 0 {
+            return Ok(&[]);
+        }
+        if let Some(inflated) = self.inflated.get() {
+            return Ok(inflated);
+        }
+        let plain = codec
+            .decompress(stored)
+            .map_err(|reason| LogError::InvalidBatch { offset: self.base_offset().to_wire(), reason })?;
+        Ok(self.inflated.get_or_init(|| Arc::new(plain)))
+    }
+
+    /// The same batch with its records compressed another way, or not at all.
+    ///
+    /// All header fields are kept but the codec, the length and the CRC. Fails as [`records`](Self::records) does. As
+    /// the broker does for a topic with a `compression.type` of its own.
+    pub fn recompress(&self, compression: Option<Compression>) -> Result<BytesMut> {
+        let plain = self.record_bytes()?;
+        let mut batch = BytesMut::with_capacity(HEADER_BYTES + plain.len());
+        batch.extend_from_slice(&self.bytes[..HEADER_BYTES]);
+        batch.extend_from_slice(plain);
+        if let Some(compression) = compression {
+            batch = compress(&batch, compression);
+        } else {
+            complete(&mut batch, None);
+        }
+        Ok(batch)
     }
 
     /// Whether the bytes are those that were written.
@@ -153,7 +204,8 @@ impl RecordBatch {
         crc32c::crc32c(&self.bytes[CRC_FROM..]) == self.i32(17) as u32
     }
 
-    /// Its records in order. A compressed batch yields one [`LogError::Compressed`].
+    /// Its records in order. Those of a compressed batch are decompressed at the first call; if that fails, the error
+    /// is the only item.
     pub fn records(&self) -> Records<'_> {
         Records::new(self)
     }
@@ -198,6 +250,30 @@ pub(crate) fn assign_append_time(batch: &mut BytesMut, now: Timestamp) {
     let attributes = i16::from_be_bytes([batch[21], batch[22]]) | LOG_APPEND_TIME;
     batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     batch[35..43].copy_from_slice(&now.get().to_be_bytes());
+    seal(batch);
+}
+
+/// The batch with its records, not compressed so far, compressed. An empty batch stays as it is.
+pub(super) fn compress(batch: &[u8], compression: Compression) -> BytesMut {
+    let (header, records) = batch.split_at(HEADER_BYTES);
+    let mut out = BytesMut::with_capacity(HEADER_BYTES + records.len() / 2);
+    out.extend_from_slice(header);
+    if records.is_empty() {
+        complete(&mut out, None);
+    } else {
+        compression.compress(records, &mut out);
+        complete(&mut out, Some(compression.codec()));
+    }
+    out
+}
+
+/// Writes the codec, the length and the CRC of a batch whose other fields are complete.
+fn complete(batch: &mut BytesMut, codec: Option<Codec>) {
+    let length = i32::try_from(batch.len() - PREFIX_BYTES).expect("a batch is far smaller than 2 GiB");
+    batch[8..12].copy_from_slice(&length.to_be_bytes());
+    let attributes = i16::from_be_bytes([batch[21], batch[22]]) & !CODEC;
+    let attributes = attributes | codec.map_or(0, |codec| i16::from(codec.id()));
+    batch[21..23].copy_from_slice(&attributes.to_be_bytes());
     seal(batch);
 }
 

@@ -2,12 +2,13 @@
 
 use bytes::BytesMut;
 
-use super::batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL, seal};
+use super::batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL, compress, seal};
+use super::compression::Compression;
 use super::varint::{self, VARLONG_BYTES_MAX};
 use super::view::Header;
 use crate::types::Timestamp;
 
-/// Collects records and writes them as one uncompressed batch with base offset 0.
+/// Collects records and writes them as one batch with base offset 0, compressed if [told so](Self::set_compression).
 ///
 /// After [`finish`](Self::finish) it is empty and can be used again.
 ///
@@ -31,6 +32,7 @@ pub struct BatchBuilder {
     base_timestamp: i64,
     max_timestamp: i64,
     producer: Option<ProducerStamp>,
+    compression: Option<Compression>,
 }
 
 impl Default for BatchBuilder {
@@ -55,7 +57,13 @@ impl BatchBuilder {
             base_timestamp: 0,
             max_timestamp: 0,
             producer: None,
+            compression: None,
         }
+    }
+
+    /// Compresses this batch and those after it when they are finished, or leaves them as they are.
+    pub fn set_compression(&mut self, compression: Option<Compression>) {
+        self.compression = compression;
     }
 
     /// Makes the next batch part of `stamp`'s transaction.
@@ -107,7 +115,7 @@ impl BatchBuilder {
         self.count += 1;
     }
 
-    /// Size of the batch so far, 0 if there is no record in it.
+    /// Size of the batch so far, before any compression, 0 if there is no record in it.
     pub fn len_bytes(&self) -> usize {
         self.written
     }
@@ -141,18 +149,32 @@ impl BatchBuilder {
         if self.count == 0 {
             return BytesMut::new();
         }
+        if let Some(compression) = self.compression {
+            self.write_header();
+            let batch = compress(&self.buffer[..self.written], compression);
+            self.clear();
+            return batch;
+        }
+        self.write_header();
         // A small batch is copied out, so that readers of the tail do not keep a large buffer alive.
         let mut batch = match self.written < self.buffer.capacity() / 2 {
             true => BytesMut::from(&self.buffer[..self.written]),
             false => std::mem::take(&mut self.buffer),
         };
         batch.truncate(self.written);
+        seal(&mut batch);
+        self.clear();
+        batch
+    }
+
+    /// Fills in all of the header but the CRC.
+    fn write_header(&mut self) {
         let (id, epoch, sequence) = match self.producer.take() {
             Some(stamp) => (stamp.id.get(), stamp.epoch.get(), stamp.sequence),
             None => (-1, -1, -1),
         };
         let attributes = if id >= 0 { TRANSACTIONAL } else { 0 };
-        let length = i32::try_from(batch.len() - PREFIX_BYTES).expect("a batch is far smaller than 2 GiB");
+        let length = i32::try_from(self.written - PREFIX_BYTES).expect("a batch is far smaller than 2 GiB");
         let mut header = [0_u8; HEADER_BYTES];
         header[8..12].copy_from_slice(&length.to_be_bytes());
         header[16] = 2;
@@ -164,10 +186,7 @@ impl BatchBuilder {
         header[51..53].copy_from_slice(&epoch.to_be_bytes());
         header[53..57].copy_from_slice(&sequence.to_be_bytes());
         header[57..61].copy_from_slice(&(self.count as i32).to_be_bytes());
-        batch[..HEADER_BYTES].copy_from_slice(&header);
-        seal(&mut batch);
-        self.clear();
-        batch
+        self.buffer[..HEADER_BYTES].copy_from_slice(&header);
     }
 
     fn start(&mut self, timestamp: i64) {

@@ -12,6 +12,7 @@
 
 mod batch;
 mod builder;
+mod compression;
 mod control;
 mod varint;
 mod view;
@@ -19,6 +20,7 @@ mod view;
 pub use batch::RecordBatch;
 pub(crate) use batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_offset};
 pub use builder::BatchBuilder;
+pub use compression::{Codec, Compression};
 pub(crate) use control::Marker;
 pub use view::{Header, HeaderView, Headers, RecordView, Records};
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::batch::{HEADER_BYTES, RecordBatch};
+use super::batch::RecordBatch;
 use super::varint;
 use crate::error::{LogError, Result};
 use crate::types::{Offset, Timestamp};
@@ -55,17 +55,21 @@ pub struct Records<'a> {
     append_time: Option<Timestamp>,
     remaining: u32,
     bytes: &'a [u8],
+    /// Whether `bytes` are the records, and not empty because these could not be decompressed.
+    is_readable: bool,
 }
 
 impl<'a> Records<'a> {
     pub(super) fn new(batch: &'a RecordBatch) -> Self {
+        let bytes = batch.record_bytes();
         Self {
             batch,
             base_offset: batch.base_offset(),
             base_timestamp: batch.base_timestamp().get(),
             append_time: batch.is_log_append_time().then(|| batch.max_timestamp()),
             remaining: batch.record_count(),
-            bytes: &batch.bytes()[HEADER_BYTES..],
+            is_readable: bytes.is_ok(),
+            bytes: bytes.unwrap_or_default(),
         }
     }
 
@@ -94,12 +98,14 @@ impl<'a> Records<'a> {
     #[cold]
     fn fail(&mut self) -> LogError {
         self.remaining = 0;
-        let offset = self.base_offset;
-        match self.batch.codec() {
-            Some(codec) => LogError::Compressed { offset, codec },
-            None => {
-                LogError::InvalidBatch { offset: offset.to_wire(), reason: "a record inside it is malformed" }
-            }
+        if !self.is_readable
+            && let Err(error) = self.batch.record_bytes()
+        {
+            return error;
+        }
+        LogError::InvalidBatch {
+            offset: self.base_offset.to_wire(),
+            reason: "a record inside it is malformed",
         }
     }
 }
@@ -111,9 +117,6 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Self::Item> {
         if self.remaining == 0 {
             return None;
-        }
-        if self.batch.codec().is_some() {
-            return Some(Err(self.fail()));
         }
         self.remaining -= 1;
         match self.parse() {
