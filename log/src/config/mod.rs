@@ -5,11 +5,13 @@
 
 mod client;
 mod log;
+mod producer;
 mod topic;
 mod value;
 
-pub use client::{AutoOffsetReset, ConsumerConfig, ProducerConfig};
+pub use client::{AutoOffsetReset, ConsumerConfig};
 pub use log::LogConfig;
+pub use producer::{PartitionerClass, ProducerConfig};
 pub use topic::{CleanupPolicy, TimestampType, TopicConfig};
 
 #[cfg(test)]

@@ -51,6 +51,58 @@ fn mistakes_name_the_key_and_what_it_takes() {
 }
 
 #[test]
+fn producers_settings_must_fit_each_other() {
+    // properties → what is wrong, or whether sequence numbers are used
+    for (properties, expected) in [
+        (vec![], Ok(true)),
+        (vec![("acks", "1")], Ok(false)),
+        (vec![("retries", "0")], Ok(false)),
+        (vec![("max.in.flight.requests.per.connection", "6")], Ok(false)),
+        (vec![("enable.idempotence", "false")], Ok(false)),
+        (vec![("transactional.id", "t"), ("acks", "1")], Ok(true)),
+        (
+            vec![("acks", "1"), ("enable.idempotence", "true")],
+            Err("invalid value \"1\" for acks: enable.idempotence needs all"),
+        ),
+        (
+            vec![("enable.idempotence", "true"), ("retries", "0")],
+            Err("invalid value \"0\" for retries: enable.idempotence needs 1 or more"),
+        ),
+        (
+            vec![("enable.idempotence", "true"), ("max.in.flight.requests.per.connection", "6")],
+            Err("invalid value \"6\" for max.in.flight.requests.per.connection: \
+                 enable.idempotence needs 5 or fewer"),
+        ),
+        (
+            vec![("transactional.id", "t"), ("enable.idempotence", "false")],
+            Err("invalid value \"false\" for enable.idempotence: transactional.id needs true"),
+        ),
+        (
+            vec![("transactional.id", "t"), ("acks", "0")],
+            Err("invalid value \"0\" for acks: transactional.id needs all or 1"),
+        ),
+        (
+            vec![("delivery.timeout.ms", "30004")],
+            Err("invalid value \"30004\" for delivery.timeout.ms: \
+                 it takes linger.ms + request.timeout.ms (30005) or more"),
+        ),
+        (
+            vec![("partitioner.class", "com.example.Mine")],
+            Err("invalid value \"com.example.Mine\" for partitioner.class: \
+                 it takes RoundRobinPartitioner, or nothing for the built-in one"),
+        ),
+    ] {
+        let outcome = ProducerConfig::from_properties(properties.clone());
+        let outcome = outcome.map(|config| config.is_idempotent()).map_err(|error| error.to_string());
+        assert_eq!(outcome, expected.map_err(str::to_owned), "{properties:?}");
+    }
+    let slow =
+        ProducerConfig::from_properties([("linger.ms", "100000"), ("request.timeout.ms", "50000")]).unwrap();
+    assert_eq!(slow.delivery_timeout(), Duration::from_secs(150));
+    assert_eq!(ProducerConfig::default().delivery_timeout(), Duration::from_secs(120));
+}
+
+#[test]
 fn every_listed_key_is_known() {
     for key in TopicConfig::KEYS {
         if let Err(error) = topic(key, "1") {

@@ -1,9 +1,8 @@
-//! Producing: records are collected per partition and appended a batch at a time.
+//! The producer of one thread: it collects records per partition and appends a batch at a time.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use crate::catalogue::{NewTopic, Topic};
@@ -14,38 +13,10 @@ use crate::partition::{Origin, Partition, Visible};
 use crate::partitioner::partition_for_key;
 use crate::producer_state::wrapping_sequence;
 use crate::record::{BatchBuilder, Header, ProducerStamp};
-use crate::transaction::Session;
 use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
 
-/// A topic that a [`Producer`] has looked up; valid for that producer only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct TopicHandle(u32);
-
-/// A record to send, where convenience matters more than speed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
-    /// Key; `None` is null.
-    pub key: Option<Bytes>,
-    /// Value; `None` is null.
-    pub value: Option<Bytes>,
-    /// Event time; `None` is now.
-    pub timestamp: Option<Timestamp>,
-    /// Headers.
-    pub headers: Vec<Header>,
-    /// Partition; `None` leaves it to the key.
-    pub partition: Option<PartitionId>,
-}
-
-/// Where the records sent to one partition since the last flush went.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordMetadata {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// Offset of the first of them.
-    pub first_offset: Offset,
-    /// Offset of the last of them.
-    pub last_offset: Offset,
-}
+use super::record::{Record, RecordMetadata, TopicHandle};
+use super::transaction::Transactional;
 
 /// Writes records to topics, one thread at a time.
 ///
@@ -55,56 +26,49 @@ pub struct RecordMetadata {
 /// [`begin_transaction`](Self::begin_transaction) started; dropping the producer aborts it.
 #[derive(Debug)]
 pub struct Producer {
-    log: Log,
-    config: ProducerConfig,
-    topics: Vec<ProducerTopic>,
+    pub(super) log: Log,
+    pub(super) config: ProducerConfig,
+    pub(super) topics: Vec<ProducerTopic>,
     handles: FxHashMap<Arc<str>, TopicHandle>,
     /// Buffers that were used since the last flush.
-    used: Vec<(TopicHandle, PartitionId)>,
-    transactional: Option<Transactional>,
+    pub(super) used: Vec<(TopicHandle, PartitionId)>,
+    pub(super) transactional: Option<Transactional>,
 }
 
 #[derive(Debug)]
-struct ProducerTopic {
-    topic: Arc<Topic>,
+pub(super) struct ProducerTopic {
+    pub(super) topic: Arc<Topic>,
     is_compacted: bool,
-    buffers: Vec<Option<Box<Buffer>>>,
+    pub(super) buffers: Vec<Option<Box<Buffer>>>,
     /// Where records without a key go until a batch of them is full.
     sticky: PartitionId,
 }
 
 /// What is on its way to one partition.
 #[derive(Debug)]
-struct Buffer {
+pub(super) struct Buffer {
     partition: Arc<Partition>,
-    builder: BatchBuilder,
+    pub(super) builder: BatchBuilder,
     /// Size at which a batch is full.
     batch_bytes_max: usize,
     /// A complete batch that is yet to be written.
-    unwritten: BytesMut,
+    pub(super) unwritten: BytesMut,
     /// First and last offset written since the last flush.
     written: Option<(Offset, Offset)>,
     /// Sequence number of the next record.
     sequence: i32,
     is_used: bool,
-    is_in_transaction: bool,
-}
-
-#[derive(Debug)]
-struct Transactional {
-    session: Session,
-    is_open: bool,
-    /// Sequence numbers in the partitions of group offsets.
-    offset_sequences: BTreeMap<TopicPartition, i32>,
+    pub(super) is_in_transaction: bool,
 }
 
 impl Producer {
     pub(crate) fn open(log: Log, config: ProducerConfig) -> Result<Self> {
         log.inner().check_open()?;
+        config.check()?;
         let transactional = match &config.transactional_id {
             Some(id) => {
                 let session = log.inner().init_producer(id, config.transaction_timeout, config.acks)?;
-                Some(Transactional { session, is_open: false, offset_sequences: BTreeMap::new() })
+                Some(Transactional::new(session))
             }
             None => None,
         };
@@ -284,83 +248,9 @@ impl Producer {
         self.flush().map(drop)
     }
 
-    /// Starts a transaction. Fails with [`LogError::InvalidTransaction`] if one is open, or without a
-    /// `transactional.id`.
-    pub fn begin_transaction(&mut self) -> Result<()> {
-        let transactional = self.transactional_mut("begin a transaction")?;
-        if transactional.is_open {
-            let reason = "one is open already: commit or abort it".to_owned();
-            return Err(LogError::InvalidTransaction { action: "begin a transaction", reason });
-        }
-        transactional.is_open = true;
-        Ok(())
-    }
-
-    /// Makes a group's offsets part of the transaction: they count once it is committed.
-    pub fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
-        self.check_transaction("send offsets")?;
-        let log = self.log.clone();
-        let id = log.inner().group_partition(group)?.id().clone();
-        let transactional = self.transactional_mut("send offsets")?;
-        log.inner().add_to_transaction(&transactional.session, vec![id.clone()])?;
-        let sequence = transactional.offset_sequences.entry(id).or_default();
-        let offsets: Vec<_> =
-            offsets.iter().map(|(partition, offset)| (partition.clone(), *offset, "")).collect();
-        log.inner().commit_offsets(group, &offsets, Some((&transactional.session, *sequence)))?;
-        *sequence = wrapping_sequence(*sequence, offsets.len() as u64);
-        Ok(())
-    }
-
-    /// Makes all records and offsets of the transaction visible at once. With `acks=all` they are on stable storage
-    /// before. After an error that can be retried, call it again; otherwise abort.
-    pub fn commit_transaction(&mut self) -> Result<()> {
-        self.check_transaction("commit the transaction")?;
-        self.write_all()?;
-        self.end_transaction(true)
-    }
-
-    /// Drops all records and offsets of the transaction.
-    pub fn abort_transaction(&mut self) -> Result<()> {
-        self.check_transaction("abort the transaction")?;
-        for at in 0..self.used.len() {
-            let (topic, partition) = self.used[at];
-            let buffer = self.buffer(topic, partition)?;
-            buffer.builder.clear();
-            buffer.unwritten.clear();
-        }
-        self.end_transaction(false)
-    }
-
-    fn end_transaction(&mut self, is_commit: bool) -> Result<()> {
-        let (log, acks) = (self.log.clone(), self.config.acks);
-        let transactional = self.transactional_mut("end the transaction")?;
-        let outcome = log.inner().end_transaction(&transactional.session, is_commit, acks);
-        if matches!(outcome, Ok(()) | Err(LogError::ProducerFenced { .. })) {
-            transactional.is_open = false;
-            self.forget_used();
-            let buffers = self.topics.iter_mut().flat_map(|topic| topic.buffers.iter_mut().flatten());
-            buffers.for_each(|buffer| buffer.is_in_transaction = false);
-        }
-        outcome
-    }
-
-    fn transactional_mut(&mut self, action: &'static str) -> Result<&mut Transactional> {
-        self.transactional.as_mut().ok_or_else(|| LogError::InvalidTransaction {
-            action,
-            reason: "this producer has no transactional.id: set one".to_owned(),
-        })
-    }
-
-    fn check_transaction(&mut self, action: &'static str) -> Result<()> {
-        if self.transactional_mut(action)?.is_open {
-            return Ok(());
-        }
-        Err(LogError::InvalidTransaction { action, reason: "no transaction is open: begin one".to_owned() })
-    }
-
     /// The buffer of a known topic and partition, taken into use.
     #[inline]
-    fn buffer(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<&mut Buffer> {
+    pub(super) fn buffer(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<&mut Buffer> {
         let target = &mut self.topics[topic.0 as usize];
         let slot = &mut target.buffers[partition.index()];
         if slot.is_none() {
@@ -384,7 +274,7 @@ impl Producer {
     }
 
     /// Writes all batches that were started, after making their partitions part of the transaction in one go.
-    fn write_all(&mut self) -> Result<()> {
+    pub(super) fn write_all(&mut self) -> Result<()> {
         if self.transactional.is_some() {
             let mut joining = Vec::new();
             for at in 0..self.used.len() {
@@ -428,22 +318,7 @@ impl Producer {
         buffer.append_unwritten(visible)
     }
 
-    fn join_transaction(&mut self, joining: &[(TopicHandle, PartitionId)]) -> Result<()> {
-        let Some(transactional) = self.transactional.as_ref().filter(|_| !joining.is_empty()) else {
-            return Ok(());
-        };
-        let name = |topic: TopicHandle| self.topics[topic.0 as usize].topic.name.clone();
-        let ids = joining
-            .iter()
-            .map(|(topic, partition)| TopicPartition { topic: name(*topic), partition: *partition });
-        self.log.inner().add_to_transaction(&transactional.session, ids.collect())?;
-        for (topic, partition) in joining {
-            self.buffer(*topic, *partition)?.is_in_transaction = true;
-        }
-        Ok(())
-    }
-
-    fn forget_used(&mut self) {
+    pub(super) fn forget_used(&mut self) {
         for (topic, partition) in self.used.drain(..) {
             if let Some(buffer) = &mut self.topics[topic.0 as usize].buffers[partition.index()] {
                 buffer.is_used = false;
