@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::checkpoint::read_text;
-use crate::config::TopicConfig;
+use crate::config::{LiveConfig, TopicConfig};
 use crate::error::{IoContext, LogError, Result};
 use crate::mutex::Mutex;
 use crate::partition::Partition;
@@ -114,17 +114,17 @@ pub(crate) fn is_internal(name: &str) -> bool {
     name == CONSUMER_OFFSETS || name == TRANSACTION_STATE
 }
 
-/// A topic in use.
-#[derive(Debug)]
+/// A topic in use. A change makes another one of it that shares the partitions and their settings.
+#[derive(Clone, Debug)]
 pub(crate) struct Topic {
     pub(crate) name: Arc<str>,
     pub(crate) id: TopicId,
-    pub(crate) config: Arc<TopicConfig>,
+    pub(crate) config: Arc<LiveConfig>,
     pub(crate) overrides: BTreeMap<String, String>,
     /// Opened on first use; by number.
-    pub(crate) partitions: Vec<OnceLock<Arc<Partition>>>,
+    pub(crate) partitions: Vec<Arc<OnceLock<Arc<Partition>>>>,
     /// Held while a partition is opened.
-    pub(crate) opening: Mutex<()>,
+    pub(crate) opening: Arc<Mutex<()>>,
     /// Whether its directories are being removed.
     pub(crate) is_deleting: bool,
 }
@@ -139,10 +139,10 @@ impl Topic {
         Ok(Self {
             name: name.into(),
             id,
-            config: Arc::new(TopicConfig::from_overrides(&overrides)?),
+            config: Arc::new(LiveConfig::new(TopicConfig::from_overrides(&overrides)?)),
             overrides,
-            partitions: (0..partitions).map(|_| OnceLock::new()).collect(),
-            opening: Mutex::default(),
+            partitions: (0..partitions).map(|_| Arc::default()).collect(),
+            opening: Arc::default(),
             is_deleting: false,
         })
     }

@@ -38,8 +38,8 @@ mod wire;
 pub use catalogue::{NewTopic, TopicDescription, TopicId};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    AutoOffsetReset, CleanupPolicy, ConsumerConfig, LogConfig, PartitionerClass, ProducerConfig,
-    TimestampType, TopicConfig,
+    AutoOffsetReset, CleanupPolicy, ConfigChange, ConfigOperation, ConsumerConfig, LogConfig,
+    PartitionerClass, ProducerConfig, TimestampType, TopicConfig,
 };
 pub use consumer::{Consumer, PartitionRecords, Waker};
 pub use engine::{Log, LogBuilder};

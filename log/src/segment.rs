@@ -180,6 +180,11 @@ impl Segment {
         self.times.forget();
     }
 
+    /// The `.log` file.
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
     /// Puts the batches on stable storage.
     pub(crate) fn sync(&self) -> std::io::Result<()> {
         self.file.sync()

@@ -3,13 +3,17 @@
 //! Each kind of setting has one table, a `match` from the key to its field; an unknown key is an error that names the
 //! closest known one.
 
+mod change;
 mod client;
+mod live;
 mod log;
 mod producer;
 mod topic;
 mod value;
 
+pub use change::{ConfigChange, ConfigOperation};
 pub use client::{AutoOffsetReset, ConsumerConfig};
+pub(crate) use live::LiveConfig;
 pub use log::LogConfig;
 pub use producer::{PartitionerClass, ProducerConfig};
 pub use topic::{CleanupPolicy, TimestampType, TopicConfig};

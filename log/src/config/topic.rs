@@ -98,6 +98,9 @@ impl TopicConfig {
         "unclean.leader.election.enable",
     ];
 
+    /// Those that take a list of words, separated by commas.
+    pub(crate) const LIST_KEYS: [&'static str; 1] = ["cleanup.policy"];
+
     /// The defaults with `overrides` applied. Fails on an unknown key or a value its key does not take.
     pub fn from_overrides(overrides: &BTreeMap<String, String>) -> Result<Self> {
         let mut config = Self::default();

@@ -10,6 +10,8 @@ pub(crate) struct Inner {
     pub(super) topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     /// Held while topics are created or deleted.
     pub(super) changing: Mutex<()>,
+    /// Held while checkpoints are written, so that none takes the place of a newer one.
+    pub(super) checkpointing: Mutex<()>,
     pub(crate) groups: GroupOffsets,
     pub(crate) transactions: Transactions,
     pub(super) is_closed: AtomicBool,
@@ -41,6 +43,7 @@ impl Inner {
                 topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect(),
             ),
             changing: Mutex::default(),
+            checkpointing: Mutex::default(),
             groups: GroupOffsets::default(),
             transactions: Transactions::default(),
             is_closed: AtomicBool::new(false),
@@ -113,7 +116,7 @@ impl Inner {
             }
         }
         outcome?;
-        self.write_checkpoints(&self.topics.lock().clone())?;
+        self.write_checkpoints()?;
         checkpoint::write(self.storage(), &self.dir.join(checkpoint::HIGH_WATERMARK), &high_watermarks)?;
         if is_clean {
             let path = self.dir.join(CLEAN_SHUTDOWN);

@@ -17,12 +17,19 @@ impl Inner {
                 partition.release_tail();
             }
         }
-        self.write_checkpoints(&self.topics.lock().clone())
+        let rolled: Vec<_> = self
+            .open_partitions()
+            .into_iter()
+            .filter(|partition| partition.has_unsynced_segments())
+            .collect();
+        sync_partitions(&rolled)?;
+        self.write_checkpoints()
     }
 
-    pub(super) fn write_checkpoints(&self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> Result<()> {
+    pub(super) fn write_checkpoints(&self) -> Result<()> {
+        let _writing = self.checkpointing.lock();
         let (mut recovery_points, mut log_starts) = (Offsets::new(), Offsets::new());
-        for partition in topics.values().flat_map(|topic| &topic.partitions).filter_map(|slot| slot.get()) {
+        for partition in self.open_partitions() {
             let (synced, start) = partition.checkpoint();
             recovery_points.insert(partition.id().clone(), synced);
             if start > Offset::ZERO {

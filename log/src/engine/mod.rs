@@ -6,6 +6,7 @@
 //!       <topic>-<partition>/00000000000000000000.log .index .timeindex .txnindex .snapshot
 //! ```
 
+mod configs;
 mod inner;
 mod maintenance;
 mod offsets;
@@ -35,7 +36,7 @@ use crate::fetched::{AppendInfo, Fetched};
 use crate::lock::DirectoryLock;
 use crate::mutex::Mutex;
 use crate::offsets::{Committed, GroupOffsets, OffsetRecord};
-use crate::partition::{Origin, Partition, Surroundings, Visible};
+use crate::partition::{Origin, Partition, Surroundings, Visible, sync_partitions};
 use crate::partitioner::coordinator_partition;
 use crate::producer::Producer;
 use crate::record::{BatchBuilder, ProducerStamp};

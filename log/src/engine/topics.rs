@@ -160,7 +160,7 @@ impl Inner {
             }
             topics.remove(&topic.name);
         }
-        self.write_checkpoints(&topics)?;
+        self.write_checkpoints()?;
         self.write_catalogue(&topics)?;
         *self.topics.lock() = topics;
         Ok(())

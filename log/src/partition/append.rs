@@ -6,15 +6,16 @@ impl Partition {
     /// Appends one batch: fills in its offset, writes it, keeps it for the readers at the end. When the write fails,
     /// the batch is left in `slot` to be tried again.
     pub(crate) fn append(&self, slot: &mut BytesMut, origin: Origin, visible: Visible) -> Result<AppendInfo> {
+        let config = self.config();
         let mut batch = std::mem::take(slot);
         if origin == Origin::Foreign {
-            batch = self.check_foreign(batch)?;
+            batch = self.check_foreign(batch, &config)?;
         }
         if origin != Origin::Marker {
-            if batch.len() > self.config.max_message_bytes {
-                return Err(self.too_large(batch.len()));
+            if batch.len() > config.max_message_bytes {
+                return Err(self.too_large(batch.len(), config.max_message_bytes));
             }
-            if self.config.timestamp_type == TimestampType::LogAppendTime {
+            if config.timestamp_type == TimestampType::LogAppendTime {
                 assign_append_time(&mut batch, self.around.clock.now());
             }
         }
@@ -25,11 +26,11 @@ impl Partition {
         let batch = RecordBatch::parse(batch.freeze())?;
         self.check_epoch(&writer.producers, &batch)?;
         writer.is_settled = false;
-        if let Err(error) = self.write(&mut writer, &batch) {
+        if let Err(error) = self.write(&mut writer, &batch, &config) {
             *slot = BytesMut::from(batch.into_bytes());
             return Err(error);
         }
-        let interval = self.config.index_interval_bytes;
+        let interval = config.index_interval_bytes;
         let writer = &mut *writer;
         writer.active.include(&batch, &mut writer.bytes_since_entry, interval);
         writer.first_timestamp.get_or_insert(batch.max_timestamp());
@@ -59,39 +60,6 @@ impl Partition {
         Ok(info)
     }
 
-    /// Puts everything appended so far on stable storage, unless it is there up to `end` already.
-    pub(crate) fn sync(&self, end: Offset) -> Result<()> {
-        let mut synced = self.synced.lock();
-        if *synced >= end {
-            return Ok(());
-        }
-        let (active, end, is_dir_unsynced) = {
-            let mut writer = self.writer.lock();
-            self.check_open(&writer)?;
-            (writer.active.clone(), writer.end, std::mem::take(&mut writer.is_dir_unsynced))
-        };
-        let mut outcome = active.sync().context("sync", active.path());
-        if is_dir_unsynced {
-            let dirs = [Some(self.dir.as_path()), self.dir.parent()];
-            for dir in dirs.into_iter().flatten() {
-                outcome = outcome.and_then(|()| self.around.storage.sync_dir(dir).context("sync", dir));
-            }
-        }
-        if let Err(error) = outcome {
-            // What the disk holds is unknown now, and asking again would say that all is well.
-            self.stop(&mut self.writer.lock(), "a sync failed", &error);
-            return Err(error);
-        }
-        *synced = end;
-        let mut state = self.state.lock();
-        if state.high_watermark < end {
-            state.high_watermark = end;
-            drop(state);
-            self.watchers.raise();
-        }
-        Ok(())
-    }
-
     pub(super) fn check_epoch(&self, producers: &ProducerStates, batch: &RecordBatch) -> Result<()> {
         let Some(id) = batch.producer_id() else { return Ok(()) };
         match producers.epoch(id) {
@@ -103,7 +71,7 @@ impl Partition {
     }
 
     /// Checks what a batch from outside claims, and returns it.
-    pub(super) fn check_foreign(&self, batch: BytesMut) -> Result<BytesMut> {
+    pub(super) fn check_foreign(&self, batch: BytesMut, config: &TopicConfig) -> Result<BytesMut> {
         let invalid = |reason| LogError::InvalidBatch { offset: 0, reason };
         let batch = RecordBatch::parse(batch.freeze())?;
         if !batch.check_crc() {
@@ -124,7 +92,7 @@ impl Partition {
             if record.offset != Offset::new(expected) {
                 return Err(invalid("its offsets are not 0, 1, 2, ..."));
             }
-            if record.key.is_none() && self.config.cleanup_policy.compact {
+            if record.key.is_none() && config.cleanup_policy.compact {
                 let reason = "a compacted topic takes only records with a key";
                 return Err(LogError::InvalidRecord { partition: self.id.clone(), reason });
             }
@@ -134,52 +102,45 @@ impl Partition {
         Ok(if batch.capacity() / 2 <= batch.len() { batch } else { BytesMut::from(&batch[..]) })
     }
 
-    pub(super) fn too_large(&self, bytes: usize) -> LogError {
-        LogError::TooLarge {
-            partition: self.id.clone(),
-            bytes,
-            bytes_max: self.config.max_message_bytes,
-            key: "max.message.bytes",
-        }
+    pub(super) fn too_large(&self, bytes: usize, bytes_max: usize) -> LogError {
+        LogError::TooLarge { partition: self.id.clone(), bytes, bytes_max, key: "max.message.bytes" }
     }
 
-    pub(super) fn is_roll_due(&self, writer: &Writer, batch: &RecordBatch) -> bool {
+    pub(super) fn is_roll_due(&self, writer: &Writer, batch: &RecordBatch, config: &TopicConfig) -> bool {
         let size = writer.active.size();
         if size == 0 {
             return false;
         }
         let spans_too_long = || {
             let first = writer.first_timestamp.filter(|first| *first != Timestamp::NONE);
-            first.is_some_and(|first| batch.max_timestamp().since(first) > self.config.segment)
+            first.is_some_and(|first| batch.max_timestamp().since(first) > config.segment)
         };
-        size + batch.len_bytes() as u64 > u64::from(self.config.segment_bytes)
+        size + batch.len_bytes() as u64 > u64::from(config.segment_bytes)
             || writer.active.is_index_full(batch.last_offset())
             || spans_too_long()
     }
 
     /// Writes a batch behind the last one, in a new segment if that is due.
-    pub(super) fn write(&self, writer: &mut Writer, batch: &RecordBatch) -> Result<()> {
-        if self.is_roll_due(writer, batch) {
-            self.roll(writer)?;
+    pub(super) fn write(&self, writer: &mut Writer, batch: &RecordBatch, config: &TopicConfig) -> Result<()> {
+        if self.is_roll_due(writer, batch, config) {
+            self.roll(writer, config)?;
         }
         writer.active.write(batch).map_err(|error| self.fail_write(writer, error))
     }
 
     /// Seals the active segment and starts the next at the end. On a full disk, the next append tries again.
-    pub(super) fn roll(&self, writer: &mut Writer) -> Result<()> {
-        // Synced before anything follows it, so that a bad batch in a sealed segment is never a torn tail.
-        if let Err(error) = writer.active.sync().context("sync", writer.active.path()) {
-            self.stop(writer, "a sync failed", &error);
-            return Err(error);
-        }
+    ///
+    /// The sealed one is put on stable storage by the next sync: until then the recovery point stays below its end.
+    pub(super) fn roll(&self, writer: &mut Writer, config: &TopicConfig) -> Result<()> {
         let outcome = self.write_aborted(writer).and_then(|()| {
             writer.active.seal()?;
             self.write_snapshot(writer)?;
-            Segment::create(&*self.around.storage, &self.dir, writer.end, &self.config)
+            Segment::create(&*self.around.storage, &self.dir, writer.end, config)
         });
         match outcome {
             Ok(next) => {
-                writer.active = Arc::new(next);
+                let sealed = std::mem::replace(&mut writer.active, Arc::new(next));
+                writer.unsynced.push(sealed);
                 writer.bytes_since_entry = 0;
                 writer.first_timestamp = None;
                 writer.aborted_bytes = 0;

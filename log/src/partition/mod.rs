@@ -12,6 +12,10 @@
 mod append;
 mod read;
 mod retention;
+mod sync;
+
+use sync::Syncing;
+pub(crate) use sync::sync_partitions;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +26,7 @@ use bytes::BytesMut;
 use crate::aborted::{self, AbortedEntry};
 use crate::catalogue::TopicId;
 use crate::clock::Clock;
-use crate::config::{TimestampType, TopicConfig};
+use crate::config::{LiveConfig, TimestampType, TopicConfig};
 use crate::error::{IoContext, LogError, Result};
 use crate::fetched::{AppendInfo, Fetched};
 use crate::mutex::Mutex;
@@ -67,13 +71,11 @@ pub(crate) enum Visible {
 pub(crate) struct Partition {
     id: TopicPartition,
     dir: PathBuf,
-    config: Arc<TopicConfig>,
+    config: Arc<LiveConfig>,
     around: Surroundings,
     /// The append lock.
     writer: Mutex<Writer>,
-    /// Everything below this offset is on stable storage. Whoever syncs holds it, so that others wait and find their
-    /// batch synced along.
-    synced: Mutex<Offset>,
+    syncing: Syncing,
     state: Mutex<State>,
     watchers: Watchers,
 }
@@ -82,6 +84,8 @@ pub(crate) struct Partition {
 struct Writer {
     condition: Condition,
     active: Arc<Segment>,
+    /// Sealed segments that may not be on stable storage as a whole.
+    unsynced: Vec<Arc<Segment>>,
     end: Offset,
     bytes_since_entry: u64,
     /// Time of the active segment's first batch.
@@ -140,12 +144,12 @@ impl Partition {
     pub(crate) fn open(
         id: TopicPartition,
         dir: PathBuf,
-        config: Arc<TopicConfig>,
+        config: Arc<LiveConfig>,
         around: Surroundings,
         checkpoint: Checkpoint,
     ) -> Result<Self> {
         let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
-        let loaded = recovery::load(&*around.storage, &dir, &config, checkpoint)?;
+        let loaded = recovery::load(&*around.storage, &dir, &config.get(), checkpoint)?;
         let active = loaded.segments.last().expect("there is always a segment").clone();
         let first_timestamp = first_timestamp(&active)?;
         let start = loaded.segments[0].base().max(checkpoint.log_start.unwrap_or_default());
@@ -172,6 +176,7 @@ impl Partition {
         let writer = Writer {
             condition,
             active,
+            unsynced: Vec::new(),
             end: loaded.end,
             bytes_since_entry: loaded.bytes_since_entry,
             first_timestamp,
@@ -187,7 +192,7 @@ impl Partition {
             config,
             around,
             writer: Mutex::new(writer),
-            synced: Mutex::new(synced),
+            syncing: Syncing::new(synced),
             state: Mutex::new(state),
             watchers: Watchers::default(),
         })
@@ -197,8 +202,9 @@ impl Partition {
         &self.id
     }
 
-    pub(crate) fn config(&self) -> &TopicConfig {
-        &self.config
+    /// The topic's settings as they are now.
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.config.get()
     }
 
     pub(crate) fn watchers(&self) -> &Watchers {
@@ -232,25 +238,25 @@ impl Partition {
 
     /// Up to where everything is on stable storage, and where the log starts.
     pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
-        (*self.synced.lock(), self.state.lock().start)
+        (self.syncing.durable(), self.state.lock().start)
     }
 
     /// Puts everything on stable storage and takes no more batches.
     pub(crate) fn close(&self) -> Result<Closed> {
-        let mut synced = self.synced.lock();
+        let claim = self.syncing.claim();
         let mut writer = self.writer.lock();
         let condition = std::mem::replace(&mut writer.condition, Condition::Closed);
         self.watchers.raise();
         if !matches!(condition, Condition::Open) || writer.is_settled {
             let is_clean = matches!(condition, Condition::Open | Condition::Closed);
-            return Ok(Closed { recovery_point: *synced, is_clean });
+            return Ok(Closed { recovery_point: self.syncing.durable(), is_clean });
         }
         writer.active.flush_indexes()?;
         self.write_aborted(&mut writer)?;
         self.write_snapshot(&writer)?;
-        writer.active.sync().context("sync", writer.active.path())?;
-        self.around.storage.sync_dir(&self.dir).context("sync", &self.dir)?;
-        *synced = writer.end;
+        writer.is_dir_unsynced = true;
+        self.sync_work(&mut writer).run(&*self.around.storage)?;
+        claim.finish(writer.end);
         Ok(Closed { recovery_point: writer.end, is_clean: true })
     }
 

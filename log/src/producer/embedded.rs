@@ -101,7 +101,7 @@ impl Producer {
         let handle = TopicHandle(self.topics.len() as u32);
         self.handles.insert(topic.name.clone(), handle);
         let buffers = (0..topic.partition_count()).map(|_| None).collect();
-        let is_compacted = topic.config.cleanup_policy.compact;
+        let is_compacted = topic.config.get().cleanup_policy.compact;
         self.topics.push(ProducerTopic { topic, is_compacted, buffers, sticky: PartitionId::new(0) });
         Ok(handle)
     }
@@ -257,7 +257,7 @@ impl Producer {
             *slot = Some(Box::new(Buffer {
                 partition: self.log.inner().partition_of(&target.topic, partition)?,
                 builder: BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20)),
-                batch_bytes_max: self.config.batch_size.min(target.topic.config.max_message_bytes),
+                batch_bytes_max: self.config.batch_size.min(target.topic.config.get().max_message_bytes),
                 unwritten: BytesMut::new(),
                 written: None,
                 sequence: 0,

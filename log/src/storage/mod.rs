@@ -5,6 +5,7 @@ mod memory;
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -26,6 +27,10 @@ pub trait Storage: Send + Sync + fmt::Debug {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
     /// Removes a directory with all it holds.
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Puts content and size of all these files on stable storage. After an error any of them may not be there.
+    fn sync_files(&self, files: &[Arc<dyn File>]) -> io::Result<()> {
+        files.iter().try_for_each(|file| file.sync())
+    }
     /// Puts the names inside a directory on stable storage.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     /// Takes an exclusive lock that ends with the returned guard or with the process, and notes `holder` in the file.
@@ -44,6 +49,10 @@ pub trait File: Send + Sync + fmt::Debug {
     fn truncate(&self, size: u64) -> io::Result<()>;
     /// Puts content and size on stable storage.
     fn sync(&self) -> io::Result<()>;
+    /// The operating system's handle, if this is one of its files.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// What to do when the file to open exists, or does not.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod changes;
 mod clients;
 mod faults;
 mod recovery;

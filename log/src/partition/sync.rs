@@ -1,0 +1,182 @@
+//! Putting what was appended on stable storage: one sync serves everyone whose batches were written before it.
+//!
+//! ```text
+//! write ─▶ sync the files, then the directory ─▶ move the durable end ─▶ show it to readers ─▶ acknowledge
+//! ```
+//! While a sync runs, others append and wait; the first of them to wake then syncs for all. The append lock is never
+//! held over a sync. A sync that fails is never tried again: what the disk holds is unknown by then, and a second one
+//! would say that all is well.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar};
+
+use super::{Partition, Writer};
+use crate::error::{IoContext, Result};
+use crate::mutex::Mutex;
+use crate::segment::Segment;
+use crate::storage::{File, Storage};
+use crate::types::Offset;
+
+/// How far a partition is on stable storage, and whether somebody is at work on that.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    state: Mutex<State>,
+    ended: Condvar,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Everything below is on stable storage.
+    durable: Offset,
+    is_running: bool,
+}
+
+/// The right to sync a partition, which one caller at a time has.
+#[derive(Debug)]
+pub(super) struct Claim<'a>(&'a Syncing);
+
+impl Syncing {
+    pub(super) fn new(durable: Offset) -> Self {
+        Self { state: Mutex::new(State { durable, is_running: false }), ended: Condvar::new() }
+    }
+
+    pub(super) fn durable(&self) -> Offset {
+        self.state.lock().durable
+    }
+
+    /// Waits for the sync that is running.
+    pub(super) fn claim(&self) -> Claim<'_> {
+        self.claim_up_to(Offset::new(u64::MAX)).expect("no offset is beyond this one")
+    }
+
+    /// The same, unless everything below `end` is on stable storage by then.
+    fn claim_up_to(&self, end: Offset) -> Option<Claim<'_>> {
+        let mut state = self.state.lock();
+        while state.durable < end {
+            if !state.is_running {
+                state.is_running = true;
+                return Some(Claim(self));
+            }
+            state = Mutex::<State>::wait(&self.ended, state);
+        }
+        None
+    }
+}
+
+impl Claim<'_> {
+    /// Everything below `end` is on stable storage now.
+    pub(super) fn finish(self, end: Offset) {
+        let mut state = self.0.state.lock();
+        assert!(state.durable <= end, "the durable end goes back from {} to {end}", state.durable);
+        state.durable = end;
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_running = false;
+        self.0.ended.notify_all();
+    }
+}
+
+/// What is to be put on stable storage so that everything below `end` is there.
+#[derive(Debug)]
+pub(super) struct SyncWork {
+    segments: Vec<Arc<Segment>>,
+    dirs: Vec<PathBuf>,
+    end: Offset,
+}
+
+impl SyncWork {
+    pub(super) fn run(&self, storage: &dyn Storage) -> Result<()> {
+        sync_all(storage, std::slice::from_ref(self))
+    }
+}
+
+fn sync_all(storage: &dyn Storage, works: &[SyncWork]) -> Result<()> {
+    let segments = || works.iter().flat_map(|work| &work.segments);
+    let files: Vec<Arc<dyn File>> = segments().map(|segment| segment.file().clone()).collect();
+    if let Some(first) = segments().next() {
+        storage.sync_files(&files).context("sync", first.path())?;
+    }
+    let mut dirs: Vec<_> = works.iter().flat_map(|work| &work.dirs).collect();
+    dirs.sort();
+    dirs.dedup();
+    dirs.into_iter().try_for_each(|dir| storage.sync_dir(dir).context("sync", dir))
+}
+
+impl Partition {
+    /// Puts everything appended so far on stable storage, unless it is there up to `end` already.
+    pub(crate) fn sync(&self, end: Offset) -> Result<()> {
+        let Some(claim) = self.syncing.claim_up_to(end) else { return Ok(()) };
+        let work = {
+            let mut writer = self.writer.lock();
+            self.check_open(&writer)?;
+            self.sync_work(&mut writer)
+        };
+        if let Err(error) = work.run(&*self.around.storage) {
+            self.stop(&mut self.writer.lock(), "a sync failed", &error);
+            return Err(error);
+        }
+        self.end_sync(claim, work.end);
+        Ok(())
+    }
+
+    /// Whether a sealed segment is not on stable storage yet.
+    pub(crate) fn has_unsynced_segments(&self) -> bool {
+        !self.writer.lock().unsynced.is_empty()
+    }
+
+    /// Hands over what is not on stable storage. Who takes it must sync it, or else stop the partition.
+    pub(super) fn sync_work(&self, writer: &mut Writer) -> SyncWork {
+        let mut segments = std::mem::take(&mut writer.unsynced);
+        segments.push(writer.active.clone());
+        let dirs = match std::mem::take(&mut writer.is_dir_unsynced) {
+            true => [Some(self.dir.as_path()), self.dir.parent()]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::from)
+                .collect(),
+            false => Vec::new(),
+        };
+        SyncWork { segments, dirs, end: writer.end }
+    }
+
+    fn end_sync(&self, claim: Claim<'_>, end: Offset) {
+        claim.finish(end);
+        let mut state = self.state.lock();
+        if state.high_watermark < end {
+            state.high_watermark = end;
+            drop(state);
+            self.watchers.raise();
+        }
+    }
+}
+
+/// Puts everything appended so far to all of these partitions of one log on stable storage, with one call to the disk
+/// where the file system has one. Fails as a whole with the first error; a partition named twice counts once.
+pub(crate) fn sync_partitions(partitions: &[Arc<Partition>]) -> Result<()> {
+    let mut sorted: Vec<_> = partitions.iter().collect();
+    // One order for all callers, so that two of them never wait for each other.
+    sorted.sort_by(|a, b| a.id.cmp(&b.id));
+    sorted.dedup_by(|a, b| Arc::ptr_eq(a, b));
+    let mut claims = Vec::with_capacity(sorted.len());
+    for partition in sorted {
+        let Some(claim) = partition.syncing.claim_up_to(partition.end()) else { continue };
+        partition.check_open(&partition.writer.lock())?;
+        claims.push((partition, claim));
+    }
+    let Some((first, _)) = claims.first() else { return Ok(()) };
+    let storage = first.around.storage.clone();
+    let works: Vec<_> =
+        claims.iter().map(|(partition, _)| partition.sync_work(&mut partition.writer.lock())).collect();
+    let outcome = sync_all(&*storage, &works);
+    for ((partition, claim), work) in claims.into_iter().zip(&works) {
+        match &outcome {
+            Ok(()) => partition.end_sync(claim, work.end),
+            // Which of the files the failure was about is not known, so it is about all of them.
+            Err(error) => partition.stop(&mut partition.writer.lock(), "a sync failed", error),
+        }
+    }
+    outcome
+}
