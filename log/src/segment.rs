@@ -180,14 +180,9 @@ impl Segment {
         self.times.forget();
     }
 
-    /// The `.log` file.
+    /// The `.log` file, to be synced.
     pub(crate) fn file(&self) -> &Arc<dyn File> {
         &self.file
-    }
-
-    /// Puts the batches on stable storage.
-    pub(crate) fn sync(&self) -> std::io::Result<()> {
-        self.file.sync()
     }
 
     /// Cuts the file off behind the batches counted in.
