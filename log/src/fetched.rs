@@ -12,6 +12,8 @@ pub struct AppendInfo {
     pub last_offset: Offset,
     /// Its time: the largest of its records, or that of the append.
     pub timestamp: Timestamp,
+    /// Whether the batch was there already: its producer had sent it before, and nothing was appended this time.
+    pub is_duplicate: bool,
 }
 
 /// An aborted transaction that touches the batches of a [`Fetched`].

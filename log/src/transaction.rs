@@ -334,7 +334,7 @@ impl Inner {
             Err(LogError::UnknownTopic { .. }) => return Ok(()), // deleted meanwhile
             partition => partition?,
         };
-        let stamp = ProducerStamp { id: producer.0, epoch: producer.1, sequence: -1 };
+        let stamp = ProducerStamp { id: producer.0, epoch: producer.1, sequence: -1, is_transactional: true };
         let mut batch = Marker { is_commit, coordinator_epoch: 0 }.encode(stamp, self.clock().now());
         let info = partition.append(&mut batch, Origin::Marker, Visible::Now)?;
         if &*id.topic == CONSUMER_OFFSETS {

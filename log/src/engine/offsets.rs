@@ -55,7 +55,8 @@ impl Inner {
             builder.append(now, Some(&record.encode_key()), record.encode_value().as_deref(), &[]);
         }
         if let Some((session, sequence)) = transaction {
-            builder.transactional(ProducerStamp { id: session.producer_id, epoch: session.epoch, sequence });
+            let (id, epoch) = (session.producer_id, session.epoch);
+            builder.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
             partition.append(&mut builder.finish(), Origin::Own, Visible::Now)?;
             self.groups.hold(session.producer_id, records);
             return Ok(());

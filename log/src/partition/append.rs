@@ -8,10 +8,10 @@ impl Partition {
     pub(crate) fn append(&self, slot: &mut BytesMut, origin: Origin, visible: Visible) -> Result<AppendInfo> {
         let config = self.config();
         let mut batch = std::mem::take(slot);
-        if origin == Origin::Foreign {
+        if matches!(origin, Origin::Foreign | Origin::Verified) {
             batch = self.check_foreign(batch, &config)?;
         }
-        if origin != Origin::Marker {
+        if !origin.is_marker() {
             if batch.len() > config.max_message_bytes {
                 return Err(self.too_large(batch.len(), config.max_message_bytes));
             }
@@ -24,7 +24,11 @@ impl Partition {
         self.check_open(&writer)?;
         assign_offset(&mut batch, writer.end);
         let batch = RecordBatch::parse(batch.freeze())?;
-        self.check_epoch(&writer.producers, &batch)?;
+        match writer.producers.check(&self.id, &batch, origin)? {
+            Verdict::Append => {}
+            Verdict::Duplicate(info) => return Ok(info),
+            Verdict::Ended => return Ok(self.ended(&writer)),
+        }
         writer.is_settled = false;
         if let Err(error) = self.write(&mut writer, &batch, &config) {
             *slot = BytesMut::from(batch.into_bytes());
@@ -46,6 +50,7 @@ impl Partition {
             base_offset: batch.base_offset(),
             last_offset: batch.last_offset(),
             timestamp: batch.max_timestamp(),
+            is_duplicate: false,
         };
         let mut state = self.state.lock();
         state.end = writer.end;
@@ -60,13 +65,14 @@ impl Partition {
         Ok(info)
     }
 
-    pub(super) fn check_epoch(&self, producers: &ProducerStates, batch: &RecordBatch) -> Result<()> {
-        let Some(id) = batch.producer_id() else { return Ok(()) };
-        match producers.epoch(id) {
-            Some(current) if batch.producer_epoch() < current => {
-                Err(LogError::ProducerFenced { id, epoch: batch.producer_epoch(), current })
-            }
-            _ => Ok(()),
+    /// The answer to a marker that is not needed: it lies somewhere below the end.
+    fn ended(&self, writer: &Writer) -> AppendInfo {
+        let end = Offset::new(writer.end.get().saturating_sub(1));
+        AppendInfo {
+            base_offset: end,
+            last_offset: end,
+            timestamp: self.around.clock.now(),
+            is_duplicate: true,
         }
     }
 

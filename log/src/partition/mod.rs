@@ -30,7 +30,7 @@ use crate::config::{LiveConfig, TimestampType, TopicConfig};
 use crate::error::{IoContext, LogError, Result};
 use crate::fetched::{AppendInfo, Fetched};
 use crate::mutex::Mutex;
-use crate::producer_state::ProducerStates;
+use crate::producer_state::{ProducerStates, Verdict};
 use crate::record::{RecordBatch, assign_append_time, assign_offset};
 use crate::recovery::{self, Checkpoint, CorruptRange};
 use crate::segment::{self, Segment};
@@ -52,10 +52,20 @@ pub(crate) struct Surroundings {
 pub(crate) enum Origin {
     /// Built by this crate just now.
     Own,
-    /// A control batch of the transaction coordinator.
+    /// A control batch of the transaction coordinator, under the epoch of the transaction that it ends.
     Marker,
+    /// The same under the next epoch, which tells the transaction that it ends from any later one.
+    BumpedMarker,
+    /// Handed in, of a transaction that is known to be open: every other claim of its header is checked.
+    Verified,
     /// Handed in: every claim of its header is checked.
     Foreign,
+}
+
+impl Origin {
+    pub(crate) fn is_marker(self) -> bool {
+        matches!(self, Self::Marker | Self::BumpedMarker)
+    }
 }
 
 /// When readers see a batch.

@@ -311,7 +311,7 @@ impl Producer {
         }
         if let Some(session) = session {
             let (id, epoch, sequence) = (session.producer_id, session.epoch, buffer.sequence);
-            buffer.builder.transactional(ProducerStamp { id, epoch, sequence });
+            buffer.builder.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
             buffer.sequence = wrapping_sequence(sequence, u64::from(buffer.builder.record_count()));
         }
         buffer.unwritten = buffer.builder.finish();
@@ -330,7 +330,16 @@ impl Producer {
 
 impl Buffer {
     fn append_unwritten(&mut self, visible: Visible) -> Result<()> {
-        let info = self.partition.append(&mut self.unwritten, Origin::Own, visible)?;
+        let info =
+            self.partition.append(&mut self.unwritten, Origin::Own, visible).map_err(
+                |error| match error {
+                    // Only the coordinator raises the epoch of a producer in this process, and it does so to fence it.
+                    LogError::InvalidProducerEpoch { id, epoch, current, .. } => {
+                        LogError::ProducerFenced { id, epoch, current }
+                    }
+                    error => error,
+                },
+            )?;
         let first = self.written.map_or(info.base_offset, |(first, _)| first);
         self.written = Some((first, info.last_offset));
         Ok(())

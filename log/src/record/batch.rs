@@ -25,7 +25,9 @@ pub(super) const CONTROL: i16 = 1 << 5;
 pub(crate) struct ProducerStamp {
     pub(crate) id: ProducerId,
     pub(crate) epoch: ProducerEpoch,
+    /// Sequence number of the first record, -1 for batches that carry none.
     pub(crate) sequence: i32,
+    pub(crate) is_transactional: bool,
 }
 
 /// One batch of version 2, kept as the bytes it has on disk and on the wire. Cloning copies no bytes.

@@ -6,7 +6,7 @@ use super::batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, TRANSACTIONAL, com
 use super::compression::Compression;
 use super::varint::{self, VARLONG_BYTES_MAX};
 use super::view::Header;
-use crate::types::Timestamp;
+use crate::types::{ProducerEpoch, ProducerId, Timestamp};
 
 /// Collects records and writes them as one batch with base offset 0, compressed if [told so](Self::set_compression).
 ///
@@ -66,8 +66,18 @@ impl BatchBuilder {
         self.compression = compression;
     }
 
-    /// Makes the next batch part of `stamp`'s transaction.
-    pub(crate) fn transactional(&mut self, stamp: ProducerStamp) {
+    /// Makes the next batch one of an idempotent producer: the log answers it once, however often it is appended.
+    /// `sequence` is the number of its first record among all that the producer wrote to the partition in this epoch.
+    pub fn idempotent(&mut self, id: ProducerId, epoch: ProducerEpoch, sequence: i32) {
+        self.stamp(ProducerStamp { id, epoch, sequence, is_transactional: false });
+    }
+
+    /// The same for a batch that is part of the producer's open transaction.
+    pub fn transactional(&mut self, id: ProducerId, epoch: ProducerEpoch, sequence: i32) {
+        self.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
+    }
+
+    pub(crate) fn stamp(&mut self, stamp: ProducerStamp) {
         self.producer = Some(stamp);
     }
 
@@ -169,11 +179,13 @@ impl BatchBuilder {
 
     /// Fills in all of the header but the CRC.
     fn write_header(&mut self) {
-        let (id, epoch, sequence) = match self.producer.take() {
-            Some(stamp) => (stamp.id.get(), stamp.epoch.get(), stamp.sequence),
-            None => (-1, -1, -1),
+        let (id, epoch, sequence, attributes) = match self.producer.take() {
+            Some(stamp) => {
+                let attributes = if stamp.is_transactional { TRANSACTIONAL } else { 0 };
+                (stamp.id.get(), stamp.epoch.get(), stamp.sequence, attributes)
+            }
+            None => (-1, -1, -1, 0),
         };
-        let attributes = if id >= 0 { TRANSACTIONAL } else { 0 };
         let length = i32::try_from(self.written - PREFIX_BYTES).expect("a batch is far smaller than 2 GiB");
         let mut header = [0_u8; HEADER_BYTES];
         header[8..12].copy_from_slice(&length.to_be_bytes());

@@ -33,7 +33,7 @@ impl Marker {
         value[2..].copy_from_slice(&self.coordinator_epoch.to_be_bytes());
 
         let mut builder = BatchBuilder::with_capacity(78);
-        builder.transactional(ProducerStamp { sequence: -1, ..stamp });
+        builder.stamp(ProducerStamp { sequence: -1, is_transactional: true, ..stamp });
         builder.append(now, Some(&key), Some(&value), &[]);
         let mut batch = builder.finish();
         batch[21..23].copy_from_slice(&(TRANSACTIONAL | CONTROL).to_be_bytes());

@@ -36,12 +36,13 @@ fn a_plain_batch_has_kafkas_bytes() {
 
 #[test]
 fn a_transactional_batch_and_its_marker_have_kafkas_bytes() {
-    let stamp = ProducerStamp { id: ProducerId::new(4000), epoch: ProducerEpoch::new(3), sequence: 7 };
+    let (id, epoch) = (ProducerId::new(4000), ProducerEpoch::new(3));
+    let stamp = ProducerStamp { id, epoch, sequence: 7, is_transactional: true };
     let rest =
         "0010000000000000018bcfe568000000018bcfe568000000000000000fa0000300000007000000010e00000001027400";
     let expected = format!("000000000000002a00000039000000050248d5e69f{rest}");
     let mut builder = BatchBuilder::new();
-    builder.transactional(stamp);
+    builder.stamp(stamp);
     builder.append(TIME, None, Some(b"t"), &[]);
     let mut batch = builder.finish();
     assign_offset(&mut batch, Offset::new(42));

@@ -5,6 +5,7 @@
 mod changes;
 mod clients;
 mod faults;
+mod idempotence;
 mod recovery;
 mod topics;
 mod transactions;
