@@ -68,8 +68,8 @@ impl NewTopic {
 pub struct TopicId(Uuid);
 
 impl TopicId {
-    pub(crate) fn random() -> Self {
-        Self(Uuid::new_v4())
+    pub(crate) fn random(random: &mut fastrand::Rng) -> Self {
+        Self(uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid())
     }
 
     /// The 16 bytes.

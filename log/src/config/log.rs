@@ -13,6 +13,8 @@ pub struct LogConfig {
     pub auto_create_topics: bool,
     /// `num.partitions`: partitions of a topic that does not say. Default 1.
     pub num_partitions: u32,
+    /// `max.open.files`: files kept open at most, besides those in the middle of a read or write. Default 512.
+    pub files_max: usize,
     /// `offsets.topic.num.partitions`: partitions of `__consumer_offsets`, made on first use. Default 50.
     pub offsets_topic_partitions: u32,
     /// `offsets.commit.required.acks`: what a commit of group offsets waits for. Default -1, stable storage.
@@ -35,6 +37,7 @@ impl Default for LogConfig {
         Self {
             auto_create_topics: true,
             num_partitions: 1,
+            files_max: 512,
             offsets_topic_partitions: 50,
             offsets_commit_acks: Acks::Synced,
             offset_metadata_bytes_max: 4096,
@@ -48,8 +51,9 @@ impl Default for LogConfig {
 
 impl LogConfig {
     /// The keys that a log takes.
-    pub const KEYS: [&'static str; 9] = [
+    pub const KEYS: [&'static str; 10] = [
         "auto.create.topics.enable",
+        "max.open.files",
         "millstream.tail.bytes",
         "millstream.tail.total.bytes",
         "num.partitions",
@@ -70,6 +74,7 @@ impl LogConfig {
     fn set(&mut self, setting: Setting<'_>) -> Result<()> {
         match setting.key {
             "auto.create.topics.enable" => self.auto_create_topics = setting.boolean()?,
+            "max.open.files" => self.files_max = setting.size(16)?,
             "millstream.tail.bytes" => self.tail_bytes = setting.size(0)?,
             "millstream.tail.total.bytes" => self.tail_bytes_total = setting.size(0)?,
             "num.partitions" => self.num_partitions = setting.count(1)?,

@@ -1,6 +1,7 @@
 //! What all handles to a log share, from open to close.
 
 use super::*;
+use crate::storage::CachedStorage;
 
 /// What all handles share.
 pub(crate) struct Inner {
@@ -23,11 +24,14 @@ impl Inner {
         dir: PathBuf,
         storage: Arc<dyn Storage>,
         clock: Arc<dyn Clock>,
+        random: fastrand::Rng,
         config: LogConfig,
     ) -> Result<Self> {
+        let storage: Arc<dyn Storage> = Arc::new(CachedStorage::new(storage, config.files_max));
+        let random = Arc::new(Mutex::new(random));
         recovery::ensure_dir(&*storage, &dir)?;
         let lock = DirectoryLock::acquire(&*storage, &dir)?;
-        write_meta(&*storage, &dir)?;
+        write_meta(&*storage, &dir, &mut random.lock())?;
         let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
         let log_starts = checkpoint::read(&*storage, &dir.join(checkpoint::LOG_START))?;
         let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE))?;
@@ -37,7 +41,7 @@ impl Inner {
         let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));
         let inner = Self {
             dir,
-            around: Surroundings { storage, clock, budget },
+            around: Surroundings { storage, clock, random, budget },
             config,
             topics: Mutex::new(
                 topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect(),
@@ -137,7 +141,7 @@ impl Drop for Inner {
 }
 
 /// Marks the directory as a log of Kafka's layout, version 1.
-fn write_meta(storage: &dyn Storage, dir: &Path) -> Result<()> {
+fn write_meta(storage: &dyn Storage, dir: &Path, random: &mut fastrand::Rng) -> Result<()> {
     let path = dir.join(META);
     if let Some(text) = checkpoint::read_text(storage, &path)? {
         if text.lines().any(|line| line.trim() == "version=1") {
@@ -145,7 +149,7 @@ fn write_meta(storage: &dyn Storage, dir: &Path) -> Result<()> {
         }
         return Err(LogError::InvalidFile { path, reason: "it does not say version=1".to_owned() });
     }
-    let (cluster, directory) = (TopicId::random(), TopicId::random());
+    let (cluster, directory) = (TopicId::random(random), TopicId::random(random));
     let text = format!("version=1\ncluster.id={cluster}\nnode.id=1\ndirectory.id={directory}\n");
     storage::replace(storage, &path, text.as_bytes()).context("write", &path)
 }

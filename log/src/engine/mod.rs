@@ -74,6 +74,7 @@ pub struct LogBuilder {
     dir: Option<PathBuf>,
     storage: Option<Arc<dyn Storage>>,
     clock: Option<Arc<dyn Clock>>,
+    seed: Option<u64>,
     config: LogConfig,
 }
 
@@ -99,6 +100,13 @@ impl LogBuilder {
         self
     }
 
+    /// Sets what all that is left to chance follows from: the same seed gives the same ids. Default: from the system.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
     /// Sets the settings.
     #[must_use]
     pub fn config(mut self, config: LogConfig) -> Self {
@@ -112,7 +120,8 @@ impl LogBuilder {
         let dir = self.dir.unwrap_or_else(|| PathBuf::from("millstream-data"));
         let storage = self.storage.unwrap_or_else(|| Arc::new(DiskStorage));
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
-        Ok(Log { inner: Arc::new(Inner::open(dir, storage, clock, self.config)?) })
+        let random = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        Ok(Log { inner: Arc::new(Inner::open(dir, storage, clock, random, self.config)?) })
     }
 }
 

@@ -87,7 +87,12 @@ impl Inner {
                 "created with replication factor 1: there is one copy here"
             );
         }
-        let topic = Arc::new(Topic::new(&new.name, TopicId::random(), count, new.config)?);
+        let topic = Arc::new(Topic::new(
+            &new.name,
+            TopicId::random(&mut self.around.random.lock()),
+            count,
+            new.config,
+        )?);
         self.check_unused(&topic)?;
         topics.insert(topic.name.clone(), topic.clone());
         self.write_catalogue(&topics)?;

@@ -44,6 +44,8 @@ use crate::types::{Isolation, Offset, OffsetSpec, ProducerEpoch, ProducerId, Tim
 pub(crate) struct Surroundings {
     pub(crate) storage: Arc<dyn Storage>,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Whatever is left to chance: ids, jitter.
+    pub(crate) random: Arc<Mutex<fastrand::Rng>>,
     pub(crate) budget: Arc<TailBudget>,
 }
 

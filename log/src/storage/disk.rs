@@ -141,4 +141,8 @@ impl File for DiskFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
+
+    fn forget_cached(&self, from: u64) -> io::Result<()> {
+        Ok(rustix::fs::fadvise(&self.0, from, None, rustix::fs::Advice::DontNeed)?)
+    }
 }

@@ -1,5 +1,6 @@
 //! The files under the log, passed in: on disk or in memory. Tests bring their own to fill disks and break syncs.
 
+mod cache;
 mod disk;
 mod memory;
 
@@ -9,6 +10,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(crate) use cache::CachedStorage;
 pub use disk::DiskStorage;
 pub use memory::MemoryStorage;
 
@@ -52,6 +54,15 @@ pub trait File: Send + Sync + fmt::Debug {
     /// The operating system's handle, if this is one of its files.
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         None
+    }
+    /// Drops what the system keeps in memory of the bytes from `from` on, so that they are read from the disk again.
+    /// After a failed sync, memory may show what the disk does not hold. A storage without such memory does nothing.
+    fn forget_cached(&self, _from: u64) -> io::Result<()> {
+        Ok(())
+    }
+    /// The file to sync in place of this one, if this one only stands for it. The caller syncs it, or reports a failure.
+    fn to_sync(&self) -> io::Result<Option<Arc<dyn File>>> {
+        Ok(None)
     }
 }
 
