@@ -17,6 +17,7 @@ mod engine;
 mod error;
 mod error_code;
 mod fetched;
+pub mod group;
 mod index;
 mod lock;
 mod mutex;

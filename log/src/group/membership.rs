@@ -1,0 +1,884 @@
+//! One group: its members, its generation, and Kafka's rules for going from one generation to the next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::coordinator::{GroupConfig, StoredGroup, StoredMember};
+use super::protocol::*;
+use crate::types::Timestamp;
+
+/// How long a newcomer may wait for the others to join, `GroupCoordinator.NewMemberJoinTimeoutMs` in Kafka.
+const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+
+/// Where a group is. Names are Kafka's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum GroupState {
+    /// No members, though there may be committed offsets.
+    Empty,
+    /// Waiting for the members to join.
+    PreparingRebalance,
+    /// Waiting for the leader's assignments.
+    CompletingRebalance,
+    /// Everyone has an assignment.
+    Stable,
+    /// Deleted.
+    Dead,
+}
+
+impl fmt::Display for GroupState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// A member of a group.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) instance_id: Option<String>,
+    pub(crate) client_id: String,
+    pub(crate) client_host: String,
+    pub(super) origin: MemberOrigin,
+    session_timeout: Duration,
+    rebalance_timeout: Duration,
+    pub(super) protocols: Vec<Protocol>,
+    pub(crate) assignment: Bytes,
+    awaiting_join: Option<RequestId>,
+    awaiting_sync: Option<RequestId>,
+    /// Whether it waits for its first generation.
+    is_new: bool,
+    /// When it is removed without a sign of life.
+    deadline: Duration,
+}
+
+impl Member {
+    fn offers(&self, protocol: &str) -> bool {
+        self.protocols.iter().any(|offered| offered.name == protocol)
+    }
+
+    pub(crate) fn metadata(&self, protocol: &str) -> Bytes {
+        let offered = self.protocols.iter().find(|offered| offered.name == protocol);
+        offered.map_or_else(Bytes::new, |offered| offered.metadata.clone())
+    }
+}
+
+/// What a record that is being written will allow.
+#[derive(Clone, Debug)]
+enum Pending {
+    /// The answers to the syncs of a generation.
+    Assignments { generation: i32 },
+    /// The answer to a static member that came back.
+    Replacement { to: RequestId, reply: JoinReply, old_id: String, old: Box<Member> },
+    /// Nothing waits for it.
+    Empty,
+}
+
+/// The wait of a group's first members for more to come, `group.initial.rebalance.delay.ms`.
+#[derive(Clone, Copy, Debug)]
+struct InitialDelay {
+    remaining: Duration,
+    has_newcomers: bool,
+}
+
+/// What a step sees and leaves behind.
+pub(super) struct Context<'a> {
+    pub(super) now: Now,
+    pub(super) config: &'a GroupConfig,
+    pub(super) rng: &'a mut fastrand::Rng,
+    pub(super) next_write: &'a mut WriteId,
+    /// No later than the next timer of any group.
+    pub(super) wake_at: &'a mut Duration,
+    pub(super) outputs: &'a mut Vec<Output>,
+}
+
+impl Context<'_> {
+    fn after(&mut self, time: Duration) -> Duration {
+        let at = self.now.monotonic.saturating_add(time);
+        *self.wake_at = (*self.wake_at).min(at);
+        at
+    }
+
+    fn refuse_join(&mut self, to: RequestId, member_id: &str, error: GroupError) {
+        let reply = JoinReply { member_id: member_id.to_owned(), outcome: Err(error) };
+        self.outputs.push(Output::Joined { to, reply });
+    }
+
+    fn refuse_sync(&mut self, to: RequestId, error: GroupError) {
+        self.outputs.push(Output::Synced { to, reply: Err(error) });
+    }
+}
+
+/// One group.
+///
+/// - A member is in the map from its join until it leaves or expires; its id never means another member.
+/// - In `PreparingRebalance` parked joins are answered when all members have one, in `CompletingRebalance` parked syncs
+///   when the leader's assignments are written. A parked member does not expire, unless it is new.
+/// - The generation grows by one each time a rebalance ends, so an old member's requests can be told from a new one's.
+#[derive(Clone, Debug)]
+pub(crate) struct Group {
+    pub(crate) id: String,
+    pub(crate) state: GroupState,
+    pub(crate) state_since: Timestamp,
+    pub(crate) generation: i32,
+    pub(crate) protocol_type: Option<String>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) leader: Option<String>,
+    pub(crate) members: BTreeMap<String, Member>,
+    static_members: BTreeMap<String, String>,
+    /// Ids given out with `MEMBER_ID_REQUIRED`, and when they are forgotten.
+    pending_members: BTreeMap<String, Duration>,
+    /// Members that have not synced in this generation.
+    unsynced: BTreeSet<String>,
+    initial_delay: Option<InitialDelay>,
+    join_deadline: Option<Duration>,
+    sync_deadline: Option<Duration>,
+    writes: BTreeMap<WriteId, Pending>,
+}
+
+impl Group {
+    pub(super) fn new(id: &str, now: Timestamp) -> Self {
+        Self {
+            id: id.to_owned(),
+            state: GroupState::Empty,
+            state_since: now,
+            generation: 0,
+            protocol_type: None,
+            protocol: None,
+            leader: None,
+            members: BTreeMap::new(),
+            static_members: BTreeMap::new(),
+            pending_members: BTreeMap::new(),
+            unsynced: BTreeSet::new(),
+            initial_delay: None,
+            join_deadline: None,
+            sync_deadline: None,
+            writes: BTreeMap::new(),
+        }
+    }
+
+    /// Whether nothing of it is worth keeping but its offsets.
+    pub(super) fn is_vacant(&self) -> bool {
+        self.members.is_empty() && self.pending_members.is_empty() && self.writes.is_empty()
+    }
+
+    // ---- requests ----
+
+    pub(super) fn join(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
+        if !self.has_room_for(&request.member_id, cx.config.max_size) {
+            self.forget(&request.member_id);
+            self.remove_pending(cx, &request.member_id);
+            return cx.refuse_join(to, &request.member_id, GroupError::GroupMaxSizeReached);
+        }
+        if !self.supports(&request) {
+            return cx.refuse_join(to, &request.member_id, GroupError::InconsistentGroupProtocol);
+        }
+        if request.member_id.is_empty() {
+            self.join_new(cx, to, request);
+        } else if self.pending_members.contains_key(&request.member_id) {
+            let id = request.member_id.clone();
+            self.add(cx, to, id, request);
+        } else {
+            self.join_known(cx, to, request);
+        }
+    }
+
+    fn has_room_for(&self, member_id: &str, max_size: usize) -> bool {
+        let known = self.members.get(member_id);
+        match self.state {
+            GroupState::Empty | GroupState::Dead => true,
+            GroupState::PreparingRebalance => {
+                known.is_some_and(|member| member.awaiting_join.is_some()) || self.joined_count() < max_size
+            }
+            GroupState::CompletingRebalance | GroupState::Stable => {
+                known.is_some() || self.members.len() < max_size
+            }
+        }
+    }
+
+    fn supports(&self, request: &JoinRequest) -> bool {
+        if self.members.is_empty() {
+            return !request.protocol_type.is_empty() && !request.protocols.is_empty();
+        }
+        self.protocol_type.as_ref() == Some(&request.protocol_type)
+            && request.protocols.iter().any(|protocol| {
+                // One that joins again is judged without its old offer.
+                let mut others = self.members.iter().filter(|(id, _)| **id != request.member_id);
+                others.all(|(_, member)| member.offers(&protocol.name))
+            })
+    }
+
+    fn join_new(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
+        let name = request.instance_id.as_ref().unwrap_or(&request.client_id);
+        let uuid = uuid::Builder::from_random_bytes(cx.rng.u128(..).to_be_bytes()).into_uuid();
+        let id = format!("{name}-{uuid}");
+        let replaced = request.instance_id.as_ref().and_then(|instance| self.static_members.get(instance));
+        match replaced.cloned() {
+            Some(old_id) => self.replace_static(cx, to, old_id, id, request),
+            None if request.instance_id.is_none() && request.requires_known_member_id => {
+                let deadline = cx.after(request.session_timeout);
+                self.pending_members.insert(id.clone(), deadline);
+                cx.refuse_join(to, &id, GroupError::MemberIdRequired);
+            }
+            None => self.add(cx, to, id, request),
+        }
+    }
+
+    fn join_known(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
+        let identity =
+            MemberIdentity { member_id: request.member_id.clone(), instance_id: request.instance_id.clone() };
+        if let Err(error) = self.check_member(&identity) {
+            return cx.refuse_join(to, &request.member_id, error);
+        }
+        let id = request.member_id.clone();
+        let member = &self.members[&id];
+        let is_same = member.protocols == request.protocols;
+        let is_leader = self.leader.as_ref() == Some(&id);
+        let needs_rebalance = match self.state {
+            GroupState::PreparingRebalance => true,
+            GroupState::CompletingRebalance => !is_same,
+            GroupState::Stable => !is_same || is_leader,
+            GroupState::Empty | GroupState::Dead => {
+                return cx.refuse_join(to, &id, GroupError::UnknownMemberId);
+            }
+        };
+        if needs_rebalance {
+            self.update(cx, to, &id, request);
+            self.rebalance_or_complete(cx);
+        } else {
+            self.touch(cx, &id);
+            let reply = JoinReply { outcome: Ok(self.joined(&id, is_leader, false)), member_id: id };
+            cx.outputs.push(Output::Joined { to, reply });
+        }
+    }
+
+    fn add(&mut self, cx: &mut Context<'_>, to: RequestId, id: String, request: JoinRequest) {
+        self.pending_members.remove(&id);
+        if self.members.is_empty() {
+            self.protocol_type = Some(request.protocol_type);
+        }
+        if let Some(delay) = &mut self.initial_delay {
+            delay.has_newcomers = true;
+        }
+        let member = Member {
+            instance_id: request.instance_id.clone(),
+            client_id: request.client_id,
+            client_host: request.client_host,
+            origin: request.origin,
+            session_timeout: request.session_timeout,
+            rebalance_timeout: request.rebalance_timeout,
+            protocols: request.protocols,
+            assignment: Bytes::new(),
+            awaiting_join: Some(to),
+            awaiting_sync: None,
+            is_new: true,
+            deadline: cx.after(NEW_MEMBER_JOIN_TIMEOUT),
+        };
+        if let Some(instance) = request.instance_id {
+            self.static_members.insert(instance, id.clone());
+        }
+        self.leader.get_or_insert_with(|| id.clone());
+        self.members.insert(id, member);
+        self.rebalance_or_complete(cx);
+    }
+
+    /// Takes in what a member says as it joins again, and parks its request.
+    fn update(&mut self, cx: &mut Context<'_>, to: RequestId, id: &str, request: JoinRequest) {
+        let deadline = cx.after(request.session_timeout);
+        let Some(member) = self.members.get_mut(id) else { return };
+        member.protocols = request.protocols;
+        member.session_timeout = request.session_timeout;
+        member.rebalance_timeout = request.rebalance_timeout;
+        if !member.is_new {
+            member.deadline = deadline;
+        }
+        if let Some(earlier) = member.awaiting_join.replace(to) {
+            // The same member has asked twice; whoever waits for the first answer is gone.
+            cx.refuse_join(earlier, id, GroupError::RebalanceInProgress);
+        }
+    }
+
+    /// A static member comes back under a new member id and takes the old one's place.
+    fn replace_static(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: RequestId,
+        old_id: String,
+        id: String,
+        request: JoinRequest,
+    ) {
+        let Some(mut member) = self.members.remove(&old_id) else {
+            return cx.refuse_join(to, &id, GroupError::UnknownMemberId);
+        };
+        if let Some(join) = member.awaiting_join.take() {
+            cx.refuse_join(join, &old_id, GroupError::FencedInstanceId);
+        }
+        if let Some(sync) = member.awaiting_sync.take() {
+            cx.refuse_sync(sync, GroupError::FencedInstanceId);
+        }
+        let old = Box::new(member.clone());
+        member.client_id = request.client_id.clone();
+        member.client_host = request.client_host.clone();
+        member.origin = request.origin;
+        let skips = request.supports_skipping_assignment;
+        let old_leader = self.leader.clone().unwrap_or_default();
+        self.rename(&old_id, &id, member);
+        self.update(cx, to, &id, request);
+        if self.state != GroupState::Stable || self.select_protocol() != self.protocol {
+            return self.rebalance_or_complete(cx);
+        }
+        if let Some(member) = self.members.get_mut(&id) {
+            member.awaiting_join = None;
+        }
+        let is_leader = self.leader.as_ref() == Some(&id);
+        let mut joined = self.joined(&id, is_leader && skips, is_leader && skips);
+        if !skips {
+            // A client that cannot skip must not take itself for the leader, or it would assign.
+            joined.leader = old_leader;
+        }
+        let reply = JoinReply { member_id: id, outcome: Ok(joined) };
+        self.write(cx, Pending::Replacement { to, reply, old_id, old });
+    }
+
+    fn rename(&mut self, old_id: &str, id: &str, member: Member) {
+        if let Some(instance) = &member.instance_id {
+            self.static_members.insert(instance.clone(), id.to_owned());
+        }
+        self.members.remove(old_id);
+        self.members.insert(id.to_owned(), member);
+        if self.leader.as_deref() == Some(old_id) {
+            self.leader = Some(id.to_owned());
+        }
+        if self.unsynced.remove(old_id) {
+            self.unsynced.insert(id.to_owned());
+        }
+    }
+
+    pub(super) fn sync(&mut self, cx: &mut Context<'_>, to: RequestId, request: SyncRequest) {
+        if let Err(error) = self.check_sync(&request) {
+            return cx.refuse_sync(to, error);
+        }
+        let id = &request.member.member_id;
+        self.touch(cx, id);
+        match self.state {
+            GroupState::Empty | GroupState::Dead => cx.refuse_sync(to, GroupError::UnknownMemberId),
+            GroupState::PreparingRebalance => cx.refuse_sync(to, GroupError::RebalanceInProgress),
+            GroupState::CompletingRebalance => {
+                self.note_synced(id);
+                let parked = self.members.get_mut(id).and_then(|member| member.awaiting_sync.replace(to));
+                if let Some(earlier) = parked {
+                    cx.refuse_sync(earlier, GroupError::RebalanceInProgress);
+                }
+                if self.leader.as_ref() == Some(id) {
+                    let mut assignments: BTreeMap<String, Bytes> = request.assignments.into_iter().collect();
+                    for (id, member) in &mut self.members {
+                        member.assignment = assignments.remove(id).unwrap_or_default();
+                    }
+                    self.write(cx, Pending::Assignments { generation: self.generation });
+                }
+            }
+            GroupState::Stable => {
+                self.note_synced(id);
+                cx.outputs.push(Output::Synced { to, reply: Ok(self.synced(id)) });
+            }
+        }
+    }
+
+    fn check_sync(&self, request: &SyncRequest) -> Result<(), GroupError> {
+        self.check_member(&request.member)?;
+        self.check_generation(request.generation)?;
+        let differs = |asked: &Option<String>, chosen: &Option<String>| asked.is_some() && asked != chosen;
+        if differs(&request.protocol_type, &self.protocol_type)
+            || differs(&request.protocol_name, &self.protocol)
+        {
+            return Err(GroupError::InconsistentGroupProtocol);
+        }
+        Ok(())
+    }
+
+    pub(super) fn heartbeat(
+        &mut self,
+        cx: &mut Context<'_>,
+        member: &MemberIdentity,
+        generation: i32,
+    ) -> Result<(), GroupError> {
+        self.check_member(member)?;
+        self.check_generation(generation)?;
+        match self.state {
+            GroupState::Empty | GroupState::Dead => Err(GroupError::UnknownMemberId),
+            GroupState::PreparingRebalance => {
+                self.touch(cx, &member.member_id);
+                Err(GroupError::RebalanceInProgress)
+            }
+            GroupState::CompletingRebalance | GroupState::Stable => {
+                self.touch(cx, &member.member_id);
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn leave(&mut self, cx: &mut Context<'_>, member: &MemberIdentity) -> Result<(), GroupError> {
+        if member.member_id.is_empty() {
+            let named = member.instance_id.as_ref().and_then(|instance| self.static_members.get(instance));
+            let id = named.cloned().ok_or(GroupError::UnknownMemberId)?;
+            self.remove(cx, &id);
+            return Ok(());
+        }
+        if self.remove_pending(cx, &member.member_id) {
+            return Ok(());
+        }
+        self.check_member(member)?;
+        self.remove(cx, &member.member_id);
+        Ok(())
+    }
+
+    /// Whether a commit of offsets fits the group, which takes it for a sign of life. Without a member only groups
+    /// without members take one, unless it is part of a transaction.
+    pub(super) fn check_commit(
+        &mut self,
+        cx: &mut Context<'_>,
+        member: &MemberIdentity,
+        generation: i32,
+        is_transactional: bool,
+    ) -> Result<(), GroupError> {
+        let is_anonymous = member.member_id.is_empty() && member.instance_id.is_none();
+        if generation < 0 && (self.state == GroupState::Empty || (is_anonymous && is_transactional)) {
+            return Ok(());
+        }
+        if generation < 0 && is_anonymous {
+            return Err(GroupError::UnknownMemberId);
+        }
+        self.check_member(member)?;
+        self.check_generation(generation)?;
+        match self.state {
+            GroupState::Empty | GroupState::Dead => return Err(GroupError::UnknownMemberId),
+            GroupState::CompletingRebalance if !is_transactional => {
+                return Err(GroupError::RebalanceInProgress);
+            }
+            GroupState::CompletingRebalance => {}
+            GroupState::PreparingRebalance | GroupState::Stable => self.touch(cx, &member.member_id),
+        }
+        Ok(())
+    }
+
+    /// In Kafka's order: unknown instance, fenced instance, unknown member.
+    fn check_member(&self, member: &MemberIdentity) -> Result<(), GroupError> {
+        if let Some(instance) = &member.instance_id {
+            match self.static_members.get(instance) {
+                None => return Err(GroupError::UnknownMemberId),
+                Some(id) if *id != member.member_id => return Err(GroupError::FencedInstanceId),
+                Some(_) => {}
+            }
+        }
+        if self.members.contains_key(&member.member_id) { Ok(()) } else { Err(GroupError::UnknownMemberId) }
+    }
+
+    fn check_generation(&self, generation: i32) -> Result<(), GroupError> {
+        if generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+    }
+
+    // ---- from one generation to the next ----
+
+    fn rebalance_or_complete(&mut self, cx: &mut Context<'_>) {
+        match self.state {
+            GroupState::Empty | GroupState::CompletingRebalance | GroupState::Stable => {
+                self.prepare_rebalance(cx);
+            }
+            GroupState::PreparingRebalance => self.complete_if_all_joined(cx),
+            GroupState::Dead => {}
+        }
+    }
+
+    fn prepare_rebalance(&mut self, cx: &mut Context<'_>) {
+        if self.state == GroupState::CompletingRebalance {
+            self.fail_syncs(cx, GroupError::RebalanceInProgress);
+        }
+        self.sync_deadline = None;
+        self.unsynced.clear();
+        let is_first = self.state == GroupState::Empty;
+        self.transition(cx.now, GroupState::PreparingRebalance);
+        cx.outputs.push(Output::Rebalancing { group_id: self.id.clone() });
+        let delay = cx.config.initial_rebalance_delay;
+        let timeout = self.rebalance_timeout();
+        if is_first && !delay.is_zero() {
+            let delay = delay.min(timeout);
+            self.initial_delay =
+                Some(InitialDelay { remaining: timeout.saturating_sub(delay), has_newcomers: false });
+            self.join_deadline = Some(cx.after(delay));
+        } else {
+            self.join_deadline = Some(cx.after(timeout));
+            self.complete_if_all_joined(cx);
+        }
+    }
+
+    fn complete_if_all_joined(&mut self, cx: &mut Context<'_>) {
+        let is_waiting = self.initial_delay.is_some();
+        if !is_waiting && self.pending_members.is_empty() && self.joined_count() == self.members.len() {
+            self.complete_join(cx);
+        }
+    }
+
+    /// Ends the wait for joins: whoever has joined makes up the next generation.
+    fn complete_join(&mut self, cx: &mut Context<'_>) {
+        self.initial_delay = None;
+        self.join_deadline = None;
+        let gone: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.awaiting_join.is_none() && member.instance_id.is_none())
+            .map(|(id, _)| id.clone())
+            .collect();
+        gone.iter().for_each(|id| self.forget(id));
+        if !self.members.is_empty() && !self.elect_leader() {
+            // Only static members that may come back: wait on.
+            self.join_deadline = Some(cx.after(self.rebalance_timeout()));
+            return;
+        }
+        self.generation = self.generation.wrapping_add(1).max(1);
+        if self.members.is_empty() {
+            self.protocol = None;
+            self.leader = None;
+            self.transition(cx.now, GroupState::Empty);
+            return self.write(cx, Pending::Empty);
+        }
+        self.protocol = self.select_protocol();
+        self.transition(cx.now, GroupState::CompletingRebalance);
+        self.unsynced = self.members.keys().cloned().collect();
+        self.sync_deadline = Some(cx.after(self.rebalance_timeout()));
+        let leader = self.leader.clone().unwrap_or_default();
+        let ids: Vec<_> = self.members.keys().cloned().collect();
+        for id in ids {
+            let joined = self.joined(&id, id == leader, false);
+            let Some(member) = self.members.get_mut(&id) else { continue };
+            member.is_new = false;
+            member.deadline = cx.after(member.session_timeout);
+            if let Some(to) = member.awaiting_join.take() {
+                let reply = JoinReply { member_id: id, outcome: Ok(joined) };
+                cx.outputs.push(Output::Joined { to, reply });
+            }
+        }
+    }
+
+    /// Keeps the leader if it has joined, or else takes the first that has. `false` if nobody has.
+    fn elect_leader(&mut self) -> bool {
+        let has_joined = |member: &Member| member.awaiting_join.is_some();
+        if self.leader.as_ref().and_then(|id| self.members.get(id)).is_some_and(has_joined) {
+            return true;
+        }
+        let first = self.members.iter().find(|(_, member)| has_joined(member)).map(|(id, _)| id.clone());
+        let is_found = first.is_some();
+        if is_found {
+            self.leader = first;
+        }
+        is_found
+    }
+
+    /// Among the protocols that all members offer, the one that most of them like best.
+    fn select_protocol(&self) -> Option<String> {
+        let first = self.members.values().next()?;
+        let is_common = |name: &str| self.members.values().all(|member| member.offers(name));
+        let candidates: Vec<&str> =
+            first.protocols.iter().map(|protocol| &*protocol.name).filter(|name| is_common(name)).collect();
+        let votes_for = |candidate: &str| {
+            let favourite = |member: &&Member| {
+                let mut offered = member.protocols.iter().map(|protocol| &*protocol.name);
+                offered.find(|name| candidates.contains(name)) == Some(candidate)
+            };
+            self.members.values().filter(favourite).count()
+        };
+        // The first of equals, so that the outcome is a function of the members.
+        let best = candidates.iter().rev().max_by_key(|candidate| votes_for(candidate));
+        best.map(|name| (*name).to_owned())
+    }
+
+    /// The record of a write is as durable as configured, or could not be written.
+    pub(super) fn written(&mut self, cx: &mut Context<'_>, write: WriteId, is_written: bool) {
+        match self.writes.remove(&write) {
+            None | Some(Pending::Empty) => {}
+            Some(Pending::Assignments { generation }) => {
+                if self.state != GroupState::CompletingRebalance || self.generation != generation {
+                    return; // another rebalance has begun and answered the syncs
+                }
+                if !is_written {
+                    self.fail_syncs(cx, GroupError::CoordinatorNotAvailable);
+                    return self.prepare_rebalance(cx);
+                }
+                self.transition(cx.now, GroupState::Stable);
+                let ids: Vec<_> = self.members.keys().cloned().collect();
+                for id in ids {
+                    let synced = self.synced(&id);
+                    let parked = self.members.get_mut(&id).and_then(|member| member.awaiting_sync.take());
+                    if let Some(to) = parked {
+                        self.touch(cx, &id);
+                        cx.outputs.push(Output::Synced { to, reply: Ok(synced) });
+                    }
+                }
+            }
+            Some(Pending::Replacement { to, reply, .. }) if is_written => {
+                cx.outputs.push(Output::Joined { to, reply });
+            }
+            Some(Pending::Replacement { to, reply, old_id, old }) => {
+                if self.members.contains_key(&reply.member_id) {
+                    self.members.remove(&reply.member_id);
+                    self.rename(&reply.member_id, &old_id, *old);
+                }
+                cx.refuse_join(to, &reply.member_id, GroupError::CoordinatorNotAvailable);
+            }
+        }
+    }
+
+    /// Does what is due. Timers that lie ahead lower `cx.wake_at`.
+    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.monotonic;
+        let late: Vec<_> = self
+            .pending_members
+            .iter()
+            .filter(|(_, deadline)| **deadline <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in late {
+            self.remove_pending(cx, &id);
+        }
+
+        let late: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.deadline <= now)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in late {
+            // The removal of one may have ended the wait of others and renewed their sessions.
+            let Some(member) = self.members.get(&id).filter(|member| member.deadline <= now) else {
+                continue;
+            };
+            let is_parked = member.awaiting_join.is_some() || member.awaiting_sync.is_some();
+            if is_parked && !member.is_new {
+                self.touch(cx, &id);
+            } else {
+                tracing::info!(group = self.id, member = id, "removed a member that showed no sign of life");
+                self.remove(cx, &id);
+            }
+        }
+
+        if self.join_deadline.is_some_and(|deadline| deadline <= now) {
+            match &mut self.initial_delay {
+                Some(delay) if delay.has_newcomers && !delay.remaining.is_zero() => {
+                    let next = cx.config.initial_rebalance_delay.min(delay.remaining);
+                    delay.remaining -= next;
+                    delay.has_newcomers = false;
+                    self.join_deadline = Some(cx.after(next));
+                }
+                _ => self.complete_join(cx),
+            }
+        }
+
+        if self.sync_deadline.is_some_and(|deadline| deadline <= now) {
+            self.sync_deadline = None;
+            let silent = std::mem::take(&mut self.unsynced);
+            if !silent.is_empty() {
+                for id in silent {
+                    self.answer_removed(cx, &id);
+                    self.forget(&id);
+                }
+                self.prepare_rebalance(cx);
+            }
+        }
+        self.note_timers(cx);
+    }
+
+    fn note_timers(&self, cx: &mut Context<'_>) {
+        let members = self.members.values().map(|member| member.deadline);
+        let pending = self.pending_members.values().copied();
+        let all = members.chain(pending).chain(self.join_deadline).chain(self.sync_deadline);
+        *cx.wake_at = all.fold(*cx.wake_at, Duration::min);
+    }
+
+    /// Removes a member and lets the others rebalance.
+    fn remove(&mut self, cx: &mut Context<'_>, id: &str) {
+        self.answer_removed(cx, id);
+        self.forget(id);
+        match self.state {
+            GroupState::Stable | GroupState::CompletingRebalance => self.prepare_rebalance(cx),
+            GroupState::PreparingRebalance if self.members.is_empty() => {
+                self.initial_delay = None;
+                self.complete_if_all_joined(cx);
+            }
+            GroupState::PreparingRebalance => self.complete_if_all_joined(cx),
+            GroupState::Empty | GroupState::Dead => {}
+        }
+    }
+
+    fn answer_removed(&mut self, cx: &mut Context<'_>, id: &str) {
+        let Some(member) = self.members.get_mut(id) else { return };
+        if let Some(to) = member.awaiting_join.take() {
+            cx.refuse_join(to, id, GroupError::UnknownMemberId);
+        }
+        if let Some(to) = member.awaiting_sync.take() {
+            cx.refuse_sync(to, GroupError::UnknownMemberId);
+        }
+    }
+
+    fn forget(&mut self, id: &str) {
+        let Some(member) = self.members.remove(id) else { return };
+        if let Some(instance) = member.instance_id {
+            self.static_members.remove(&instance);
+        }
+        self.unsynced.remove(id);
+        if self.leader.as_deref() == Some(id) {
+            self.leader = self.members.keys().next().cloned();
+        }
+    }
+
+    /// Forgets an id that was given out but not used yet.
+    fn remove_pending(&mut self, cx: &mut Context<'_>, id: &str) -> bool {
+        let is_pending = self.pending_members.remove(id).is_some();
+        if is_pending && self.state == GroupState::PreparingRebalance {
+            self.complete_if_all_joined(cx);
+        }
+        is_pending
+    }
+
+    fn fail_syncs(&mut self, cx: &mut Context<'_>, error: GroupError) {
+        for member in self.members.values_mut() {
+            member.assignment = Bytes::new();
+            if let Some(to) = member.awaiting_sync.take() {
+                cx.refuse_sync(to, error);
+            }
+        }
+    }
+
+    fn note_synced(&mut self, id: &str) {
+        self.unsynced.remove(id);
+        if self.unsynced.is_empty() {
+            self.sync_deadline = None;
+        }
+    }
+
+    fn touch(&mut self, cx: &mut Context<'_>, id: &str) {
+        if let Some(member) = self.members.get_mut(id) {
+            member.deadline = cx.after(member.session_timeout);
+        }
+    }
+
+    fn transition(&mut self, now: Now, state: GroupState) {
+        self.state = state;
+        self.state_since = now.wall;
+    }
+
+    fn joined_count(&self) -> usize {
+        self.members.values().filter(|member| member.awaiting_join.is_some()).count()
+    }
+
+    fn rebalance_timeout(&self) -> Duration {
+        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
+    }
+
+    fn joined(&self, id: &str, with_members: bool, skip_assignment: bool) -> Joined {
+        let protocol = self.protocol.clone().unwrap_or_default();
+        let member = |(id, member): (&String, &Member)| JoinedMember {
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            metadata: member.metadata(&protocol),
+        };
+        debug_assert!(self.members.contains_key(id));
+        Joined {
+            generation: self.generation,
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            leader: self.leader.clone().unwrap_or_default(),
+            skip_assignment,
+            members: if with_members { self.members.iter().map(member).collect() } else { Vec::new() },
+            protocol_name: protocol,
+        }
+    }
+
+    fn synced(&self, id: &str) -> Synced {
+        Synced {
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            protocol_name: self.protocol.clone().unwrap_or_default(),
+            assignment: self.members.get(id).map_or_else(Bytes::new, |member| member.assignment.clone()),
+        }
+    }
+
+    // ---- what is stored ----
+
+    fn write(&mut self, cx: &mut Context<'_>, pending: Pending) {
+        *cx.next_write += 1;
+        let write = *cx.next_write;
+        self.writes.insert(write, pending);
+        cx.outputs.push(Output::Write { group_id: self.id.clone(), write, stored: self.to_stored() });
+    }
+
+    fn to_stored(&self) -> StoredGroup {
+        let protocol = self.protocol.clone().unwrap_or_default();
+        let member = |(id, member): (&String, &Member)| StoredMember {
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            rebalance_timeout: member.rebalance_timeout,
+            session_timeout: member.session_timeout,
+            subscription: member.metadata(&protocol),
+            assignment: member.assignment.clone(),
+        };
+        StoredGroup {
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            generation: self.generation,
+            protocol: self.protocol.clone(),
+            leader: self.leader.clone(),
+            state_since: self.state_since,
+            members: self.members.iter().map(member).collect(),
+        }
+    }
+
+    /// The group as its record says: Stable with its members, or Empty. Members that ran in the log's own process and
+    /// would not come back under a static name are gone with it.
+    pub(super) fn from_stored(id: &str, now: Now, stored: StoredGroup) -> Self {
+        let mut group = Self::new(id, stored.state_since);
+        group.generation = stored.generation;
+        group.protocol_type = Some(stored.protocol_type).filter(|name| !name.is_empty());
+        group.leader = stored.leader;
+        let protocol = stored.protocol.unwrap_or_default();
+        for member in stored.members {
+            let origin = MemberOrigin::of_host(&member.client_host);
+            if origin == MemberOrigin::InProcess && member.instance_id.is_none() {
+                continue;
+            }
+            if let Some(instance) = &member.instance_id {
+                group.static_members.insert(instance.clone(), member.member_id.clone());
+            }
+            let restored = Member {
+                instance_id: member.instance_id,
+                client_id: member.client_id,
+                client_host: member.client_host,
+                origin,
+                session_timeout: member.session_timeout,
+                rebalance_timeout: member.rebalance_timeout,
+                protocols: vec![Protocol { name: protocol.clone(), metadata: member.subscription }],
+                assignment: member.assignment,
+                awaiting_join: None,
+                awaiting_sync: None,
+                is_new: false,
+                deadline: now.monotonic.saturating_add(member.session_timeout),
+            };
+            group.members.insert(member.member_id, restored);
+        }
+        if group.members.is_empty() {
+            group.leader = None;
+        } else {
+            group.state = GroupState::Stable;
+            group.protocol = Some(protocol);
+        }
+        group
+    }
+
+    /// Lets members that are left after a restart divide the work of those that are gone.
+    pub(super) fn settle(&mut self, cx: &mut Context<'_>, stored_count: usize) {
+        if self.state == GroupState::Stable && self.members.len() < stored_count {
+            if self.leader.as_ref().is_none_or(|leader| !self.members.contains_key(leader)) {
+                self.leader = self.members.keys().next().cloned();
+            }
+            self.prepare_rebalance(cx);
+        }
+    }
+}

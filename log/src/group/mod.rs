@@ -1,0 +1,29 @@
+//! Consumer groups: who reads which partitions, and how far a group has come.
+//!
+//! ```text
+//! join ─▶ PreparingRebalance ─ all joined ─▶ CompletingRebalance ─ leader's sync ─▶ Stable
+//!               ▲    │ last one left                  │                              │
+//!               │    ▼                                │ member leaves, joins anew, or expires
+//!               │  Empty                              │                              │
+//!               └────┴────────────────────────────────┴──────────────────────────────┘
+//! ```
+//! [`GroupCoordinator`] is a state machine without I/O, clock or threads: requests and the time go in, replies, records
+//! to write and wake-ups come out. It speaks Kafka's classic protocol; what members tell each other
+//! ([`Subscription`], [`Assignment`]) are opaque bytes to it. The [`Assignor`]s run at the group's leader.
+//!
+//! Reading order: [`protocol`] what is asked and answered, `membership` one group, `coordinator` all of them,
+//! [`subscription`] what members tell each other, [`assignor`] who gets what.
+
+pub mod assignor;
+mod coordinator;
+mod membership;
+pub mod protocol;
+pub mod subscription;
+#[cfg(test)]
+mod tests;
+
+pub use assignor::Assignor;
+pub use coordinator::{GroupConfig, GroupCoordinator};
+pub use membership::GroupState;
+pub use protocol::{GroupError, Input, Now, Output};
+pub use subscription::{Assignment, Subscription};
