@@ -49,7 +49,7 @@ pub use error_code::ErrorCode;
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
 pub use offsets::Committed;
 pub use partitioner::{murmur2, partition_for_key};
-pub use producer::{Producer, Record, RecordMetadata, TopicHandle};
+pub use producer::{Producer, ProducerMetrics, Record, RecordMetadata, TopicHandle};
 pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };

@@ -5,13 +5,17 @@ use std::time::Duration;
 use super::client::parse_acks;
 use super::value::{self, Setting};
 use crate::error::{LogError, Result};
+use crate::record::{Codec, Compression};
 use crate::types::Acks;
 
 /// Settings of one producer. An unknown key is an error that names the closest known one.
 ///
-/// `client.id`, `metadata.max.age.ms`, `max.in.flight.requests.per.connection`, `partitioner.availability.timeout.ms`
-/// and `retry.backoff.max.ms` and the like are checked as by Kafka. Where a setting is about connections it has no
-/// further effect on the embedded log, where nothing can be lost or doubled between a producer and its partition.
+/// Settings are checked one by one and against each other as by Kafka. What is about connections has no further effect
+/// on the embedded log, where nothing can be lost or doubled between a producer and its partition.
+///
+/// The [`Producer`](crate::Producer) of one thread looks at `linger.ms` whenever it starts a batch and does the writing
+/// itself, so it needs no memory to wait for and no `max.block.ms`, `retries` or `delivery.timeout.ms`: an error is its
+/// caller's at once.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProducerConfig {
     /// `acks`: what an acknowledgement waits for. Default `all`, which is stable storage here.
@@ -48,6 +52,16 @@ pub struct ProducerConfig {
     pub partitioner_ignore_keys: bool,
     /// `partitioner.adaptive.partitioning.enable`: whether partitions with shorter queues get more. Default true.
     pub partitioner_adaptive: bool,
+    /// `compression.type`: how batches are compressed when they are complete. Default `none`.
+    pub compression_type: Option<Codec>,
+    /// `compression.gzip.level`. Default -1, which is zlib's own.
+    pub compression_gzip_level: i32,
+    /// `compression.lz4.level`. Default 9.
+    pub compression_lz4_level: i32,
+    /// `compression.zstd.level`. Default 3.
+    pub compression_zstd_level: i32,
+    /// `metadata.max.age.ms`: time after which new partitions of a topic are noticed. Default 5 min.
+    pub metadata_max_age: Duration,
     /// `transactional.id`: makes this a transactional producer and fences older ones with the same id.
     pub transactional_id: Option<String>,
     /// `transaction.timeout.ms`: age at which an open transaction may be aborted by the log. Default 60 s.
@@ -88,6 +102,11 @@ impl Default for ProducerConfig {
             partitioner: PartitionerClass::BuiltIn,
             partitioner_ignore_keys: false,
             partitioner_adaptive: true,
+            compression_type: None,
+            compression_gzip_level: Codec::Gzip.default_level(),
+            compression_lz4_level: Codec::Lz4.default_level(),
+            compression_zstd_level: Codec::Zstd.default_level(),
+            metadata_max_age: Duration::from_secs(5 * 60),
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
             client_id: String::new(),
@@ -102,12 +121,15 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
 
 impl ProducerConfig {
     /// The keys that a producer takes.
-    pub const KEYS: [&'static str; 23] = [
+    pub const KEYS: [&'static str; 26] = [
         "acks",
         "batch.size",
         "buffer.memory",
         "client.id",
+        "compression.gzip.level",
+        "compression.lz4.level",
         "compression.type",
+        "compression.zstd.level",
         "delivery.timeout.ms",
         "enable.idempotence",
         "linger.ms",
@@ -159,6 +181,13 @@ impl ProducerConfig {
         self
     }
 
+    /// Sets `compression.type`.
+    #[must_use]
+    pub fn compression_type(mut self, codec: Option<Codec>) -> Self {
+        self.compression_type = codec;
+        self
+    }
+
     /// Sets `transactional.id`.
     #[must_use]
     pub fn transactional_id(mut self, id: impl Into<String>) -> Self {
@@ -177,6 +206,20 @@ impl ProducerConfig {
     pub fn delivery_timeout(&self) -> Duration {
         let least = self.linger.saturating_add(self.request_timeout);
         self.delivery_timeout.unwrap_or_else(|| DELIVERY_TIMEOUT.max(least))
+    }
+
+    /// The codec of `compression.type` at its level.
+    pub(crate) fn compression(&self) -> Result<Option<Compression>> {
+        let at = |codec| {
+            let level = match codec {
+                Codec::Gzip => self.compression_gzip_level,
+                Codec::Snappy => codec.default_level(),
+                Codec::Lz4 => self.compression_lz4_level,
+                Codec::Zstd => self.compression_zstd_level,
+            };
+            Compression::with_level(codec, level)
+        };
+        self.compression_type.map(at).transpose()
     }
 
     /// The setting that sequence numbers do not go with: key, value, what it needs.
@@ -222,6 +265,7 @@ impl ProducerConfig {
                 return invalid("acks", "0".to_owned(), "transactional.id needs all or 1");
             }
         }
+        self.compression()?;
         let least = self.linger.saturating_add(self.request_timeout);
         match self.delivery_timeout {
             Some(timeout) if timeout < least => {
@@ -239,13 +283,17 @@ impl ProducerConfig {
             "batch.size" => self.batch_size = setting.size(0)?,
             "buffer.memory" => self.buffer_memory = setting.size(0)?,
             "client.id" => self.client_id = setting.value.trim().to_owned(),
-            "compression.type" => setting.one_of(&[("none", ())])?,
+            "compression.gzip.level" => self.compression_gzip_level = parse_level(setting, Codec::Gzip)?,
+            "compression.lz4.level" => self.compression_lz4_level = parse_level(setting, Codec::Lz4)?,
+            "compression.type" => self.compression_type = parse_codec(setting)?,
+            "compression.zstd.level" => self.compression_zstd_level = parse_level(setting, Codec::Zstd)?,
             "delivery.timeout.ms" => self.delivery_timeout = Some(setting.millis()?),
             "enable.idempotence" => self.enable_idempotence = Some(setting.boolean()?),
             "linger.ms" => self.linger = setting.millis()?,
             "max.block.ms" => self.max_block = setting.millis()?,
             "max.in.flight.requests.per.connection" => self.max_in_flight = setting.count(1)?,
             "max.request.size" => self.max_request_size = setting.size(0)?,
+            "metadata.max.age.ms" => self.metadata_max_age = setting.millis()?,
             "partitioner.adaptive.partitioning.enable" => self.partitioner_adaptive = setting.boolean()?,
             "partitioner.class" => self.partitioner = parse_partitioner(setting)?,
             "partitioner.ignore.keys" => self.partitioner_ignore_keys = setting.boolean()?,
@@ -256,13 +304,24 @@ impl ProducerConfig {
             "transaction.timeout.ms" => self.transaction_timeout = setting.millis()?,
             "transactional.id" => self.transactional_id = Some(setting.nonempty()?),
             // The embedded log has no leaders that come and go, and its topics are always known.
-            "metadata.max.age.ms" | "metadata.max.idle.ms" | "partitioner.availability.timeout.ms" => {
+            "metadata.max.idle.ms" | "partitioner.availability.timeout.ms" => {
                 setting.millis().map(drop)?;
             }
             _ => return Err(setting.unknown("producer", Self::KEYS)),
         }
         Ok(())
     }
+}
+
+fn parse_codec(setting: Setting<'_>) -> Result<Option<Codec>> {
+    let choices = Codec::ALL.map(|codec| (codec.name(), Some(codec)));
+    let none = [("none", None)];
+    setting.one_of(&[&none[..], &choices[..]].concat())
+}
+
+fn parse_level(setting: Setting<'_>, codec: Codec) -> Result<i32> {
+    let level = setting.integer(i64::from(i32::MIN)..=i64::from(i32::MAX))?;
+    Compression::with_level(codec, i32::try_from(level).unwrap_or_default()).map(Compression::level)
 }
 
 fn parse_partitioner(setting: Setting<'_>) -> Result<PartitionerClass> {

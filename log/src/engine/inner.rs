@@ -81,6 +81,11 @@ impl Inner {
         &self.around.clock
     }
 
+    /// A source of chance of its own for one client.
+    pub(crate) fn fork_random(&self) -> fastrand::Rng {
+        self.around.random.lock().fork()
+    }
+
     pub(super) fn storage(&self) -> &dyn Storage {
         &*self.around.storage
     }

@@ -1,27 +1,30 @@
 //! The producer of one thread: it collects records per partition and appends a batch at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use rustc_hash::FxHashMap;
 
 use crate::catalogue::{NewTopic, Topic};
-use crate::config::ProducerConfig;
+use crate::config::{PartitionerClass, ProducerConfig};
 use crate::engine::Log;
 use crate::error::{LogError, Result};
 use crate::partition::{Origin, Partition, Visible};
-use crate::partitioner::partition_for_key;
+use crate::partitioner::{Spread, partition_for_key};
 use crate::producer_state::wrapping_sequence;
-use crate::record::{BatchBuilder, Header, ProducerStamp};
+use crate::record::{BatchBuilder, Compression, Header, ProducerStamp};
 use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
 
+use super::metrics::ProducerMetrics;
 use super::record::{Record, RecordMetadata, TopicHandle};
 use super::transaction::Transactional;
 
 /// Writes records to topics, one thread at a time.
 ///
-/// Records wait in a batch per partition until the next one does not fit (`batch.size`) or [`flush`](Self::flush) is
-/// called; only after a flush are they acknowledged. A batch that could not be written because the disk is full is kept
+/// Records wait in a batch per partition until the next one does not fit (`batch.size`), until a batch that is started
+/// later finds them waiting for `linger.ms`, until all batches together would need more than `buffer.memory`, or until
+/// [`flush`](Self::flush) is called; only after a flush are they acknowledged. A batch that could not be written because the disk is full is kept
 /// and tried again by the next call. With a `transactional.id`, records belong to the transaction that
 /// [`begin_transaction`](Self::begin_transaction) started; dropping the producer aborts it.
 #[derive(Debug)]
@@ -33,15 +36,29 @@ pub struct Producer {
     /// Buffers that were used since the last flush.
     pub(super) used: Vec<(TopicHandle, PartitionId)>,
     pub(super) transactional: Option<Transactional>,
+    /// Whether a key chooses the partition.
+    by_key: bool,
+    compression: Option<Compression>,
+    random: fastrand::Rng,
+    /// Batches with records in them.
+    pub(super) started: usize,
+    /// When `linger.ms` of the oldest of them is over, on the monotonic clock.
+    linger_end: Duration,
+    /// When topics are looked up again, on the monotonic clock.
+    metadata_end: Duration,
+    metrics: ProducerMetrics,
 }
 
 #[derive(Debug)]
 pub(super) struct ProducerTopic {
     pub(super) topic: Arc<Topic>,
     is_compacted: bool,
+    /// How many partitions it has.
+    count: u32,
+    /// By partition; at least as many.
     pub(super) buffers: Vec<Option<Box<Buffer>>>,
-    /// Where records without a key go until a batch of them is full.
-    sticky: PartitionId,
+    /// Where records go whose key does not say.
+    spread: Spread,
 }
 
 /// What is on its way to one partition.
@@ -53,6 +70,10 @@ pub(super) struct Buffer {
     batch_bytes_max: usize,
     /// A complete batch that is yet to be written.
     pub(super) unwritten: BytesMut,
+    /// What it takes in the metrics: records, and bytes before compression.
+    unwritten_size: (u32, usize),
+    /// When the batch was started, on the monotonic clock.
+    started: Duration,
     /// First and last offset written since the last flush.
     written: Option<(Offset, Offset)>,
     /// Sequence number of the next record.
@@ -65,6 +86,10 @@ impl Producer {
     pub(crate) fn open(log: Log, config: ProducerConfig) -> Result<Self> {
         log.inner().check_open()?;
         config.check()?;
+        let compression = config.compression()?;
+        let by_key = config.partitioner == PartitionerClass::BuiltIn && !config.partitioner_ignore_keys;
+        let random = log.inner().fork_random();
+        let metadata_end = log.clock().monotonic().saturating_add(config.metadata_max_age);
         let transactional = match &config.transactional_id {
             Some(id) => {
                 let session = log.inner().init_producer(id, config.transaction_timeout, config.acks)?;
@@ -79,6 +104,13 @@ impl Producer {
             handles: FxHashMap::default(),
             used: Vec::new(),
             transactional,
+            by_key,
+            compression,
+            random,
+            started: 0,
+            linger_end: Duration::MAX,
+            metadata_end,
+            metrics: ProducerMetrics::default(),
         })
     }
 
@@ -102,17 +134,20 @@ impl Producer {
         self.handles.insert(topic.name.clone(), handle);
         let buffers = (0..topic.partition_count()).map(|_| None).collect();
         let is_compacted = topic.config.get().cleanup_policy.compact;
-        self.topics.push(ProducerTopic { topic, is_compacted, buffers, sticky: PartitionId::new(0) });
+        let count = topic.partition_count();
+        let spread = Spread::new(&self.config, count, &mut self.random);
+        self.topics.push(ProducerTopic { topic, is_compacted, count, buffers, spread });
         Ok(handle)
     }
 
     /// Number of partitions of a topic.
     pub fn partitions(&self, topic: TopicHandle) -> u32 {
-        self.topics.get(topic.0 as usize).map_or(0, |topic| topic.topic.partition_count())
+        self.topics.get(topic.0 as usize).map_or(0, |topic| topic.count)
     }
 
     /// Adds a record to the batch of its partition: the given one, or that of the key by murmur2, or without a key one
-    /// that changes with each batch. Without a timestamp it gets the clock's.
+    /// that gets `batch.size` bytes before another is chosen by chance; `partitioner.class` and
+    /// `partitioner.ignore.keys` change that. Without a timestamp it gets the clock's.
     ///
     /// After an error the record was not taken. Fails with [`LogError::TooLarge`], with [`LogError::InvalidRecord`] for
     /// a record without a key in a compacted topic, or as a write of the batch before it.
@@ -131,11 +166,11 @@ impl Producer {
                 nearest: None,
             });
         };
-        let count = target.buffers.len() as u32;
+        let count = target.count;
         let partition = match (partition, key) {
             (Some(partition), _) => partition,
-            (None, Some(key)) => partition_for_key(key, count),
-            (None, None) => target.sticky,
+            (None, Some(key)) if self.by_key => partition_for_key(key, count),
+            (None, _) => target.spread.partition(count),
         };
         let record_bytes = BatchBuilder::record_bytes_max(key, value, headers);
         let timestamp = match timestamp {
@@ -164,8 +199,12 @@ impl Producer {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Result<PartitionId> {
+        let now = self.log.clock().monotonic();
+        if now >= self.metadata_end || partition.get() >= self.topics[topic.0 as usize].count {
+            self.refresh_topics(now)?;
+        }
         let target = &self.topics[topic.0 as usize];
-        let count = target.topic.partition_count();
+        let count = target.count;
         let id = || TopicPartition { topic: target.topic.name.clone(), partition };
         if partition.get() >= count {
             return Err(LogError::UnknownPartition { partition: id(), count });
@@ -188,21 +227,28 @@ impl Producer {
                 key: "max.request.size",
             });
         }
-        let mut buffer = self.buffer(topic, partition)?;
-        if !buffer.builder.is_empty() {
-            self.write(topic, partition)?;
-            if key.is_none() {
-                self.topics[topic.0 as usize].sticky = PartitionId::new((partition.get() + 1) % count);
-            }
-            buffer = self.buffer(topic, partition)?;
+        if now >= self.linger_end {
+            self.write_lingering(now)?;
         }
+        if !self.buffer(topic, partition)?.builder.is_empty() {
+            self.write(topic, partition)?;
+        }
+        if (self.started + 1).saturating_mul(self.config.batch_size) > self.config.buffer_memory {
+            self.write_all()?;
+        }
+        self.started += 1;
+        self.linger_end = self.linger_end.min(now.saturating_add(self.config.linger));
+        let is_compressed = self.compression.is_some();
+        let buffer = self.buffer(topic, partition)?;
+        buffer.started = now;
         buffer.builder.append(timestamp, key, value, headers);
         let bytes_max = buffer.partition.config().max_message_bytes;
-        if buffer.builder.len_bytes() > bytes_max {
-            // Only a record that is alone in its batch can be too large for the topic.
+        // Only a record that is alone in its batch can be too large for the topic. Compressed it may still fit.
+        if buffer.builder.len_bytes() > bytes_max && !is_compressed {
             let bytes = buffer.builder.len_bytes();
             buffer.builder.clear();
             let partition = buffer.partition.id().clone();
+            self.started -= 1;
             return Err(LogError::TooLarge { partition, bytes, bytes_max, key: "max.message.bytes" });
         }
         Ok(partition)
@@ -240,6 +286,11 @@ impl Producer {
         Ok(metadata)
     }
 
+    /// What it has done so far.
+    pub fn metrics(&self) -> ProducerMetrics {
+        ProducerMetrics { buffered_bytes: self.started * self.config.batch_size, ..self.metrics }
+    }
+
     /// Writes what is not yet written and ends this producer. An open transaction is aborted.
     pub fn close(mut self) -> Result<()> {
         if self.transactional.as_ref().is_some_and(|transactional| transactional.is_open) {
@@ -254,11 +305,15 @@ impl Producer {
         let target = &mut self.topics[topic.0 as usize];
         let slot = &mut target.buffers[partition.index()];
         if slot.is_none() {
+            let mut builder = BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20));
+            builder.set_compression(self.compression);
             *slot = Some(Box::new(Buffer {
                 partition: self.log.inner().partition_of(&target.topic, partition)?,
-                builder: BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20)),
+                builder,
                 batch_bytes_max: self.config.batch_size.min(target.topic.config.get().max_message_bytes),
                 unwritten: BytesMut::new(),
+                unwritten_size: (0, 0),
+                started: Duration::ZERO,
                 written: None,
                 sequence: 0,
                 is_used: false,
@@ -301,10 +356,12 @@ impl Producer {
         }
         let visible = if self.config.acks == Acks::Synced { Visible::Synced } else { Visible::Now };
         let session = self.transactional.as_ref().map(|transactional| transactional.session.clone());
-        let buffer = self.buffer(topic, partition)?;
+        self.buffer(topic, partition)?;
+        let slot = &mut self.topics[topic.0 as usize].buffers[partition.index()];
+        let buffer = slot.as_mut().expect("taken into use just now");
         // What was left over by a failed write goes first.
         if !buffer.unwritten.is_empty() {
-            buffer.append_unwritten(visible)?;
+            buffer.append_unwritten(visible, &mut self.metrics)?;
         }
         if buffer.builder.is_empty() {
             return Ok(());
@@ -314,8 +371,60 @@ impl Producer {
             buffer.builder.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
             buffer.sequence = wrapping_sequence(sequence, u64::from(buffer.builder.record_count()));
         }
+        let bytes = buffer.builder.len_bytes();
+        buffer.unwritten_size = (buffer.builder.record_count(), bytes);
         buffer.unwritten = buffer.builder.finish();
-        buffer.append_unwritten(visible)
+        let outcome = buffer.append_unwritten(visible, &mut self.metrics);
+        self.started -= 1;
+        let target = &mut self.topics[topic.0 as usize];
+        target.spread.wrote(partition, bytes, target.count, None, &mut self.random);
+        outcome
+    }
+
+    /// Writes the batches that were started `linger.ms` ago.
+    fn write_lingering(&mut self, now: Duration) -> Result<()> {
+        let mut next = Duration::MAX;
+        for at in 0..self.used.len() {
+            let (topic, partition) = self.used[at];
+            let linger = self.config.linger;
+            let buffer = self.buffer(topic, partition)?;
+            if buffer.builder.is_empty() {
+                continue;
+            }
+            let end = buffer.started.saturating_add(linger);
+            if end <= now {
+                self.write(topic, partition)?;
+            } else {
+                next = next.min(end);
+            }
+        }
+        self.linger_end = next;
+        Ok(())
+    }
+
+    /// Notices what has become of the topics: partitions that were added, topics that were deleted and made anew.
+    fn refresh_topics(&mut self, now: Duration) -> Result<()> {
+        for target in &mut self.topics {
+            let topic = match self.log.inner().topic(&target.topic.name) {
+                Err(LogError::UnknownTopic { .. }) => continue, // the next write says so
+                topic => topic?,
+            };
+            let count = topic.partition_count();
+            if topic.id != target.topic.id {
+                for (number, slot) in (0..count).zip(&mut target.buffers) {
+                    if let Some(buffer) = slot {
+                        buffer.partition = self.log.inner().partition_of(&topic, PartitionId::new(number))?;
+                    }
+                }
+            }
+            if target.buffers.len() < count as usize {
+                target.buffers.resize_with(count as usize, || None);
+            }
+            target.count = count;
+            target.topic = topic;
+        }
+        self.metadata_end = now.saturating_add(self.config.metadata_max_age);
+        Ok(())
     }
 
     pub(super) fn forget_used(&mut self) {
@@ -329,7 +438,8 @@ impl Producer {
 }
 
 impl Buffer {
-    fn append_unwritten(&mut self, visible: Visible) -> Result<()> {
+    fn append_unwritten(&mut self, visible: Visible, metrics: &mut ProducerMetrics) -> Result<()> {
+        let bytes = self.unwritten.len();
         let info =
             self.partition.append(&mut self.unwritten, Origin::Own, visible).map_err(
                 |error| match error {
@@ -342,6 +452,7 @@ impl Buffer {
             )?;
         let first = self.written.map_or(info.base_offset, |(first, _)| first);
         self.written = Some((first, info.last_offset));
+        metrics.wrote(self.unwritten_size.0, bytes, self.unwritten_size.1);
         Ok(())
     }
 }

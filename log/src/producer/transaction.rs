@@ -68,6 +68,7 @@ impl Producer {
             buffer.builder.clear();
             buffer.unwritten.clear();
         }
+        self.started = 0;
         self.end_transaction(false)
     }
 

@@ -6,6 +6,7 @@ mod changes;
 mod clients;
 mod faults;
 mod idempotence;
+mod producers;
 mod recovery;
 mod topics;
 mod transactions;

@@ -364,6 +364,10 @@ fn producer_config(
     if !config.producer.iter().any(|(key, _)| key == "batch.size") {
         producer = producer.batch_size(OUTPUT_BATCH_BYTES);
     }
+    if !config.producer.iter().any(|(key, _)| key == "linger.ms") {
+        // A commit writes what is left; batches that go before are only smaller.
+        producer = producer.linger(Duration::MAX);
+    }
     Ok(match config.processing_guarantee {
         ProcessingGuarantee::AtLeastOnce => (producer, Isolation::ReadUncommitted),
         ProcessingGuarantee::ExactlyOnceV2 => {
