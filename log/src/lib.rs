@@ -13,6 +13,7 @@ mod checkpoint;
 mod clock;
 mod config;
 mod consumer;
+mod dump;
 mod engine;
 mod error;
 mod error_code;
@@ -43,6 +44,7 @@ pub use config::{
     PartitionerClass, ProducerConfig, TimestampType, TopicConfig,
 };
 pub use consumer::{Consumer, PartitionRecords, Waker};
+pub use dump::{Decoder, DumpOptions, Mismatch, Problem, dump};
 pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};
 pub use error_code::ErrorCode;
