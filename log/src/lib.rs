@@ -10,6 +10,7 @@
 mod aborted;
 mod catalogue;
 mod checkpoint;
+mod cleaner;
 mod clock;
 mod config;
 mod consumer;
@@ -38,9 +39,10 @@ mod types;
 mod wire;
 
 pub use catalogue::{NewTopic, TopicDescription, TopicId};
+pub use cleaner::{Cleaned, CleanerStats};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    AutoOffsetReset, CleanupPolicy, ConfigChange, ConfigOperation, ConsumerConfig, LogConfig,
+    AutoOffsetReset, CleanerConfig, CleanupPolicy, ConfigChange, ConfigOperation, ConsumerConfig, LogConfig,
     PartitionerClass, ProducerConfig, TimestampType, TopicConfig,
 };
 pub use consumer::{Consumer, PartitionRecords, Waker};

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::aborted::AbortedEntry;
+use crate::cleaner::swap;
+
 use crate::config::TopicConfig;
 use crate::error::{IoContext, LogError, Result};
 use crate::producer_state::ProducerStates;
@@ -25,6 +27,8 @@ pub(crate) struct Checkpoint {
     pub(crate) recovery_point: Option<Offset>,
     /// The first offset, where that is not the first segment's base.
     pub(crate) log_start: Option<Offset>,
+    /// Segments that start below were compacted, and may have gaps between their batches.
+    pub(crate) compacted_below: Offset,
     /// Whether the log was closed cleanly.
     pub(crate) is_clean: bool,
 }
@@ -68,6 +72,7 @@ pub(crate) fn load(
     config: &TopicConfig,
     checkpoint: Checkpoint,
 ) -> Result<Loaded> {
+    swap::settle(storage, dir)?;
     let names = Names::list(storage, dir)?;
     let mut segments = Vec::new();
     // Segments from this one on are scanned as a whole, and what is derived from them is built anew.
@@ -78,6 +83,9 @@ pub(crate) fn load(
             || next.zip(checkpoint.recovery_point).is_some_and(|(next, point)| *next <= point);
         let trust = is_settled && rebuild_from.is_none();
         let (segment, is_trusted) = Segment::open(storage, dir, base, config, trust)?;
+        if base < checkpoint.compacted_below {
+            segment.allow_gaps();
+        }
         match (is_trusted, next) {
             (true, Some(_)) => segment.forget_indexes(),
             (true, None) => {}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -29,6 +29,8 @@ pub(crate) struct Segment {
     /// Largest timestamp, and the last offset of its batch relative to the base.
     max_timestamp: AtomicI64,
     max_timestamp_relative: AtomicU64,
+    /// Whether compaction may have removed batches.
+    has_gaps: AtomicBool,
 }
 
 /// Path of a segment's file: the base offset in 20 digits.
@@ -55,6 +57,7 @@ impl Segment {
             size: AtomicU64::new(0),
             max_timestamp: AtomicI64::new(Timestamp::NONE.get()),
             max_timestamp_relative: AtomicU64::new(0),
+            has_gaps: AtomicBool::new(false),
         })
     }
 
@@ -96,6 +99,7 @@ impl Segment {
             size: AtomicU64::new(size),
             max_timestamp: AtomicI64::new(largest.map_or(Timestamp::NONE.get(), |entry| entry.timestamp)),
             max_timestamp_relative: AtomicU64::new(largest.map_or(0, |entry| u64::from(entry.relative))),
+            has_gaps: AtomicBool::new(false),
         };
         Ok((segment, trusted))
     }
@@ -108,6 +112,12 @@ impl Segment {
     /// Path of the `.log` file.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Takes offsets that no batch holds for granted from now on. Elsewhere they are damage: a batch's base offset lies
+    /// outside its CRC.
+    pub(crate) fn allow_gaps(&self) {
+        self.has_gaps.store(true, Ordering::Relaxed);
     }
 
     /// Bytes of whole batches.
@@ -222,19 +232,21 @@ impl Segment {
         let mut scanner = self.scan(position, bytes_max.saturating_add(8 << 10));
         let mut batches = Vec::new();
         let mut bytes = 0;
+        // An index entry stands for a batch that ends at or below what was looked up.
+        let mut is_hint_unchecked = position > 0;
         loop {
             if !batches.is_empty() && !scanner.has_buffered() {
                 return Ok(batches);
             }
             match scanner.next()? {
-                Scan::Batch { batch, .. } if batch.last_offset() < from => {}
+                Scan::Batch { batch, .. } if batch.last_offset() < from => is_hint_unchecked = false,
                 Scan::Batch { batch, .. } => {
                     bytes += batch.len_bytes();
                     let is_over = !batches.is_empty() && bytes > bytes_max;
                     if batch.base_offset() >= upper || is_over {
                         return Ok(batches);
                     }
-                    if batches.is_empty() && batch.base_offset() > from && position > 0 {
+                    if std::mem::take(&mut is_hint_unchecked) && batch.base_offset() > from {
                         return Err(self.corrupt(
                             position,
                             from,
@@ -321,8 +333,8 @@ pub(crate) struct Scanner<'a> {
     end: u64,
     chunk: usize,
     buffer: Bytes,
-    /// Base offset of the next batch, unknown before the first when the walk starts inside the segment. Nothing leaves
-    /// gaps between batches yet; compaction will.
+    /// Least base offset of the next batch, unknown before the first when the walk starts inside the segment. Compaction
+    /// leaves gaps between batches.
     expected: Option<Offset>,
 }
 
@@ -357,7 +369,12 @@ impl Scanner<'_> {
             if !batch.check_crc() {
                 return Ok(Scan::Bad { position, reason: "the CRC does not match" });
             }
-            if self.expected.is_some_and(|expected| expected != batch.base_offset()) {
+            let has_gaps = self.segment.has_gaps.load(Ordering::Relaxed);
+            let is_next = |expected: Offset| match has_gaps {
+                true => batch.base_offset() >= expected,
+                false => batch.base_offset() == expected,
+            };
+            if !self.expected.is_none_or(is_next) {
                 return Ok(Scan::Bad {
                     position,
                     reason: "the offset does not follow on from the batch before",

@@ -51,6 +51,15 @@ impl Tail {
         }
     }
 
+    /// Lets go of the batches below `offset`.
+    pub(crate) fn release_below(&mut self, offset: Offset) {
+        while self.batches.front().is_some_and(|batch| batch.base_offset() < offset) {
+            let Some(oldest) = self.batches.pop_front() else { break };
+            self.bytes -= oldest.len_bytes();
+            self.budget.used.fetch_sub(oldest.len_bytes(), Ordering::Relaxed);
+        }
+    }
+
     /// Lets go of everything.
     pub(crate) fn clear(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cleaner::CleanerConfig;
 use super::value::{self, Setting};
 use crate::error::Result;
 use crate::types::Acks;
@@ -30,6 +31,8 @@ pub struct LogConfig {
     /// `millstream.tail.total.bytes`: the same for all partitions together; when it is used up, partitions that are
     /// written to keep 256 KiB. Default 32 MiB.
     pub tail_bytes_total: usize,
+    /// `log.cleaner.*`: how compaction works.
+    pub cleaner: CleanerConfig,
 }
 
 impl Default for LogConfig {
@@ -45,14 +48,22 @@ impl Default for LogConfig {
             transaction_timeout_max: Duration::from_secs(15 * 60),
             tail_bytes: 2 << 20,
             tail_bytes_total: 32 << 20,
+            cleaner: CleanerConfig::default(),
         }
     }
 }
 
 impl LogConfig {
     /// The keys that a log takes.
-    pub const KEYS: [&'static str; 10] = [
+    pub const KEYS: [&'static str; 17] = [
         "auto.create.topics.enable",
+        "log.cleaner.backoff.ms",
+        "log.cleaner.dedupe.buffer.size",
+        "log.cleaner.enable",
+        "log.cleaner.io.buffer.load.factor",
+        "log.cleaner.io.buffer.size",
+        "log.cleaner.io.max.bytes.per.second",
+        "log.cleaner.threads",
         "max.open.files",
         "millstream.tail.bytes",
         "millstream.tail.total.bytes",
@@ -83,6 +94,7 @@ impl LogConfig {
             "offsets.topic.num.partitions" => self.offsets_topic_partitions = setting.count(1)?,
             "transaction.max.timeout.ms" => self.transaction_timeout_max = setting.millis()?,
             "transaction.state.log.num.partitions" => self.transaction_topic_partitions = setting.count(1)?,
+            _ if self.cleaner.set(setting)? => {}
             _ => return Err(setting.unknown("log", Self::KEYS)),
         }
         Ok(())

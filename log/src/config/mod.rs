@@ -4,6 +4,7 @@
 //! closest known one.
 
 mod change;
+mod cleaner;
 mod client;
 mod live;
 mod log;
@@ -12,6 +13,7 @@ mod topic;
 mod value;
 
 pub use change::{ConfigChange, ConfigOperation};
+pub use cleaner::CleanerConfig;
 pub use client::{AutoOffsetReset, ConsumerConfig};
 pub(crate) use live::LiveConfig;
 pub use log::LogConfig;

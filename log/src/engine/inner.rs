@@ -15,6 +15,7 @@ pub(crate) struct Inner {
     pub(super) checkpointing: Mutex<()>,
     pub(crate) groups: GroupOffsets,
     pub(crate) transactions: Transactions,
+    pub(super) cleaner: Cleaner,
     pub(super) is_closed: AtomicBool,
     pub(super) lock: Mutex<Option<DirectoryLock>>,
 }
@@ -34,6 +35,7 @@ impl Inner {
         write_meta(&*storage, &dir, &mut random.lock())?;
         let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
         let log_starts = checkpoint::read(&*storage, &dir.join(checkpoint::LOG_START))?;
+        let cleaner = Cleaner::open(&*storage, &dir)?;
         let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE))?;
         let entries = storage.list(&dir).context("list", &dir)?;
         let is_clean = entries.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
@@ -50,6 +52,7 @@ impl Inner {
             checkpointing: Mutex::default(),
             groups: GroupOffsets::default(),
             transactions: Transactions::default(),
+            cleaner,
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         };
@@ -61,7 +64,9 @@ impl Inner {
                 let exists = entries.iter().any(|entry| entry.is_dir && entry.name == name);
                 if exists || recovery_point.is_some_and(|point| point > Offset::ZERO) {
                     let log_start = log_starts.get(&id).copied();
-                    inner.open_partition(&topic, id, Checkpoint { recovery_point, log_start, is_clean })?;
+                    let compacted_below = inner.cleaner.compacted_below(&id);
+                    let checkpoint = Checkpoint { recovery_point, log_start, compacted_below, is_clean };
+                    inner.open_partition(&topic, id, checkpoint)?;
                 }
             }
         }
@@ -109,6 +114,7 @@ impl Inner {
         if self.is_closed.swap(true, Ordering::SeqCst) {
             return Ok(());
         }
+        self.cleaner.wait();
         let lock = self.lock.lock().take();
         let (mut outcome, mut is_clean) = (Ok(()), true);
         let mut high_watermarks = Offsets::new();

@@ -6,6 +6,7 @@
 //!       <topic>-<partition>/00000000000000000000.log .index .timeindex .txnindex .snapshot
 //! ```
 
+mod cleaning;
 mod configs;
 mod inner;
 mod maintenance;
@@ -28,6 +29,7 @@ use crate::catalogue::{
     self, CONSUMER_OFFSETS, NewTopic, TRANSACTION_STATE, Topic, TopicDescription, TopicId,
 };
 use crate::checkpoint::{self, Offsets};
+use crate::cleaner::Cleaner;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConsumerConfig, LogConfig, ProducerConfig};
 use crate::consumer::Consumer;

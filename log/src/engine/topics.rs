@@ -166,6 +166,7 @@ impl Inner {
             topics.remove(&topic.name);
         }
         self.write_checkpoints()?;
+        self.cleaner.retain(self.storage(), |id| topics.contains_key(&id.topic))?;
         self.write_catalogue(&topics)?;
         *self.topics.lock() = topics;
         Ok(())

@@ -10,10 +10,12 @@
 //! - A failed write that cannot be undone, or a failed sync, stops the partition until the log is reopened.
 
 mod append;
+mod compaction;
 mod read;
 mod retention;
 mod sync;
 
+pub(crate) use compaction::Replacement;
 use sync::Syncing;
 pub(crate) use sync::sync_partitions;
 
@@ -89,6 +91,8 @@ pub(crate) struct Partition {
     writer: Mutex<Writer>,
     syncing: Syncing,
     state: Mutex<State>,
+    /// Held while files of sealed segments are renamed or removed.
+    files: Mutex<()>,
     watchers: Watchers,
 }
 
@@ -135,6 +139,8 @@ struct State {
     aborted: Vec<AbortedEntry>,
     corrupt: Option<CorruptRange>,
     is_deleted: bool,
+    /// Counts how often segments were replaced by compacted ones.
+    generation: u64,
 }
 
 impl State {
@@ -183,6 +189,7 @@ impl Partition {
             aborted: loaded.aborted,
             corrupt: loaded.corrupt,
             is_deleted: false,
+            generation: 0,
             segments: loaded.segments,
         };
         let writer = Writer {
@@ -206,6 +213,7 @@ impl Partition {
             writer: Mutex::new(writer),
             syncing: Syncing::new(synced),
             state: Mutex::new(state),
+            files: Mutex::default(),
             watchers: Watchers::default(),
         })
     }
@@ -274,6 +282,7 @@ impl Partition {
 
     /// Takes no more batches, because the topic is gone.
     pub(crate) fn mark_deleted(&self) {
+        let _files = self.files.lock();
         self.writer.lock().condition = Condition::Deleted;
         self.release_tail();
         self.state.lock().is_deleted = true;

@@ -5,6 +5,17 @@ use super::*;
 impl Partition {
     /// Whole batches from the one holding `from` on and what a reader needs to make sense of them.
     pub(crate) fn read(&self, from: Offset, bytes_max: usize, isolation: Isolation) -> Result<Fetched> {
+        loop {
+            let generation = self.state.lock().generation;
+            let outcome = self.read_once(from, bytes_max, isolation);
+            // Compaction may have removed aborted batches, and what is known of them, in the midst of it.
+            if self.state.lock().generation == generation {
+                return outcome;
+            }
+        }
+    }
+
+    fn read_once(&self, from: Offset, bytes_max: usize, isolation: Isolation) -> Result<Fetched> {
         let state = self.state.lock();
         let upper = match isolation {
             Isolation::ReadUncommitted => state.high_watermark,
@@ -63,21 +74,30 @@ impl Partition {
 
     /// The offset that `spec` stands for.
     pub(crate) fn offset_at(&self, spec: OffsetSpec) -> Result<Offset> {
-        let (segments, start, high_watermark) = {
-            let state = self.state.lock();
-            (state.segments.clone(), state.start, state.high_watermark)
-        };
-        match spec {
-            OffsetSpec::Earliest => Ok(start),
-            OffsetSpec::Latest => Ok(high_watermark),
-            OffsetSpec::At(time) => {
-                for segment in segments.iter().filter(|segment| segment.max_timestamp() >= time) {
-                    if let Some(offset) = segment.offset_at(time)? {
-                        return Ok(offset.clamp(start, high_watermark));
-                    }
-                }
-                Ok(high_watermark)
+        loop {
+            let (segments, start, high_watermark, generation) = {
+                let state = self.state.lock();
+                (state.segments.clone(), state.start, state.high_watermark, state.generation)
+            };
+            let time = match spec {
+                OffsetSpec::Earliest => return Ok(start),
+                OffsetSpec::Latest => return Ok(high_watermark),
+                OffsetSpec::At(time) => time,
+            };
+            let outcome = first_offset_at(&segments, time);
+            // Segments that compaction removed meanwhile may be gone for good.
+            if outcome.is_ok() || self.state.lock().generation == generation {
+                return Ok(outcome?.map_or(high_watermark, |offset| offset.clamp(start, high_watermark)));
             }
         }
     }
+}
+
+fn first_offset_at(segments: &[Arc<Segment>], time: Timestamp) -> Result<Option<Offset>> {
+    for segment in segments.iter().filter(|segment| segment.max_timestamp() >= time) {
+        if let Some(offset) = segment.offset_at(time)? {
+            return Ok(Some(offset));
+        }
+    }
+    Ok(None)
 }

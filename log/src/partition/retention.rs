@@ -9,6 +9,7 @@ impl Partition {
     /// Deletes whole segments past the retention limits, oldest first. Returns how many.
     pub(crate) fn apply_retention(&self, now: Timestamp) -> Result<usize> {
         let config = self.config();
+        let _files = self.files.lock();
         let mut writer = self.writer.lock();
         self.check_open(&writer)?;
         let count = {

@@ -45,6 +45,14 @@ pub(crate) enum Activity {
     IdleSince(Timestamp),
 }
 
+/// What must stay of a producer in the log for its state to be rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastBatch {
+    pub(crate) epoch: ProducerEpoch,
+    /// Last offset of the newest data batch of this epoch; without one the epoch is that of a marker.
+    pub(crate) data: Option<Offset>,
+}
+
 /// What to do with a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
@@ -89,6 +97,15 @@ impl ProducerStates {
     /// Producers with an open transaction here.
     pub(crate) fn open_transactions(&self) -> Vec<(ProducerId, ProducerEpoch)> {
         self.open.values().filter_map(|id| Some((*id, self.get(*id)?.epoch))).collect()
+    }
+
+    /// For each producer its epoch and, if it wrote data in that epoch, the last offset of its newest data batch.
+    pub(crate) fn last_batches(&self) -> BTreeMap<ProducerId, LastBatch> {
+        let last = |state: &ProducerState| LastBatch {
+            epoch: state.epoch,
+            data: state.window.last().and_then(|span| Offset::from_wire(span.last_offset)),
+        };
+        self.producers.iter().map(|(id, state)| (*id, last(state))).collect()
     }
 
     /// Decides whether a batch of this origin may be appended now, as Kafka's `ProducerAppendInfo`.

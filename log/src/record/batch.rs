@@ -19,6 +19,7 @@ pub(super) const CODEC: i16 = 0b111;
 pub(super) const LOG_APPEND_TIME: i16 = 1 << 3;
 pub(super) const TRANSACTIONAL: i16 = 1 << 4;
 pub(super) const CONTROL: i16 = 1 << 5;
+pub(super) const DELETE_HORIZON: i16 = 1 << 6;
 
 /// Who wrote a batch: the producer fields of its header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +110,13 @@ impl RecordBatch {
         self.last_offset() + 1
     }
 
+    /// Where the next batch may start, from the header alone; `None` if it makes no sense.
+    pub(crate) fn next_offset_in(header: &[u8; HEADER_BYTES]) -> Option<Offset> {
+        let base = u64::try_from(read_i64(header, 0)).ok()?;
+        let delta = u64::try_from(read_i32(header, 23)).ok()?;
+        base.checked_add(delta)?.checked_add(1).map(Offset::new)
+    }
+
     /// Number of records inside; 0 for a batch that compaction emptied.
     pub fn record_count(&self) -> u32 {
         self.i32(57).unsigned_abs()
@@ -117,6 +125,11 @@ impl RecordBatch {
     /// Timestamp that the records' deltas count from.
     pub fn base_timestamp(&self) -> Timestamp {
         Timestamp::new(self.i64(27))
+    }
+
+    /// From when on compaction may drop the tombstones, or the marker, in this batch. It takes the base timestamp's place.
+    pub(crate) fn delete_horizon(&self) -> Option<Timestamp> {
+        (self.attributes() & DELETE_HORIZON != 0).then(|| self.base_timestamp())
     }
 
     /// Largest timestamp of its records, or the append time if the topic uses that.

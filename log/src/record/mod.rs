@@ -14,6 +14,7 @@ mod batch;
 mod builder;
 mod compression;
 mod control;
+mod rewrite;
 mod varint;
 mod view;
 
@@ -22,6 +23,7 @@ pub(crate) use batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_
 pub use builder::BatchBuilder;
 pub use compression::{Codec, Compression};
 pub(crate) use control::Marker;
+pub(crate) use rewrite::{KeyedRecord, KeyedRecords, Rewritten, emptied};
 pub use view::{Header, HeaderView, Headers, RecordView, Records};
 
 #[cfg(test)]

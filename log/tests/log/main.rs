@@ -4,6 +4,7 @@
 
 mod changes;
 mod clients;
+mod compaction;
 mod faults;
 mod idempotence;
 mod producers;
