@@ -23,7 +23,6 @@ pub mod group;
 mod index;
 mod lock;
 mod mutex;
-mod offsets;
 mod partition;
 mod partitioner;
 mod producer;
@@ -51,7 +50,7 @@ pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};
 pub use error_code::ErrorCode;
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
-pub use offsets::Committed;
+pub use group::{Committed, GroupMetadata, OffsetCommit};
 pub use partitioner::{murmur2, partition_for_key};
 pub use producer::{Producer, ProducerMetrics, Record, RecordMetadata, TopicHandle};
 pub use record::{

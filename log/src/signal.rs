@@ -96,6 +96,11 @@ impl Watchers {
         self.any.store(!signals.is_empty(), Ordering::SeqCst);
     }
 
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        !self.any.load(Ordering::SeqCst)
+    }
+
     /// Tells all that the partition grew.
     pub(crate) fn raise(&self) {
         if self.any.load(Ordering::SeqCst) {

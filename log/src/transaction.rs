@@ -338,7 +338,7 @@ impl Inner {
         let mut batch = Marker { is_commit, coordinator_epoch: 0 }.encode(stamp, self.clock().now());
         let info = partition.append(&mut batch, Origin::Marker, Visible::Now)?;
         if &*id.topic == CONSUMER_OFFSETS {
-            self.groups.end_transaction(producer.0, is_commit, info.base_offset);
+            self.groups.end_transaction(id.partition, producer.0, is_commit, info.base_offset);
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::cleaner::CleanerConfig;
 use super::value::{self, Setting};
 use crate::error::Result;
+use crate::group::GroupConfig;
 use crate::types::Acks;
 
 /// Settings of one log. An unknown key is an error that names the closest known one.
@@ -22,6 +23,13 @@ pub struct LogConfig {
     pub offsets_commit_acks: Acks,
     /// `offset.metadata.max.bytes`: longest text kept with a committed offset. Default 4096.
     pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`: how long offsets are kept that nobody commits any more. Default 7 days.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`: time between looks for such offsets. Default 10 min.
+    pub offsets_retention_check_interval: Duration,
+    /// `group.min.session.timeout.ms`, `group.max.session.timeout.ms`, `group.max.size` and
+    /// `group.initial.rebalance.delay.ms`: limits of consumer groups.
+    pub groups: GroupConfig,
     /// `transaction.state.log.num.partitions`: partitions of `__transaction_state`, made on first use. Default 50.
     pub transaction_topic_partitions: u32,
     /// `transaction.max.timeout.ms`: longest timeout a transactional producer may ask for. Default 15 min.
@@ -44,6 +52,9 @@ impl Default for LogConfig {
             offsets_topic_partitions: 50,
             offsets_commit_acks: Acks::Synced,
             offset_metadata_bytes_max: 4096,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
+            offsets_retention_check_interval: Duration::from_secs(10 * 60),
+            groups: GroupConfig::default(),
             transaction_topic_partitions: 50,
             transaction_timeout_max: Duration::from_secs(15 * 60),
             tail_bytes: 2 << 20,
@@ -55,8 +66,12 @@ impl Default for LogConfig {
 
 impl LogConfig {
     /// The keys that a log takes.
-    pub const KEYS: [&'static str; 17] = [
+    pub const KEYS: [&'static str; 23] = [
         "auto.create.topics.enable",
+        "group.initial.rebalance.delay.ms",
+        "group.max.session.timeout.ms",
+        "group.max.size",
+        "group.min.session.timeout.ms",
         "log.cleaner.backoff.ms",
         "log.cleaner.dedupe.buffer.size",
         "log.cleaner.enable",
@@ -70,6 +85,8 @@ impl LogConfig {
         "num.partitions",
         "offset.metadata.max.bytes",
         "offsets.commit.required.acks",
+        "offsets.retention.check.interval.ms",
+        "offsets.retention.minutes",
         "offsets.topic.num.partitions",
         "transaction.max.timeout.ms",
         "transaction.state.log.num.partitions",
@@ -85,12 +102,22 @@ impl LogConfig {
     fn set(&mut self, setting: Setting<'_>) -> Result<()> {
         match setting.key {
             "auto.create.topics.enable" => self.auto_create_topics = setting.boolean()?,
+            "group.initial.rebalance.delay.ms" => self.groups.initial_rebalance_delay = setting.millis()?,
+            "group.max.session.timeout.ms" => self.groups.session_timeout_max = setting.millis()?,
+            "group.max.size" => self.groups.max_size = setting.size(1)?,
+            "group.min.session.timeout.ms" => self.groups.session_timeout_min = setting.millis()?,
             "max.open.files" => self.files_max = setting.size(16)?,
             "millstream.tail.bytes" => self.tail_bytes = setting.size(0)?,
             "millstream.tail.total.bytes" => self.tail_bytes_total = setting.size(0)?,
             "num.partitions" => self.num_partitions = setting.count(1)?,
             "offset.metadata.max.bytes" => self.offset_metadata_bytes_max = setting.size(0)?,
             "offsets.commit.required.acks" => self.offsets_commit_acks = super::client::parse_acks(setting)?,
+            "offsets.retention.check.interval.ms" => {
+                self.offsets_retention_check_interval = setting.millis()?
+            }
+            "offsets.retention.minutes" => {
+                self.offsets_retention = Duration::from_secs(60 * u64::from(setting.count(1)?));
+            }
             "offsets.topic.num.partitions" => self.offsets_topic_partitions = setting.count(1)?,
             "transaction.max.timeout.ms" => self.transaction_timeout_max = setting.millis()?,
             "transaction.state.log.num.partitions" => self.transaction_topic_partitions = setting.count(1)?,

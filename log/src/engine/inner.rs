@@ -14,6 +14,7 @@ pub(crate) struct Inner {
     /// Held while checkpoints are written, so that none takes the place of a newer one.
     pub(super) checkpointing: Mutex<()>,
     pub(crate) groups: GroupOffsets,
+    pub(crate) coordination: Coordination,
     pub(crate) transactions: Transactions,
     pub(super) cleaner: Cleaner,
     pub(super) is_closed: AtomicBool,
@@ -40,6 +41,7 @@ impl Inner {
         let entries = storage.list(&dir).context("list", &dir)?;
         let is_clean = entries.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
 
+        let coordination = Coordination::new(config.groups.clone(), random.lock().fork());
         let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));
         let inner = Self {
             dir,
@@ -51,6 +53,7 @@ impl Inner {
             changing: Mutex::default(),
             checkpointing: Mutex::default(),
             groups: GroupOffsets::default(),
+            coordination,
             transactions: Transactions::default(),
             cleaner,
             is_closed: AtomicBool::new(false),

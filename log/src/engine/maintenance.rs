@@ -7,6 +7,7 @@ impl Inner {
         self.check_open()?;
         let now = self.clock().now();
         self.abort_timed_out_transactions(now)?;
+        self.maintain_groups()?;
         for partition in self.open_partitions() {
             match partition.apply_retention(now) {
                 Ok(0) => {}

@@ -8,9 +8,9 @@
 
 mod cleaning;
 mod configs;
+mod groups;
 mod inner;
 mod maintenance;
-mod offsets;
 mod replay;
 mod topics;
 
@@ -35,17 +35,15 @@ use crate::config::{ConsumerConfig, LogConfig, ProducerConfig};
 use crate::consumer::Consumer;
 use crate::error::{IoContext, LogError, Result, nearest};
 use crate::fetched::{AppendInfo, Fetched};
+use crate::group::{Committed, Coordination, GroupOffsets};
 use crate::lock::DirectoryLock;
 use crate::mutex::Mutex;
-use crate::offsets::{Committed, GroupOffsets, OffsetRecord};
 use crate::partition::{Origin, Partition, Surroundings, Visible, sync_partitions};
-use crate::partitioner::coordinator_partition;
 use crate::producer::Producer;
-use crate::record::{BatchBuilder, ProducerStamp};
 use crate::recovery::{self, Checkpoint};
 use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
 use crate::tail::TailBudget;
-use crate::transaction::{Session, Transactions};
+use crate::transaction::Transactions;
 use crate::types::{Acks, Isolation, Offset, OffsetSpec, PartitionId, TopicPartition};
 
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";

@@ -5,7 +5,7 @@ use super::*;
 impl Inner {
     /// Rebuilds what the log's own topics say, and ends the transactions that were open.
     pub(super) fn replay(&self) -> Result<()> {
-        self.replay_topic(TRANSACTION_STATE, |batch| self.transactions.replay(batch))?;
+        self.replay_topic(TRANSACTION_STATE, |_, batch| self.transactions.replay(batch))?;
         let partitions = self.open_partitions();
         for id in partitions.iter().filter_map(|partition| partition.last_producer_id()) {
             self.transactions.note_producer_id(id);
@@ -26,13 +26,13 @@ impl Inner {
                 }
             }
         }
-        self.replay_topic(CONSUMER_OFFSETS, |batch| self.groups.replay(batch))
+        self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))
     }
 
     pub(super) fn replay_topic(
         &self,
         name: &str,
-        mut take: impl FnMut(&crate::record::RecordBatch),
+        mut take: impl FnMut(PartitionId, &crate::record::RecordBatch),
     ) -> Result<()> {
         let Ok(topic) = self.topic(name) else { return Ok(()) };
         for partition in topic.partitions.iter().filter_map(|slot| slot.get()) {
@@ -42,7 +42,7 @@ impl Inner {
                     Ok(fetched) if fetched.batches.is_empty() => break,
                     Ok(fetched) => {
                         from = fetched.next_offset(from);
-                        fetched.batches.iter().for_each(&mut take);
+                        fetched.batches.iter().for_each(|batch| take(partition.id().partition, batch));
                     }
                     // What follows is lost to us, which appends to this partition will go on to say.
                     Err(error @ LogError::Corrupt { .. }) => {

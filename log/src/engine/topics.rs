@@ -141,8 +141,7 @@ impl Inner {
         self.finish_deletions()?;
         drop(changing);
         for (group, partitions) in self.groups.of_topic(name) {
-            let remove = |partition| OffsetRecord { group: group.clone(), partition, committed: None };
-            self.write_offsets(&group, partitions.into_iter().map(remove).collect(), None)?;
+            self.remove_offsets(&group, partitions)?;
         }
         Ok(())
     }

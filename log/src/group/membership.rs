@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::coordinator::{GroupConfig, StoredGroup, StoredMember};
 use super::protocol::*;
+use super::subscription::Subscription;
 use crate::types::Timestamp;
 
 /// How long a newcomer may wait for the others to join, `GroupCoordinator.NewMemberJoinTimeoutMs` in Kafka.
@@ -416,6 +417,17 @@ impl Group {
                 Ok(())
             }
         }
+    }
+
+    /// The topics that its members want to read, `None` if it is not a group of consumers or they cannot be understood.
+    pub(crate) fn subscribed_topics(&self) -> Option<BTreeSet<String>> {
+        let protocol =
+            self.protocol.as_ref().filter(|_| self.protocol_type.as_deref() == Some("consumer"))?;
+        let mut topics = BTreeSet::new();
+        for member in self.members.values() {
+            topics.extend(Subscription::decode(&member.metadata(protocol))?.topics);
+        }
+        Some(topics)
     }
 
     pub(super) fn leave(&mut self, cx: &mut Context<'_>, member: &MemberIdentity) -> Result<(), GroupError> {

@@ -17,13 +17,22 @@
 pub mod assignor;
 mod coordinator;
 mod membership;
+mod offsets;
 pub mod protocol;
+mod record;
+mod service;
 pub mod subscription;
 #[cfg(test)]
 mod tests;
 
 pub use assignor::Assignor;
+pub(crate) use coordinator::IN_PROCESS_HOST;
 pub use coordinator::{GroupConfig, GroupCoordinator};
 pub use membership::GroupState;
+pub use offsets::{Committed, OffsetCommit};
+pub(crate) use offsets::{GroupOffsets, OffsetRecord};
 pub use protocol::{GroupError, Input, Now, Output};
+pub(crate) use record::GroupRecord;
+pub use service::GroupMetadata;
+pub(crate) use service::{Coordination, Reply, Respond};
 pub use subscription::{Assignment, Subscription};
