@@ -201,9 +201,9 @@ impl<'a> Reader<'a> {
     }
 
     fn field(&mut self, field: &Field) -> Option<Value> {
-        match field.kind {
-            Kind::Struct(_) if field.is_nullable && self.number::<1>()? < 0 => return Some(Value::Null),
-            _ => {}
+        // Before a structure that may be null stands whether it is there: 1 if it is, -1 or in a tag 0 if not.
+        if matches!(field.kind, Kind::Struct(_)) && field.is_nullable && self.number::<1>()? <= 0 {
+            return Some(Value::Null);
         }
         match self.value(field.kind)? {
             Value::Null if !field.is_nullable => None,

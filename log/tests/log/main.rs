@@ -7,6 +7,7 @@ mod clients;
 mod compaction;
 mod faults;
 mod idempotence;
+mod interop;
 mod producers;
 mod recovery;
 mod topics;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use millstream_log::{
     Acks, BatchBuilder, Isolation, Log, LogConfig, LogError, ManualClock, MemoryStorage, NewTopic, Offset,
-    Storage, Timestamp, TopicPartition,
+    OffsetSpec, Storage, Timestamp, TopicPartition,
 };
 
 const NOW: Timestamp = Timestamp::new(1_700_000_000_000);

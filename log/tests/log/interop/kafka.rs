@@ -1,0 +1,131 @@
+//! The jars of Apache Kafka and the Java that runs them.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+
+const CENTRAL: &str = "https://repo1.maven.org/maven2";
+/// `checksum  path in the repository`, one jar a line.
+const JARS: &str = include_str!("jars.sha256");
+/// Seconds that any run of Java may take.
+const TIMEOUT: &str = "120";
+/// For programs that live for a second or two.
+const JAVA_OPTIONS: [&str; 5] = [
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+UseSerialGC",
+    "-Xmx512m",
+    "-Dfile.encoding=UTF-8",
+    "-Dsun.stdout.encoding=UTF-8",
+];
+
+#[derive(Debug)]
+pub(super) struct Kafka {
+    classpath: String,
+}
+
+impl Kafka {
+    /// Kafka, or `None` where it is out of reach, which is said aloud.
+    pub(super) fn get() -> Option<&'static Self> {
+        static KAFKA: OnceLock<Result<Kafka, String>> = OnceLock::new();
+        match KAFKA.get_or_init(Self::fetch) {
+            Ok(kafka) => Some(kafka),
+            Err(reason) => {
+                // Past the capture of the test's output.
+                let _ = writeln!(std::io::stderr(), "skipped: comparison with Apache Kafka: {reason}");
+                None
+            }
+        }
+    }
+
+    /// Fetches the jars that are not there yet. Fails with the reason to skip.
+    fn fetch() -> Result<Self, String> {
+        let java = Command::new("java").arg("-version").stderr(Stdio::null()).status();
+        if !java.is_ok_and(|status| status.success()) {
+            return Err("java does not run here".to_owned());
+        }
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-4.1.1");
+        fs::create_dir_all(&dir).unwrap();
+        let mut missing = String::new();
+        for (_, path) in jars() {
+            let file = dir.join(name(path));
+            if !file.exists() {
+                let part = part(&file);
+                missing.push_str(&format!("url = \"{CENTRAL}/{path}\"\noutput = \"{}\"\n", part.display()));
+            }
+        }
+        if !missing.is_empty() {
+            download(&missing)?;
+        }
+        for (_, path) in jars() {
+            let file = dir.join(name(path));
+            if !file.exists() {
+                fs::rename(part(&file), &file).unwrap();
+            }
+        }
+        check_sums(&dir);
+        Ok(Self { classpath: dir.join("*").to_str().unwrap().to_owned() })
+    }
+
+    /// A Java with Kafka's classes; `timeout` ends it if it hangs.
+    pub(super) fn java(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new("timeout");
+        command.arg(TIMEOUT).arg("java").args(JAVA_OPTIONS).args(["-cp", &self.classpath]).args(arguments);
+        command.stdin(Stdio::null());
+        command
+    }
+
+    /// What Kafka's dump tool prints of the files. It may complain of nothing but what compaction leaves.
+    pub(super) fn dump(&self, files: &[PathBuf], arguments: &[&str]) -> String {
+        let files: Vec<&str> = files.iter().map(|file| file.to_str().unwrap()).collect();
+        let mut command = self.java(&["kafka.tools.DumpLogSegments", "--files", &files.join(",")]);
+        let output = command.args(arguments).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let complaints = String::from_utf8(output.stderr).unwrap();
+        for line in complaints.lines() {
+            assert!(
+                line.starts_with("Non-consecutive offsets in") || line.contains(" is followed by "),
+                "Kafka complains: {complaints}"
+            );
+        }
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+fn jars() -> impl Iterator<Item = (&'static str, &'static str)> {
+    JARS.lines().map(|line| line.split_once("  ").expect("a checksum and a path"))
+}
+
+fn name(path: &str) -> &str {
+    path.rsplit('/').next().expect("a path has a last part")
+}
+
+fn part(file: &Path) -> PathBuf {
+    file.with_extension(format!("{}.part", std::process::id()))
+}
+
+fn download(config: &str) -> Result<(), String> {
+    let mut curl = Command::new("curl")
+        .args(["--fail", "--silent", "--show-error", "--location", "--parallel"])
+        .args(["--connect-timeout", "10", "--max-time", "300", "--config", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("curl does not run here: {error}"))?;
+    curl.stdin.take().expect("piped").write_all(config.as_bytes()).map_err(|error| error.to_string())?;
+    let output: Output = curl.wait_with_output().map_err(|error| error.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{CENTRAL}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+    }
+}
+
+/// A jar that is not the one that was pinned is a failure, not a reason to skip.
+fn check_sums(dir: &Path) {
+    let sums: String = jars().map(|(sum, path)| format!("{sum}  {}\n", name(path))).collect();
+    fs::write(dir.join("SHA256SUMS"), sums).unwrap();
+    let mut command = Command::new("sha256sum");
+    let output = command.args(["--check", "--quiet", "SHA256SUMS"]).current_dir(dir).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
