@@ -26,6 +26,11 @@ pub(crate) const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// The topic of the transaction coordinator.
 pub(crate) const TRANSACTION_STATE: &str = "__transaction_state";
 
+/// Most partitions that a topic can have.
+pub(crate) const PARTITIONS_MAX: u32 = 100_000;
+/// What the names of directories end in that belong to no topic any more.
+pub(crate) const DELETED_DIR: &str = "-delete";
+
 /// A topic to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewTopic {
@@ -135,11 +140,12 @@ impl Topic {
         id: TopicId,
         partitions: u32,
         overrides: BTreeMap<String, String>,
+        defaults: &BTreeMap<String, String>,
     ) -> Result<Self> {
         Ok(Self {
             name: name.into(),
             id,
-            config: Arc::new(LiveConfig::new(TopicConfig::from_overrides(&overrides)?)),
+            config: Arc::new(LiveConfig::new(TopicConfig::resolve(defaults, &overrides)?)),
             overrides,
             partitions: (0..partitions).map(|_| Arc::default()).collect(),
             opening: Arc::default(),
@@ -149,6 +155,21 @@ impl Topic {
 
     pub(crate) fn partition_count(&self) -> u32 {
         self.partitions.len() as u32
+    }
+
+    /// The same topic with more partitions.
+    pub(crate) fn grown(&self, partitions: u32) -> Self {
+        let mut grown = self.clone();
+        grown.partitions.resize_with(partitions as usize, Arc::default);
+        grown
+    }
+
+    /// Name that a partition's directory gets when the topic is deleted; one that no other topic's will ever have.
+    pub(crate) fn deleted_dir_name(&self, partition: PartitionId) -> String {
+        let suffix = format!("-{partition}.{}{DELETED_DIR}", self.id.0.simple());
+        // A file name has at most 255 bytes, which a long topic name leaves too few of.
+        let stem = &self.name[..self.name.len().min(255 - suffix.len())];
+        format!("{stem}{suffix}")
     }
 
     /// Name of a partition's directory.
@@ -216,8 +237,12 @@ pub(crate) fn write<'a>(
     storage::replace(storage, path, text.as_bytes()).context("write", path)
 }
 
-/// Reads the file; a missing one is empty.
-pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<Topic>> {
+/// Reads the file; a missing one is empty. `defaults` are the log's settings for topics that do not say.
+pub(crate) fn read(
+    storage: &dyn Storage,
+    path: &Path,
+    defaults: &BTreeMap<String, String>,
+) -> Result<Vec<Topic>> {
     let Some(text) = read_text(storage, path)? else { return Ok(Vec::new()) };
     let invalid = |reason: String| LogError::InvalidFile { path: path.to_path_buf(), reason };
     let (head, json) = text.split_once('\n').unwrap_or((&text, ""));
@@ -233,7 +258,8 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Vec<Topic>> {
         .map(|topic| {
             let id = TopicId(Uuid::parse_str(&topic.id).map_err(|error| invalid(error.to_string()))?);
             let is_deleting = topic.deleting;
-            Ok(Topic { is_deleting, ..Topic::new(&topic.name, id, topic.partitions, topic.configs)? })
+            let topic = Topic::new(&topic.name, id, topic.partitions, topic.configs, defaults)?;
+            Ok(Topic { is_deleting, ..topic })
         })
         .collect()
 }

@@ -424,6 +424,26 @@ pub enum LogError {
         /// What is wrong.
         reason: String,
     },
+    /// Records of a batch that its topic does not take. None of the batch was appended.
+    #[error("invalid record(s) {records} for {partition}: {reason}")]
+    InvalidRecords {
+        /// The partition written to.
+        partition: TopicPartition,
+        /// Their numbers in the batch, from 0; the first ones if there are many.
+        records: String,
+        /// The rule they break.
+        reason: &'static str,
+    },
+    /// A topic that asks for more copies than there are.
+    #[error(
+        "{partition} asks for {asked} copies and there is one: set min.insync.replicas to 1, or write with acks=1"
+    )]
+    NotEnoughReplicas {
+        /// The partition written to.
+        partition: TopicPartition,
+        /// `min.insync.replicas`.
+        asked: u32,
+    },
     /// Bytes that are not a record batch of version 2.
     #[error("invalid record batch at offset {offset}: {reason}")]
     InvalidBatch {
@@ -528,6 +548,7 @@ impl LogError {
             | Self::ConcurrentTransactions { .. }
             | Self::CoordinatorNotAvailable { .. }
             | Self::UnstableOffsetCommit { .. }
+            | Self::NotEnoughReplicas { .. }
             | Self::TimedOut { .. } => Recovery::Retry,
             Self::OffsetOutOfRange { .. } | Self::NoCommittedOffset { .. } => Recovery::Seek,
             Self::InvalidTransaction { .. }
@@ -548,6 +569,7 @@ impl LogError {
             | Self::InvalidConfig { .. }
             | Self::TooLarge { .. }
             | Self::InvalidRecord { .. }
+            | Self::InvalidRecords { .. }
             | Self::InvalidBatch { .. }
             | Self::InvalidTransactionTimeout { .. }
             | Self::TransactionalIdNotFound { .. }
@@ -592,8 +614,12 @@ impl LogError {
             Self::TopicExists { .. } => ErrorCode::TopicAlreadyExists,
             Self::InvalidTopic { .. } => ErrorCode::InvalidTopicException,
             Self::UnknownConfig { .. } | Self::InvalidConfig { .. } => ErrorCode::InvalidConfig,
+            Self::TooLarge { key: "segment.bytes", .. } => ErrorCode::RecordListTooLarge,
             Self::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            Self::InvalidRecord { .. } | Self::Serialization { .. } => ErrorCode::InvalidRecord,
+            Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+            Self::InvalidRecord { .. } | Self::InvalidRecords { .. } | Self::Serialization { .. } => {
+                ErrorCode::InvalidRecord
+            }
             Self::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             Self::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             Self::InvalidProducerIdMapping { .. } => ErrorCode::InvalidProducerIdMapping,

@@ -9,7 +9,7 @@
 //! sealed or closed.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::error::{IoContext, Result};
@@ -128,10 +128,6 @@ impl<E: IndexEntry> SparseIndex<E> {
         Ok(Some(Self { path, file, entries_max, entries: Mutex::new(Entries::Resident(entries)) }))
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Adds an entry behind all others. Only for an index that is not sealed.
     pub(crate) fn push(&self, entry: E) {
         match &mut *self.entries.lock() {
@@ -221,6 +217,8 @@ impl<E: IndexEntry> SparseIndex<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;

@@ -41,8 +41,9 @@ pub use catalogue::{NewTopic, TopicDescription, TopicId};
 pub use cleaner::{Cleaned, CleanerStats};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use config::{
-    AutoOffsetReset, CleanerConfig, CleanupPolicy, ConfigChange, ConfigOperation, ConsumerConfig, LogConfig,
-    PartitionerClass, ProducerConfig, TimestampType, TopicConfig,
+    AutoOffsetReset, CleanerConfig, CleanupPolicy, CompressionType, ConfigChange, ConfigEntry,
+    ConfigOperation, ConfigSource, ConfigSynonym, ConfigType, ConsumerConfig, LogConfig, PartitionerClass,
+    ProducerConfig, TimestampType, TopicConfig,
 };
 pub use consumer::{Consumer, PartitionRecords, Waker};
 pub use dump::{Decoder, DumpOptions, Mismatch, Problem, dump};

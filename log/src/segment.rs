@@ -201,15 +201,6 @@ impl Segment {
         self.file.sync().context("sync", &self.path)
     }
 
-    /// Removes the files. Readers that have them open keep their view.
-    pub(crate) fn remove(&self, storage: &dyn Storage) -> Result<()> {
-        storage.remove_file(&self.path).context("remove", &self.path)?;
-        for path in [self.offsets.path(), self.times.path()] {
-            storage.remove_file(path).context("remove", path)?;
-        }
-        Ok(())
-    }
-
     /// Whole, checked batches from the one holding `from` on and below `upper`: at most `bytes_max` bytes, but always
     /// one batch if there is one. Fails with [`LogError::Corrupt`] if the first of them is damaged.
     pub(crate) fn read(&self, from: Offset, upper: Offset, bytes_max: usize) -> Result<Vec<RecordBatch>> {

@@ -8,8 +8,8 @@ use millstream_log::{Log, LogError};
 
 use crate::error::CliError;
 
-/// As often as Kafka writes its checkpoints.
-const INTERVAL: Duration = Duration::from_secs(60);
+/// Longest time between two looks at what is due. Segments that were left for newer ones wait for it to be synced.
+const WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// A thread that looks after a log until this is dropped.
 pub(crate) struct Housekeeping {
@@ -18,15 +18,17 @@ pub(crate) struct Housekeeping {
 }
 
 impl Housekeeping {
-    /// Starts looking after `log`; the first time after an interval, so that short commands only pay for a thread.
+    /// Starts looking after `log`; the first time after a while, so that short commands only pay for a thread.
     pub(crate) fn start(log: Log) -> Result<Self, CliError> {
         let (stop, stopped) = channel();
         let work = move || {
-            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(INTERVAL) {
-                match log.maintain() {
-                    Ok(()) => {}
+            let mut wait = WAIT_MAX;
+            while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
+                match log.maintain_due() {
+                    Ok(next) => wait = next.min(WAIT_MAX),
                     Err(LogError::Closed) => return,
                     Err(error) => {
+                        wait = WAIT_MAX;
                         tracing::warn!(
                             error = &error as &dyn std::error::Error,
                             "could not look after the log"

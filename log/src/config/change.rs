@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::topic::TopicConfig;
+use super::topic_keys::{ConfigType, TopicKey};
 use super::value::Setting;
 use crate::error::Result;
 
@@ -49,20 +50,20 @@ impl ConfigChange {
         Self { key: key.into(), operation: ConfigOperation::Subtract(words.into()) }
     }
 
-    /// Applies this change to a topic's own settings, where `inherited` is what the key stands for without one.
+    /// Applies this change to a topic's own settings, over those of the log.
     pub(crate) fn apply(
         &self,
         overrides: &mut BTreeMap<String, String>,
-        inherited: impl FnOnce() -> String,
+        defaults: &BTreeMap<String, String>,
     ) -> Result<()> {
         let key = &self.key;
-        let refuse = |value: &str, reason: &str| Err(Setting { key, value }.invalid(reason));
-        if !TopicConfig::KEYS.contains(&key.as_str()) {
+        let Some(known) = TopicKey::find(key) else {
             return Err(Setting { key, value: "" }.unknown("topic", TopicConfig::KEYS));
-        }
-        let is_list = TopicConfig::LIST_KEYS.contains(&key.as_str());
+        };
+        let refuse = |value: &str, reason: &str| Err(Setting { key, value }.invalid(reason));
+        let is_list = known.kind == ConfigType::List;
         let words = || {
-            let value = overrides.get(key).cloned().unwrap_or_else(inherited);
+            let value = overrides.get(key).cloned().unwrap_or_else(|| known.inherited_value(defaults));
             split(&value).map(str::to_owned).collect::<Vec<_>>()
         };
         let value = match &self.operation {

@@ -1,10 +1,13 @@
 //! Settings of the log as a whole: a broker's, as far as they apply.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::cleaner::CleanerConfig;
+use super::topic::TopicConfig;
+use super::topic_keys::TopicKey;
 use super::value::{self, Setting};
-use crate::error::Result;
+use crate::error::{LogError, Result};
 use crate::group::GroupConfig;
 use crate::types::Acks;
 
@@ -34,6 +37,17 @@ pub struct LogConfig {
     pub transaction_topic_partitions: u32,
     /// `transaction.max.timeout.ms`: longest timeout a transactional producer may ask for. Default 15 min.
     pub transaction_timeout_max: Duration,
+    /// `log.initial.task.delay.ms`: time from the start to the first look at retention. Default 30 s.
+    pub initial_task_delay: Duration,
+    /// `log.retention.check.interval.ms`: time between looks at retention. Default 5 min.
+    pub retention_check_interval: Duration,
+    /// `log.flush.offset.checkpoint.interval.ms`: time between checkpoints. Default 60 s.
+    pub checkpoint_interval: Duration,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`: time between looks at the transactions' timeouts.
+    /// Default 10 s.
+    pub transaction_abort_interval: Duration,
+    /// The broker settings that give the defaults of topics, by their names, such as `log.retention.hours`.
+    pub topic_defaults: BTreeMap<String, String>,
     /// `millstream.tail.bytes`: newest bytes of a partition kept in memory for its readers. Default 2 MiB.
     pub tail_bytes: usize,
     /// `millstream.tail.total.bytes`: the same for all partitions together; when it is used up, partitions that are
@@ -57,6 +71,11 @@ impl Default for LogConfig {
             groups: GroupConfig::default(),
             transaction_topic_partitions: 50,
             transaction_timeout_max: Duration::from_secs(15 * 60),
+            initial_task_delay: Duration::from_secs(30),
+            retention_check_interval: Duration::from_secs(300),
+            checkpoint_interval: Duration::from_secs(60),
+            transaction_abort_interval: Duration::from_secs(10),
+            topic_defaults: BTreeMap::new(),
             tail_bytes: 2 << 20,
             tail_bytes_total: 32 << 20,
             cleaner: CleanerConfig::default(),
@@ -65,9 +84,10 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
-    /// The keys that a log takes.
-    pub const KEYS: [&'static str; 23] = [
+    /// The keys that a log takes, besides the broker settings behind [`TopicConfig::KEYS`].
+    pub const KEYS: [&'static str; 30] = [
         "auto.create.topics.enable",
+        "default.replication.factor",
         "group.initial.rebalance.delay.ms",
         "group.max.session.timeout.ms",
         "group.max.size",
@@ -79,15 +99,21 @@ impl LogConfig {
         "log.cleaner.io.buffer.size",
         "log.cleaner.io.max.bytes.per.second",
         "log.cleaner.threads",
+        "log.flush.offset.checkpoint.interval.ms",
+        "log.flush.scheduler.interval.ms",
+        "log.initial.task.delay.ms",
+        "log.retention.check.interval.ms",
         "max.open.files",
         "millstream.tail.bytes",
         "millstream.tail.total.bytes",
         "num.partitions",
+        "num.recovery.threads.per.data.dir",
         "offset.metadata.max.bytes",
         "offsets.commit.required.acks",
         "offsets.retention.check.interval.ms",
         "offsets.retention.minutes",
         "offsets.topic.num.partitions",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         "transaction.max.timeout.ms",
         "transaction.state.log.num.partitions",
     ];
@@ -107,6 +133,19 @@ impl LogConfig {
             "group.max.size" => self.groups.max_size = setting.size(1)?,
             "group.min.session.timeout.ms" => self.groups.session_timeout_min = setting.millis()?,
             "max.open.files" => self.files_max = setting.size(16)?,
+            // There is one copy, which one thread recovers; flush.ms is looked at whenever it is due.
+            "default.replication.factor" | "num.recovery.threads.per.data.dir" => drop(setting.count(1)?),
+            "log.flush.scheduler.interval.ms" => drop(setting.integer(0..=i64::MAX)?),
+            "log.flush.offset.checkpoint.interval.ms" => self.checkpoint_interval = setting.millis()?,
+            "log.initial.task.delay.ms" => self.initial_task_delay = setting.millis()?,
+            "log.retention.check.interval.ms" => {
+                self.retention_check_interval =
+                    Duration::from_millis(setting.integer(1..=i64::MAX)?.unsigned_abs());
+            }
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms" => {
+                self.transaction_abort_interval =
+                    Duration::from_millis(setting.integer(1..=i64::MAX)?.unsigned_abs());
+            }
             "millstream.tail.bytes" => self.tail_bytes = setting.size(0)?,
             "millstream.tail.total.bytes" => self.tail_bytes_total = setting.size(0)?,
             "num.partitions" => self.num_partitions = setting.count(1)?,
@@ -122,8 +161,24 @@ impl LogConfig {
             "transaction.max.timeout.ms" => self.transaction_timeout_max = setting.millis()?,
             "transaction.state.log.num.partitions" => self.transaction_topic_partitions = setting.count(1)?,
             _ if self.cleaner.set(setting)? => {}
-            _ => return Err(setting.unknown("log", Self::KEYS)),
+            _ => self.set_topic_default(setting)?,
         }
+        Ok(())
+    }
+
+    /// Takes a broker setting that gives the default of a topic's.
+    fn set_topic_default(&mut self, setting: Setting<'_>) -> Result<()> {
+        let Some((key, broker)) = TopicKey::of_broker(setting.key) else {
+            return Err(setting.unknown("log", Self::KEYS.into_iter().chain(TopicKey::broker_names())));
+        };
+        let value = broker.convert(setting.value);
+        if let Err(error) = TopicConfig::default().set(Setting { key: key.name, value: &value }) {
+            return Err(match error {
+                LogError::InvalidConfig { reason, .. } => setting.invalid(reason),
+                other => other,
+            });
+        }
+        self.topic_defaults.insert(setting.key.to_owned(), setting.value.to_owned());
         Ok(())
     }
 }

@@ -6,19 +6,24 @@
 mod change;
 mod cleaner;
 mod client;
+mod describe;
 mod live;
 mod log;
 mod producer;
 mod topic;
+mod topic_keys;
 mod value;
 
 pub use change::{ConfigChange, ConfigOperation};
 pub use cleaner::CleanerConfig;
 pub use client::{AutoOffsetReset, ConsumerConfig};
+pub(crate) use describe::describe;
+pub use describe::{ConfigEntry, ConfigSource, ConfigSynonym};
 pub(crate) use live::LiveConfig;
 pub use log::LogConfig;
 pub use producer::{PartitionerClass, ProducerConfig};
-pub use topic::{CleanupPolicy, TimestampType, TopicConfig};
+pub use topic::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
+pub use topic_keys::ConfigType;
 
 #[cfg(test)]
 mod tests;

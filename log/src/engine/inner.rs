@@ -1,5 +1,6 @@
 //! What all handles to a log share, from open to close.
 
+use super::maintenance::Schedule;
 use super::*;
 use crate::storage::CachedStorage;
 
@@ -11,8 +12,9 @@ pub(crate) struct Inner {
     pub(super) topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     /// Held while topics are created or deleted.
     pub(super) changing: Mutex<()>,
-    /// Held while checkpoints are written, so that none takes the place of a newer one.
-    pub(super) checkpointing: Mutex<()>,
+    /// Held while checkpoints are written, so that none takes the place of a newer one. Those on disk, if known.
+    pub(super) checkpointing: Mutex<Option<(Offsets, Offsets)>>,
+    pub(super) schedule: Schedule,
     pub(crate) groups: GroupOffsets,
     pub(crate) coordination: Coordination,
     pub(crate) transactions: Transactions,
@@ -37,7 +39,7 @@ impl Inner {
         let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
         let log_starts = checkpoint::read(&*storage, &dir.join(checkpoint::LOG_START))?;
         let cleaner = Cleaner::open(&*storage, &dir)?;
-        let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE))?;
+        let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE), &config.topic_defaults)?;
         let entries = storage.list(&dir).context("list", &dir)?;
         let is_clean = entries.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
 
@@ -45,7 +47,7 @@ impl Inner {
         let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));
         let inner = Self {
             dir,
-            around: Surroundings { storage, clock, random, budget },
+            schedule: Schedule::new(&*clock, &config),
             config,
             topics: Mutex::new(
                 topics.into_iter().map(|topic| (topic.name.clone(), Arc::new(topic))).collect(),
@@ -58,6 +60,7 @@ impl Inner {
             cleaner,
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
+            around: Surroundings { storage, clock, random, budget },
         };
         for topic in inner.all_topics().into_iter().filter(|topic| !topic.is_deleting) {
             for number in 0..topic.partition_count() {
@@ -75,6 +78,7 @@ impl Inner {
         }
         // Writes checkpoints, which are those of the partitions that are open.
         inner.finish_deletions()?;
+        inner.remove_deleted_dirs()?;
         if is_clean {
             // Gone for certain before anything is written.
             let path = inner.dir.join(CLEAN_SHUTDOWN);
@@ -134,15 +138,29 @@ impl Inner {
             }
         }
         outcome?;
-        self.write_checkpoints()?;
-        checkpoint::write(self.storage(), &self.dir.join(checkpoint::HIGH_WATERMARK), &high_watermarks)?;
-        if is_clean {
-            let path = self.dir.join(CLEAN_SHUTDOWN);
-            self.storage().open(&path, OpenMode::Truncate).context("create", &path)?;
-            self.storage().sync_dir(&self.dir).context("sync", &self.dir)?;
+        if let Err(error) = self.remove_deleted_dirs() {
+            tracing::warn!(%error, "what a deleted topic left behind stays until the next start");
         }
+        let path = self.dir.join(checkpoint::HIGH_WATERMARK);
+        let written = self
+            .write_checkpoints()
+            .and_then(|()| checkpoint::write(self.storage(), &path, &high_watermarks))
+            .and_then(|()| if is_clean { self.mark_clean() } else { Ok(()) });
         drop(lock);
-        Ok(())
+        match written {
+            // All records are on disk; without the mark the next start makes sure of it.
+            Err(error @ LogError::DiskFull { .. }) => {
+                tracing::warn!(%error, "closed without the mark of a clean close");
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn mark_clean(&self) -> Result<()> {
+        let path = self.dir.join(CLEAN_SHUTDOWN);
+        self.storage().open(&path, OpenMode::Truncate).context("create", &path)?;
+        self.storage().sync_dir(&self.dir).context("sync", &self.dir)
     }
 }
 

@@ -1,34 +1,162 @@
-//! What is due by the clock.
+//! What is due by the clock, each duty at its own interval.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Inner, Log};
+use crate::checkpoint::{self, Offsets};
+use crate::clock::Clock;
+use crate::config::LogConfig;
+use crate::error::Result;
+use crate::mutex::Mutex;
+use crate::partition::sync_partitions;
+use crate::types::{Offset, Timestamp};
+
+/// Tails of partitions that were not written to for longer leave memory.
+const TAIL_IDLE: Duration = Duration::from_secs(30);
+
+/// Something to do now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Duty {
+    /// Abort transactions past their timeout.
+    Transactions,
+    /// Delete what is past retention, and start new segments where idle ones are past their time.
+    Retention,
+    /// Write how far the partitions are on stable storage and where they start.
+    Checkpoints,
+    /// Let go of tails that nobody reads and of files that are deleted.
+    Idle,
+}
+
+impl Duty {
+    const ALL: [Self; 4] = [Self::Transactions, Self::Retention, Self::Checkpoints, Self::Idle];
+
+    fn interval(self, config: &LogConfig) -> Duration {
+        match self {
+            Self::Transactions => config.transaction_abort_interval,
+            Self::Retention => config.retention_check_interval,
+            Self::Checkpoints => config.checkpoint_interval,
+            Self::Idle => TAIL_IDLE,
+        }
+    }
+}
+
+/// When each duty is due next, in monotonic time, and when the log was opened.
+#[derive(Debug)]
+pub(super) struct Schedule {
+    due: Mutex<BTreeMap<Duty, Duration>>,
+    opened: (Timestamp, Duration),
+}
+
+impl Schedule {
+    pub(super) fn new(clock: &dyn Clock, config: &LogConfig) -> Self {
+        let (now, start) = (clock.now(), clock.monotonic());
+        let first = |duty: Duty| match duty {
+            Duty::Retention => config.initial_task_delay.min(config.retention_check_interval),
+            _ => duty.interval(config),
+        };
+        let due = Duty::ALL.into_iter().map(|duty| (duty, start.saturating_add(first(duty)))).collect();
+        Self { due: Mutex::new(due), opened: (now, start) }
+    }
+
+    /// Takes a duty as done now.
+    fn put_off(&self, duty: Duty, now: Duration, config: &LogConfig) {
+        self.due.lock().insert(duty, now.saturating_add(duty.interval(config)));
+    }
+
+    fn next(&self) -> Duration {
+        self.due.lock().values().min().copied().unwrap_or_default()
+    }
+
+    fn is_due(&self, duty: Duty, now: Duration) -> bool {
+        self.due.lock().get(&duty).is_none_or(|due| *due <= now)
+    }
+}
+
+impl Log {
+    /// Does all that is ever due by the clock, now: starts new segments, deletes those past retention, aborts
+    /// transactions and removes group members past their timeout, syncs what `flush.ms` asks for, lets go of idle memory and deleted files,
+    /// writes checkpoints. One duty that fails keeps none of the others from being done; the first error is returned.
+    pub fn maintain(&self) -> Result<()> {
+        self.inner().maintain(|_| true).map(drop)
+    }
+
+    /// The same for the duties whose interval has passed, as the log's settings have it. Returns after what time it
+    /// wants to be called again: for a program that stays up to do so.
+    pub fn maintain_due(&self) -> Result<Duration> {
+        let now = self.clock().monotonic();
+        self.inner().maintain(|duty| self.inner().schedule.is_due(duty, now))
+    }
+}
 
 impl Inner {
-    pub(super) fn maintain(&self) -> Result<()> {
+    fn maintain(&self, is_due: impl Fn(Duty) -> bool) -> Result<Duration> {
         self.check_open()?;
-        let now = self.clock().now();
-        self.abort_timed_out_transactions(now)?;
-        self.maintain_groups()?;
+        let now = self.clock().monotonic();
+        let mut outcome = Ok(());
+        for duty in Duty::ALL.into_iter().filter(|duty| is_due(*duty)) {
+            self.schedule.put_off(duty, now, &self.config);
+            outcome = outcome.and(self.perform(duty));
+        }
+        outcome = outcome.and(self.maintain_groups());
+        let mut next = self.schedule.next().min(now.saturating_add(self.groups_due_in()));
+        let mut rolled = Vec::new();
         for partition in self.open_partitions() {
-            match partition.apply_retention(now) {
+            match partition.flush_if_due() {
+                Ok(wait) => next = next.min(now.saturating_add(wait.unwrap_or(Duration::MAX))),
+                Err(error) => outcome = outcome.and(Err(error)),
+            }
+            if partition.has_unsynced_segments() {
+                rolled.push(partition);
+            }
+        }
+        outcome.and(sync_partitions(&rolled))?;
+        Ok(next.saturating_sub(self.clock().monotonic()))
+    }
+
+    fn perform(&self, duty: Duty) -> Result<()> {
+        match duty {
+            Duty::Transactions => self.abort_timed_out_transactions(self.clock().now()),
+            Duty::Retention => {
+                self.apply_retention();
+                Ok(())
+            }
+            Duty::Checkpoints => self.write_checkpoints(),
+            Duty::Idle => self.release_idle(),
+        }
+    }
+
+    fn apply_retention(&self) {
+        let now = self.retention_time();
+        for partition in self.open_partitions() {
+            match partition.roll_if_idle(now).and_then(|_| partition.apply_retention(now)) {
                 Ok(0) => {}
                 Ok(segments) => tracing::info!(partition = %partition.id(), segments, "deleted by retention"),
                 Err(error) => tracing::warn!(partition = %partition.id(), %error, "no retention"),
             }
-            if partition.idle_time(now) > TAIL_IDLE {
+        }
+    }
+
+    fn release_idle(&self) -> Result<()> {
+        let mut outcome = Ok(());
+        for partition in self.open_partitions() {
+            if partition.idle_time() > TAIL_IDLE {
                 partition.release_tail();
             }
+            outcome = outcome.and(partition.remove_deleted_files(Some(self.clock().monotonic())));
         }
-        let rolled: Vec<_> = self
-            .open_partitions()
-            .into_iter()
-            .filter(|partition| partition.has_unsynced_segments())
-            .collect();
-        sync_partitions(&rolled)?;
-        self.write_checkpoints()
+        outcome.and(self.remove_deleted_dirs())
+    }
+
+    /// The wall-clock time, less what it jumped ahead since the log was opened: a jump makes no record older than it
+    /// is. One that lasts is believed at the next start.
+    pub(super) fn retention_time(&self) -> Timestamp {
+        let (opened, start) = self.schedule.opened;
+        self.clock().now().min(opened + self.clock().monotonic().saturating_sub(start))
     }
 
     pub(super) fn write_checkpoints(&self) -> Result<()> {
-        let _writing = self.checkpointing.lock();
+        let mut written = self.checkpointing.lock();
         let (mut recovery_points, mut log_starts) = (Offsets::new(), Offsets::new());
         for partition in self.open_partitions() {
             let (synced, start) = partition.checkpoint();
@@ -37,7 +165,17 @@ impl Inner {
                 log_starts.insert(partition.id().clone(), start);
             }
         }
-        checkpoint::write(self.storage(), &self.dir.join(checkpoint::RECOVERY_POINT), &recovery_points)?;
-        checkpoint::write(self.storage(), &self.dir.join(checkpoint::LOG_START), &log_starts)
+        let current = Some((recovery_points, log_starts));
+        if *written == current {
+            return Ok(());
+        }
+        // What is on disk is not known until both are there.
+        *written = None;
+        if let Some((recovery_points, log_starts)) = &current {
+            checkpoint::write(self.storage(), &self.dir.join(checkpoint::RECOVERY_POINT), recovery_points)?;
+            checkpoint::write(self.storage(), &self.dir.join(checkpoint::LOG_START), log_starts)?;
+        }
+        *written = current;
+        Ok(())
     }
 }

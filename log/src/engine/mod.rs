@@ -21,7 +21,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use bytes::BytesMut;
 
@@ -38,7 +37,7 @@ use crate::fetched::{AppendInfo, Fetched};
 use crate::group::{Committed, Coordination, GroupOffsets};
 use crate::lock::DirectoryLock;
 use crate::mutex::Mutex;
-use crate::partition::{Origin, Partition, Surroundings, Visible, sync_partitions};
+use crate::partition::{Origin, Partition, Surroundings, Visible};
 use crate::producer::Producer;
 use crate::recovery::{self, Checkpoint};
 use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
@@ -48,8 +47,6 @@ use crate::types::{Acks, Isolation, Offset, OffsetSpec, PartitionId, TopicPartit
 
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const META: &str = "meta.properties";
-/// Tails of partitions that were not written to for longer leave memory.
-const TAIL_IDLE: Duration = Duration::from_secs(30);
 
 /// A cheap handle to an open log. The last one to go closes the log, as well as it can without reporting errors.
 ///
@@ -250,12 +247,6 @@ impl Log {
     /// Names of the groups that have committed offsets.
     pub fn groups(&self) -> Vec<String> {
         self.inner.groups.groups()
-    }
-
-    /// Does what is due by the clock: deletes segments past retention, aborts transactions past their timeout, lets go
-    /// of idle tails, writes checkpoints. For a program that stays up to call every minute or so.
-    pub fn maintain(&self) -> Result<()> {
-        self.inner.maintain()
     }
 
     /// Puts everything on stable storage and marks the log as cleanly closed. Other handles then fail with

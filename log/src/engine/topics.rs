@@ -75,9 +75,9 @@ impl Inner {
         }
         catalogue::check_name(&new.name, topics.keys().map(|name| &**name))?;
         let count = new.partitions.unwrap_or(self.config.num_partitions);
-        if !(1..=100_000).contains(&count) {
-            let reason = format!("{count} partitions: use 1 to 100000");
-            return Err(LogError::InvalidTopic { topic: new.name, reason });
+        if !(1..=catalogue::PARTITIONS_MAX).contains(&count) {
+            let reason = format!("use 1 to {}", catalogue::PARTITIONS_MAX);
+            return Err(LogError::InvalidPartitions { topic: new.name, count, reason });
         }
         if new.replication_factor > 1 {
             let asked = new.replication_factor;
@@ -92,6 +92,7 @@ impl Inner {
             TopicId::random(&mut self.around.random.lock()),
             count,
             new.config,
+            &self.config.topic_defaults,
         )?);
         self.check_unused(&topic)?;
         topics.insert(topic.name.clone(), topic.clone());
@@ -129,7 +130,9 @@ impl Inner {
         let topic = self.topic(name)?;
         let deleting = Arc::new(Topic {
             is_deleting: true,
-            ..Topic::new(name, topic.id, topic.partition_count(), topic.overrides.clone())?
+            // Without the partitions, which its users may go on to hold.
+            partitions: topic.partitions.iter().map(|_| Arc::default()).collect(),
+            ..Topic::clone(&topic)
         });
         let mut topics = self.topics.lock().clone();
         topics.insert(deleting.name.clone(), deleting);
@@ -146,7 +149,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Removes the directories of topics that are marked as being deleted, then the topics.
+    /// Takes the directories of topics that are marked as being deleted out of the way, then the topics. What is in
+    /// the directories goes later, so that nobody waits for it.
     pub(super) fn finish_deletions(&self) -> Result<()> {
         let mut topics = self.topics.lock().clone();
         let deleting: Vec<_> = topics.values().filter(|topic| topic.is_deleting).cloned().collect();
@@ -155,19 +159,33 @@ impl Inner {
         }
         let entries = self.storage().list(&self.dir).context("list", &self.dir)?;
         for topic in deleting {
-            for number in 0..topic.partition_count() {
-                let name = topic.dir_name(PartitionId::new(number));
+            for number in (0..topic.partition_count()).map(PartitionId::new) {
+                let name = topic.dir_name(number);
                 if entries.iter().any(|entry| entry.name == name) {
                     let path = self.dir.join(name);
-                    self.storage().remove_dir(&path).context("remove", &path)?;
+                    let renamed = self.dir.join(topic.deleted_dir_name(number));
+                    self.storage().rename(&path, &renamed).context("rename", &path)?;
                 }
             }
             topics.remove(&topic.name);
         }
+        // A new topic of that name must find nothing of this one, neither its directories nor its checkpoints.
+        self.storage().sync_dir(&self.dir).context("sync", &self.dir)?;
         self.write_checkpoints()?;
         self.cleaner.retain(self.storage(), |id| topics.contains_key(&id.topic))?;
         self.write_catalogue(&topics)?;
         *self.topics.lock() = topics;
+        Ok(())
+    }
+
+    /// Removes what deleted topics left behind.
+    pub(super) fn remove_deleted_dirs(&self) -> Result<()> {
+        for entry in self.storage().list(&self.dir).context("list", &self.dir)? {
+            if entry.is_dir && entry.name.ends_with(catalogue::DELETED_DIR) && entry.name.contains('.') {
+                let path = self.dir.join(&entry.name);
+                self.storage().remove_dir(&path).context("remove", &path)?;
+            }
+        }
         Ok(())
     }
 

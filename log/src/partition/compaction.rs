@@ -108,7 +108,12 @@ impl Partition {
             }
         };
 
-        self.writer.lock().is_settled = false;
+        {
+            let mut writer = self.writer.lock();
+            writer.is_settled = false;
+            // What took their place is on stable storage.
+            writer.unsynced.retain(|unsynced| !sources.iter().any(|source| Arc::ptr_eq(source, unsynced)));
+        }
         {
             let mut state = self.state.lock();
             let from = bases[0];

@@ -10,9 +10,11 @@
 //! - A failed write that cannot be undone, or a failed sync, stops the partition until the log is reopened.
 
 mod append;
+mod check;
 mod compaction;
 mod read;
 mod retention;
+mod roll;
 mod sync;
 
 pub(crate) use compaction::Replacement;
@@ -23,17 +25,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-
 use crate::aborted::{self, AbortedEntry};
 use crate::catalogue::TopicId;
 use crate::clock::Clock;
-use crate::config::{LiveConfig, TimestampType, TopicConfig};
+use crate::config::{LiveConfig, TopicConfig};
 use crate::error::{IoContext, LogError, Result};
-use crate::fetched::{AppendInfo, Fetched};
+use crate::fetched::Fetched;
 use crate::mutex::Mutex;
-use crate::producer_state::{ProducerStates, Verdict};
-use crate::record::{RecordBatch, assign_append_time, assign_offset};
+use crate::producer_state::ProducerStates;
+use crate::record::RecordBatch;
 use crate::recovery::{self, Checkpoint, CorruptRange};
 use crate::segment::{self, Segment};
 use crate::signal::Watchers;
@@ -49,6 +49,13 @@ pub(crate) struct Surroundings {
     /// Whatever is left to chance: ids, jitter.
     pub(crate) random: Arc<Mutex<fastrand::Rng>>,
     pub(crate) budget: Arc<TailBudget>,
+}
+
+impl Surroundings {
+    /// A random number.
+    fn draw(&self) -> u32 {
+        self.random.lock().u32(..)
+    }
 }
 
 /// Where a batch comes from, which decides what is checked.
@@ -102,10 +109,22 @@ struct Writer {
     active: Arc<Segment>,
     /// Sealed segments that may not be on stable storage as a whole.
     unsynced: Vec<Arc<Segment>>,
+    /// `.txnindex` files that may not be on stable storage.
+    unsynced_aborted: Vec<PathBuf>,
+    /// Bytes of batches that may not be on stable storage, and since when there are some, in monotonic time.
+    unsynced_bytes: u64,
+    unsynced_since: Option<Duration>,
+    /// Files of deleted segments and the monotonic time at which they go.
+    deleted: Vec<(Duration, PathBuf)>,
     end: Offset,
     bytes_since_entry: u64,
     /// Time of the active segment's first batch.
     first_timestamp: Option<Timestamp>,
+    /// Monotonic times of when the active segment came into use and of the last append.
+    active_since: Duration,
+    last_append: Duration,
+    /// What the active segment's share of `segment.jitter.ms` follows from.
+    jitter_draw: u32,
     producers: ProducerStates,
     /// Aborted transactions of the active segment that are not yet in its `.txnindex`.
     unwritten_aborted: Vec<AbortedEntry>,
@@ -196,9 +215,16 @@ impl Partition {
             condition,
             active,
             unsynced: Vec::new(),
+            unsynced_aborted: Vec::new(),
+            unsynced_bytes: 0,
+            unsynced_since: None,
+            deleted: Vec::new(),
             end: loaded.end,
             bytes_since_entry: loaded.bytes_since_entry,
             first_timestamp,
+            active_since: around.clock.monotonic(),
+            last_append: around.clock.monotonic(),
+            jitter_draw: around.draw(),
             producers: loaded.producers,
             unwritten_aborted: Vec::new(),
             aborted_bytes,
@@ -256,28 +282,47 @@ impl Partition {
         self.state.lock().tail.clear();
     }
 
-    /// Up to where everything is on stable storage, and where the log starts.
+    /// The recovery point, and where the log starts. Everything below the recovery point is on stable storage, with
+    /// what is known of aborted transactions there.
     pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
-        (self.syncing.durable(), self.state.lock().start)
+        let unwritten = self.writer.lock().unwritten_aborted.first().map(|entry| entry.last_offset);
+        let durable = self.syncing.durable();
+        (unwritten.map_or(durable, |offset| durable.min(offset)), self.state.lock().start)
     }
 
-    /// Puts everything on stable storage and takes no more batches.
+    /// Puts everything on stable storage and takes no more batches. On a full disk what can be rebuilt stays behind,
+    /// for the next start to rebuild.
     pub(crate) fn close(&self) -> Result<Closed> {
         let claim = self.syncing.claim();
         let mut writer = self.writer.lock();
         let condition = std::mem::replace(&mut writer.condition, Condition::Closed);
         self.watchers.raise();
+        if let Err(error) = self.remove_files(&mut writer, None) {
+            tracing::warn!(partition = %self.id, %error, "files of deleted segments stay until the next start");
+        }
         if !matches!(condition, Condition::Open) || writer.is_settled {
             let is_clean = matches!(condition, Condition::Open | Condition::Closed);
             return Ok(Closed { recovery_point: self.syncing.durable(), is_clean });
         }
-        writer.active.flush_indexes()?;
-        self.write_aborted(&mut writer)?;
-        self.write_snapshot(&writer)?;
+        let written = writer
+            .active
+            .flush_indexes()
+            .and_then(|()| self.write_aborted(&mut writer))
+            .and_then(|()| self.write_snapshot(&writer));
+        let is_clean = match written {
+            Ok(()) => true,
+            Err(error @ LogError::DiskFull { .. }) => {
+                tracing::warn!(partition = %self.id, %error, "closed without what the next start can rebuild");
+                false
+            }
+            Err(error) => return Err(error),
+        };
         writer.is_dir_unsynced = true;
         self.sync_work(&mut writer).run(&*self.around.storage)?;
+        // Without a mark of a clean close, what was not written is rebuilt from the last recovery point.
+        let recovery_point = if is_clean { writer.end } else { self.syncing.durable() };
         claim.finish(writer.end);
-        Ok(Closed { recovery_point: writer.end, is_clean: true })
+        Ok(Closed { recovery_point, is_clean })
     }
 
     /// Takes no more batches, because the topic is gone.
@@ -326,6 +371,10 @@ impl Partition {
         writer.unwritten_aborted.iter().for_each(|entry| entry.encode(&mut bytes));
         let file = self.around.storage.open(&path, OpenMode::OrCreate).context("open", &path)?;
         file.write_at(writer.aborted_bytes, &bytes).context("write to", &path)?;
+        writer.is_dir_unsynced |= writer.aborted_bytes == 0;
+        if writer.unsynced_aborted.last() != Some(&path) {
+            writer.unsynced_aborted.push(path);
+        }
         writer.aborted_bytes += bytes.len() as u64;
         writer.unwritten_aborted.clear();
         Ok(())
@@ -345,9 +394,9 @@ impl Partition {
         file.write_at(0, format!("version: 0\ntopic_id: {topic_id}").as_bytes()).context("write", &path)
     }
 
-    /// Age of the newest record.
-    pub(crate) fn idle_time(&self, now: Timestamp) -> Duration {
-        now.since(self.writer.lock().active.max_timestamp())
+    /// How long nothing was appended.
+    pub(crate) fn idle_time(&self) -> Duration {
+        self.around.clock.monotonic().saturating_sub(self.writer.lock().last_append)
     }
 }
 

@@ -1,38 +1,62 @@
 //! What a partition lets go of: segments past the limits of time and size, and records that nobody wants any more.
 
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::{Partition, Writer};
-use crate::error::{LogError, Result};
+use crate::config::TopicConfig;
+use crate::error::{IoContext, LogError, Result};
 use crate::segment::{self, Segment};
 use crate::types::{Offset, Timestamp};
 
 impl Partition {
     /// Deletes whole segments past the retention limits, oldest first. Returns how many.
+    ///
+    /// The active segment goes too, once a new one has taken its place. Nothing goes at or beyond the last stable
+    /// offset, and without `delete` in `cleanup.policy` only what lies below the log start.
     pub(crate) fn apply_retention(&self, now: Timestamp) -> Result<usize> {
         let config = self.config();
         let _files = self.files.lock();
-        let mut writer = self.writer.lock();
-        self.check_open(&writer)?;
-        let count = {
-            let state = self.state.lock();
-            let sealed = state.segments.len() - 1;
-            let mut excess = config.retention_bytes.map_or(0, |bytes_max| {
-                state.segments.iter().map(|segment| segment.size()).sum::<u64>().saturating_sub(bytes_max)
-            });
-            let limit = state.last_stable_offset();
-            let is_past = |segment: &Segment| {
-                config.retention.is_some_and(|retention| now.since(segment.max_timestamp()) > retention)
-            };
-            (0..sealed)
-                .take_while(|&at| {
-                    let (segment, next) = (&state.segments[at], state.segments[at + 1].base());
-                    let is_excess = excess >= segment.size() && excess > 0;
-                    excess = excess.saturating_sub(segment.size());
-                    let is_expired = config.cleanup_policy.delete && (is_excess || is_past(segment));
-                    next <= limit && (is_expired || next <= state.start)
-                })
-                .count()
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        self.check_open(writer)?;
+        let mut count = self.expired_segments(writer.end, now, &config);
+        if count == self.state.lock().segments.len() {
+            match self.roll(writer, &config) {
+                Ok(()) => {}
+                // The others go now, and make the space that the new one needs.
+                Err(LogError::DiskFull { .. }) => count -= 1,
+                Err(error) => return Err(error),
+            }
+        }
+        if count > 0 {
+            self.delete_segments(writer, count, config.file_delete_delay)?;
+        }
+        Ok(count)
+    }
+
+    /// How many segments are past the limits.
+    fn expired_segments(&self, end: Offset, now: Timestamp, config: &TopicConfig) -> usize {
+        let state = self.state.lock();
+        let mut excess = config.retention_bytes.map_or(0, |bytes_max| {
+            state.segments.iter().map(|segment| segment.size()).sum::<u64>().saturating_sub(bytes_max)
+        });
+        let limit = state.last_stable_offset();
+        let is_past = |segment: &Segment| {
+            config.retention.is_some_and(|retention| now.since(segment.max_timestamp()) > retention)
         };
-        self.delete_segments(&mut writer, count)
+        let is_expired = |at: &usize| {
+            let segment = &state.segments[*at];
+            let is_excess = excess >= segment.size() && excess > 0;
+            excess = excess.saturating_sub(segment.size());
+            let next = state.segments.get(at + 1).map(|next| next.base());
+            let is_limited = config.cleanup_policy.delete && (is_excess || is_past(segment));
+            let is_below_start = next.is_some_and(|next| next <= state.start);
+            let is_empty_end = next.is_none() && segment.size() == 0;
+            next.unwrap_or(end) <= limit && (is_limited || is_below_start) && !is_empty_end
+        };
+        (0..state.segments.len()).take_while(is_expired).count()
     }
 
     /// Moves the log start up to `offset`, or to the high watermark. Returns where it is then: the low watermark.
@@ -67,8 +91,9 @@ impl Partition {
         Ok(state.start)
     }
 
-    /// Deletes the first `count` segments.
-    fn delete_segments(&self, writer: &mut Writer, count: usize) -> Result<usize> {
+    /// Deletes the first `count` segments. Their files are renamed now and removed later, so that those who read them
+    /// come to an end.
+    fn delete_segments(&self, writer: &mut Writer, count: usize, delay: Duration) -> Result<()> {
         let deleted: Vec<_> = {
             let mut state = self.state.lock();
             let deleted = state.segments.drain(..count).collect();
@@ -77,15 +102,46 @@ impl Partition {
             state.aborted.retain(|entry| entry.last_offset >= start);
             deleted
         };
-        writer.is_settled &= deleted.is_empty();
-        for segment in &deleted {
-            segment.remove(&*self.around.storage)?;
-            for extension in ["txnindex", "snapshot"] {
-                // Most segments have no such file.
-                let _absent =
-                    self.around.storage.remove_file(&segment::path(&self.dir, segment.base(), extension));
+        writer.is_settled = false;
+        writer.unsynced.retain(|unsynced| !deleted.iter().any(|segment| Arc::ptr_eq(segment, unsynced)));
+        let due = self.around.clock.monotonic().saturating_add(delay);
+        let outcome = deleted.iter().try_for_each(|segment| self.rename_deleted(writer, segment.base(), due));
+        // Oldest first, and for certain before any of the files goes.
+        let outcome =
+            outcome.and_then(|()| self.around.storage.sync_dir(&self.dir).context("sync", &self.dir));
+        outcome.inspect_err(|error| self.stop(writer, "deleting a segment failed", error))
+    }
+
+    fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {
+        for extension in ["log", "index", "timeindex", "txnindex", "snapshot"] {
+            let path = segment::path(&self.dir, base, extension);
+            writer.unsynced_aborted.retain(|unsynced| *unsynced != path);
+            let renamed = segment::path(&self.dir, base, &format!("{extension}.deleted"));
+            match self.around.storage.rename(&path, &renamed) {
+                Ok(()) => writer.deleted.push((due, renamed)),
+                // Not every segment has all of them.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).context("rename", &path),
             }
         }
-        Ok(deleted.len())
+        Ok(())
+    }
+
+    /// Removes the files of deleted segments whose time has come, all of them without a time.
+    pub(crate) fn remove_deleted_files(&self, now: Option<Duration>) -> Result<()> {
+        self.remove_files(&mut self.writer.lock(), now)
+    }
+
+    pub(super) fn remove_files(&self, writer: &mut Writer, now: Option<Duration>) -> Result<()> {
+        let is_due = |due: Duration| now.is_none_or(|now| due <= now);
+        for (_, path) in writer.deleted.extract_if(.., |(due, _)| is_due(*due)) {
+            match self.around.storage.remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).context("remove", &path);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

@@ -8,14 +8,20 @@
 //! would say that all is well.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar};
+use std::sync::{Arc, Condvar, MutexGuard};
+use std::time::Duration;
 
-use super::{Partition, Writer};
+use super::{Partition, Visible, Writer};
+use crate::config::TopicConfig;
 use crate::error::{IoContext, Result};
 use crate::mutex::Mutex;
 use crate::segment::Segment;
-use crate::storage::{File, Storage};
+use crate::storage::{File, OpenMode, Storage};
 use crate::types::Offset;
+
+/// `W` of the write protocol: batches that wait for their acknowledgement hold at most so many bytes, one batch aside.
+/// A start after a crash takes no bad bytes for a torn tail that have sound batches further behind them than this.
+pub(crate) const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 
 /// How far a partition is on stable storage, and whether somebody is at work on that.
 #[derive(Debug)]
@@ -83,8 +89,10 @@ impl Drop for Claim<'_> {
 #[derive(Debug)]
 pub(super) struct SyncWork {
     segments: Vec<Arc<Segment>>,
+    aborted: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
     end: Offset,
+    bytes: u64,
 }
 
 impl SyncWork {
@@ -95,7 +103,10 @@ impl SyncWork {
 
 fn sync_all(storage: &dyn Storage, works: &[SyncWork]) -> Result<()> {
     let segments = || works.iter().flat_map(|work| &work.segments);
-    let files: Vec<Arc<dyn File>> = segments().map(|segment| segment.file().clone()).collect();
+    let mut files: Vec<Arc<dyn File>> = segments().map(|segment| segment.file().clone()).collect();
+    for path in works.iter().flat_map(|work| &work.aborted) {
+        files.push(storage.open(path, OpenMode::Existing).context("open", path)?);
+    }
     if let Some(first) = segments().next() {
         storage.sync_files(&files).context("sync", first.path())?;
     }
@@ -118,13 +129,54 @@ impl Partition {
             self.stop(&mut self.writer.lock(), "a sync failed", &error);
             return Err(error);
         }
-        self.end_sync(claim, work.end);
+        self.end_sync(claim, &work);
         Ok(())
+    }
+
+    /// The append lock, once a batch of `bytes` that is acknowledged when it is synced may follow what is not synced.
+    pub(super) fn writer_with_room(&self, bytes: usize, visible: Visible) -> Result<MutexGuard<'_, Writer>> {
+        loop {
+            let writer = self.writer.lock();
+            if visible == Visible::Now
+                || writer.unsynced_bytes == 0
+                || writer.unsynced_bytes + bytes as u64 <= UNSYNCED_BYTES_MAX
+            {
+                return Ok(writer);
+            }
+            let end = writer.end;
+            drop(writer);
+            self.sync(end)?;
+        }
+    }
+
+    /// Whether an append that leads to `end` has to sync, by `flush.messages` or `flush.ms`.
+    pub(super) fn is_flush_due(&self, end: Offset, waiting: Duration, config: &TopicConfig) -> bool {
+        waiting >= config.flush_interval
+            || (config.flush_messages < i64::MAX as u64
+                && end.since(self.syncing.durable()) >= config.flush_messages)
+    }
+
+    /// Syncs what is due by `flush.ms`. Returns in how much time more will be, if anything waits.
+    pub(crate) fn flush_if_due(&self) -> Result<Option<Duration>> {
+        let config = self.config();
+        let (end, since) = {
+            let writer = self.writer.lock();
+            match writer.unsynced_since {
+                Some(since) if self.check_open(&writer).is_ok() => (writer.end, since),
+                _ => return Ok(None),
+            }
+        };
+        let waited = self.around.clock.monotonic().saturating_sub(since);
+        if waited < config.flush_interval {
+            return Ok(Some(config.flush_interval - waited));
+        }
+        self.sync(end).map(|()| None)
     }
 
     /// Whether a sealed segment is not on stable storage yet.
     pub(crate) fn has_unsynced_segments(&self) -> bool {
-        !self.writer.lock().unsynced.is_empty()
+        let writer = self.writer.lock();
+        !writer.unsynced.is_empty() && self.check_open(&writer).is_ok()
     }
 
     /// Hands over what is not on stable storage. Who takes it must sync it, or else stop the partition.
@@ -139,10 +191,14 @@ impl Partition {
                 .collect(),
             false => Vec::new(),
         };
-        SyncWork { segments, dirs, end: writer.end }
+        let aborted = std::mem::take(&mut writer.unsynced_aborted);
+        writer.unsynced_since = None;
+        SyncWork { segments, aborted, dirs, end: writer.end, bytes: writer.unsynced_bytes }
     }
 
-    fn end_sync(&self, claim: Claim<'_>, end: Offset) {
+    fn end_sync(&self, claim: Claim<'_>, work: &SyncWork) {
+        self.writer.lock().unsynced_bytes -= work.bytes;
+        let end = work.end;
         claim.finish(end);
         let mut state = self.state.lock();
         if state.high_watermark < end {
@@ -173,7 +229,7 @@ pub(crate) fn sync_partitions(partitions: &[Arc<Partition>]) -> Result<()> {
     let outcome = sync_all(&*storage, &works);
     for ((partition, claim), work) in claims.into_iter().zip(&works) {
         match &outcome {
-            Ok(()) => partition.end_sync(claim, work.end),
+            Ok(()) => partition.end_sync(claim, work),
             // Which of the files the failure was about is not known, so it is about all of them.
             Err(error) => partition.stop(&mut partition.writer.lock(), "a sync failed", error),
         }

@@ -268,6 +268,12 @@ pub(crate) fn assign_append_time(batch: &mut BytesMut, now: Timestamp) {
     seal(batch);
 }
 
+/// Corrects the largest timestamp of a batch.
+pub(crate) fn assign_max_timestamp(batch: &mut BytesMut, timestamp: Timestamp) {
+    batch[35..43].copy_from_slice(&timestamp.get().to_be_bytes());
+    seal(batch);
+}
+
 /// The batch with its records, not compressed so far, compressed. An empty batch stays as it is.
 pub(super) fn compress(batch: &[u8], compression: Compression) -> BytesMut {
     let (header, records) = batch.split_at(HEADER_BYTES);

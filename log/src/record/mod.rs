@@ -19,7 +19,9 @@ mod varint;
 mod view;
 
 pub use batch::RecordBatch;
-pub(crate) use batch::{HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_offset};
+pub(crate) use batch::{
+    HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_max_timestamp, assign_offset,
+};
 pub use builder::BatchBuilder;
 pub use compression::{Codec, Compression};
 pub(crate) use control::Marker;

@@ -73,6 +73,11 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Bytes behind the records seen so far.
+    pub(crate) fn leftover(&self) -> usize {
+        self.bytes.len()
+    }
+
     #[inline]
     fn parse(&mut self) -> Option<RecordView<'a>> {
         let length = usize::try_from(varint::read(&mut self.bytes)?).ok()?;

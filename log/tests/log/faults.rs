@@ -68,6 +68,8 @@ struct Faults {
     is_sync_broken: AtomicBool,
     is_read_only: AtomicBool,
     is_removal_broken: AtomicBool,
+    /// Whether a removed file gives back a kilobyte.
+    is_space_freed: AtomicBool,
     /// A log that is looked after in the middle of the next read.
     maintained_at_read: std::sync::Mutex<Option<Log>>,
 }
@@ -79,6 +81,7 @@ impl Default for Faults {
             is_sync_broken: AtomicBool::new(false),
             is_read_only: AtomicBool::new(false),
             is_removal_broken: AtomicBool::new(false),
+            is_space_freed: AtomicBool::new(false),
             maintained_at_read: std::sync::Mutex::default(),
         }
     }
@@ -110,6 +113,9 @@ impl Storage for Faulty {
         self.storage.rename(from, to)
     }
     fn remove_file(&self, path: &Path) -> io::Result<()> {
+        if self.faults.is_space_freed.load(Ordering::Relaxed) {
+            self.faults.space.fetch_add(1024, Ordering::Relaxed);
+        }
         self.storage.remove_file(path)
     }
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
@@ -285,13 +291,66 @@ fn a_deletion_that_a_start_finishes_keeps_the_checkpoints_of_others() {
     log.close().unwrap();
     let log = open(&storage).unwrap();
     storage.faults.is_removal_broken.store(true, Ordering::Relaxed);
-    log.delete_topic("b").unwrap_err();
+    log.delete_topic("b").unwrap();
+    log.create_topic(topic("b")).unwrap();
+    assert_eq!(values(&log, "b"), [""; 0]);
+    let has_deleted = |storage: &MemoryStorage| {
+        let entries = storage.list(Path::new("log")).unwrap();
+        entries.iter().any(|entry| entry.name.starts_with("b-0.") && entry.name.ends_with("-delete"))
+    };
+    assert!(has_deleted(&storage.storage), "renamed, so that nobody waits for the removal");
     let killed = Arc::new(storage.storage.fork());
     let log = open(&killed).unwrap();
-    assert!(matches!(log.describe_topic("b"), Err(LogError::UnknownTopic { .. })));
-    assert!(killed.list(Path::new("log/b-0")).is_err());
+    assert!(!has_deleted(&killed), "removed by the next start");
+    assert_eq!(values(&log, "a"), ["1"]);
     let checkpoint = file(&killed, "log/recovery-point-offset-checkpoint");
     let mut text = vec![0; checkpoint.size().unwrap() as usize];
     checkpoint.read_at(0, &mut text).unwrap();
     assert_eq!(String::from_utf8(text).unwrap(), "0\n1\na 0 1\n");
+}
+
+/// Appends until nothing fits, with each amount of space that leaves a different step without any.
+#[test]
+fn a_disk_that_fills_up_anywhere_loses_nothing_and_closes() {
+    for space in 0..400 {
+        let storage = Arc::new(Faulty::default());
+        let log = open(&storage).unwrap();
+        log.create_topic(topic("t").config("segment.bytes", "150")).unwrap();
+        append(&log, "t", &["before"]).unwrap();
+        storage.faults.space.store(space, Ordering::Relaxed);
+        let mut kept = vec!["before".to_owned()];
+        for number in 0..6 {
+            let value = number.to_string();
+            match append(&log, "t", &[&value]) {
+                Ok(_) => kept.push(value),
+                Err(error) => assert!(error.is_retriable(), "space {space}: {error}"),
+            }
+        }
+        let _full = log.maintain();
+        assert_eq!(values(&log, "t"), kept, "space {space}");
+        let full = Arc::new(Faulty { storage: storage.storage.fork(), faults: storage.faults.clone() });
+        log.close().unwrap();
+        full.faults.space.store(u64::MAX, Ordering::Relaxed);
+        for storage in [full.storage.fork(), storage.storage.fork()] {
+            let log = open(&Arc::new(storage)).unwrap();
+            assert_eq!(values(&log, "t"), kept, "space {space}");
+            append(&log, "t", &["after"]).unwrap();
+        }
+    }
+}
+
+#[test]
+fn deleting_records_makes_space_on_a_full_disk() {
+    let storage = Arc::new(Faulty::default());
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("segment.bytes", "150")).unwrap();
+    for value in ["a", "b", "c", "d"] {
+        append(&log, "t", &[value]).unwrap();
+    }
+    storage.faults.space.store(0, Ordering::Relaxed);
+    storage.faults.is_space_freed.store(true, Ordering::Relaxed);
+    assert!(matches!(append(&log, "t", &["e"]), Err(LogError::DiskFull { .. })));
+    assert_eq!(log.delete_records(&tp("t", 0), Some(Offset::new(3))).unwrap().get(), 3);
+    append(&log, "t", &["e"]).unwrap();
+    assert_eq!(values(&log, "t"), ["d", "e"]);
 }

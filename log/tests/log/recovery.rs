@@ -210,7 +210,7 @@ proptest! {
     #[test]
     fn a_partition_is_a_vec(
         steps in proptest::collection::vec(any_step(), 1..40),
-        segment_bytes in 100_u32..2000,
+        segment_bytes in 450_u32..2000,
         interval in 0_u32..300,
         tail_bytes in prop_oneof![Just(0_usize), Just(500), Just(8 << 20)],
     ) {
