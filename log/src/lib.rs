@@ -11,6 +11,7 @@ mod aborted;
 mod catalogue;
 mod checkpoint;
 mod cleaner;
+pub mod client;
 mod clock;
 mod config;
 mod consumer;
@@ -53,7 +54,10 @@ pub use error_code::ErrorCode;
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
 pub use group::{Committed, GroupMetadata, OffsetCommit};
 pub use partitioner::{murmur2, partition_for_key};
-pub use producer::{Producer, ProducerMetrics, Record, RecordMetadata, TopicHandle};
+pub use producer::{
+    Delivery, Flushed, Producer, ProducerInterceptor, ProducerMetrics, Record, RecordMetadata, Sender,
+    SharedProducer, Step, TopicHandle,
+};
 pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };

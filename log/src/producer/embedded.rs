@@ -10,14 +10,15 @@ use crate::catalogue::{NewTopic, Topic};
 use crate::config::{PartitionerClass, ProducerConfig};
 use crate::engine::Log;
 use crate::error::{LogError, Result};
-use crate::partition::{Origin, Partition, Visible};
+use crate::fetched::AppendInfo;
+use crate::partition::{Origin, Partition, Visible, sync_partitions};
 use crate::partitioner::{Spread, partition_for_key};
 use crate::producer_state::wrapping_sequence;
 use crate::record::{BatchBuilder, Compression, Header, ProducerStamp};
 use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
 
 use super::metrics::ProducerMetrics;
-use super::record::{Record, RecordMetadata, TopicHandle};
+use super::record::{Flushed, Record, TopicHandle};
 use super::transaction::Transactional;
 
 /// Writes records to topics, one thread at a time.
@@ -59,6 +60,19 @@ pub(super) struct ProducerTopic {
     pub(super) buffers: Vec<Option<Box<Buffer>>>,
     /// Where records go whose key does not say.
     spread: Spread,
+}
+
+/// Finds a topic, or creates it if `auto.create.topics.enable` is set.
+pub(super) fn lookup_topic(log: &Log, name: &str) -> Result<Arc<Topic>> {
+    match log.inner().topic(name) {
+        Err(LogError::UnknownTopic { .. }) if log.inner().config.auto_create_topics => {
+            match log.create_topic(NewTopic::new(name)) {
+                Ok(_) | Err(LogError::TopicExists { .. }) => log.inner().topic(name),
+                Err(error) => Err(error),
+            }
+        }
+        topic => topic,
+    }
 }
 
 /// What is on its way to one partition.
@@ -120,16 +134,7 @@ impl Producer {
         if let Some(handle) = self.handles.get(name) {
             return Ok(*handle);
         }
-        let inner = self.log.inner();
-        let topic = match inner.topic(name) {
-            Err(LogError::UnknownTopic { .. }) if inner.config.auto_create_topics => {
-                match self.log.create_topic(NewTopic::new(name)) {
-                    Ok(_) | Err(LogError::TopicExists { .. }) => inner.topic(name)?,
-                    Err(error) => return Err(error),
-                }
-            }
-            topic => topic?,
-        };
+        let topic = lookup_topic(&self.log, name)?;
         let handle = TopicHandle(self.topics.len() as u32);
         self.handles.insert(topic.name.clone(), handle);
         let buffers = (0..topic.partition_count()).map(|_| None).collect();
@@ -269,21 +274,88 @@ impl Producer {
 
     /// Writes what is not yet written and waits as `acks` says. Returns where the records since the last flush went,
     /// one entry per partition. After a [`LogError::DiskFull`] nothing is lost: flush again.
-    pub fn flush(&mut self) -> Result<Vec<RecordMetadata>> {
+    pub fn flush(&mut self) -> Result<Vec<Flushed>> {
         self.write_all()?;
-        let mut metadata = Vec::with_capacity(self.used.len());
+        let mut flushed = Vec::with_capacity(self.used.len());
         for at in 0..self.used.len() {
             let (topic, partition) = self.used[at];
             let buffer = self.buffer(topic, partition)?;
             let Some((first_offset, last_offset)) = buffer.written else { continue };
-            let partition = buffer.partition.clone();
-            metadata.push(RecordMetadata { partition: partition.id().clone(), first_offset, last_offset });
-            if self.config.acks == Acks::Synced {
-                partition.sync(last_offset + 1)?;
-            }
+            let partition = buffer.partition.id().clone();
+            flushed.push(Flushed { partition, first_offset, last_offset });
         }
+        match self.config.acks {
+            Acks::Synced => self.sync_used()?,
+            Acks::None | Acks::Written => self.forget_used(),
+        }
+        Ok(flushed)
+    }
+
+    /// Puts what was written since the last flush on stable storage.
+    pub(super) fn sync_used(&mut self) -> Result<()> {
+        let mut written = Vec::with_capacity(self.used.len());
+        for (topic, partition) in &self.used {
+            let slot = &self.topics[topic.0 as usize].buffers[partition.index()];
+            written.extend(
+                slot.iter().filter(|buffer| buffer.written.is_some()).map(|buffer| buffer.partition.clone()),
+            );
+        }
+        sync_partitions(&written)?;
         self.forget_used();
-        Ok(metadata)
+        Ok(())
+    }
+
+    /// Writes a batch that was built elsewhere, and leaves an empty builder in its place. After an error that can be
+    /// retried the batch [may be kept](Self::has_batch): then [try it again](Self::retry_batch), or
+    /// [drop it](Self::drop_batch), before the next one.
+    pub(super) fn write_batch(
+        &mut self,
+        topic: TopicHandle,
+        partition: PartitionId,
+        batch: &mut BatchBuilder,
+    ) -> Result<AppendInfo> {
+        if self.topics[topic.0 as usize].count <= partition.get() {
+            self.refresh_topics(self.log.clock().monotonic())?;
+        }
+        let target = &self.topics[topic.0 as usize];
+        if target.count <= partition.get() {
+            let partition = TopicPartition { topic: target.topic.name.clone(), partition };
+            return Err(LogError::UnknownPartition { partition, count: target.count });
+        }
+        std::mem::swap(&mut self.buffer(topic, partition)?.builder, batch);
+        self.started += 1;
+        self.retry_batch(topic, partition)
+    }
+
+    /// Writes the batch that is kept.
+    pub(super) fn retry_batch(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<AppendInfo> {
+        self.write(topic, partition)?.ok_or(LogError::InvalidRequest {
+            action: "write a batch again",
+            reason: "it was not kept".to_owned(),
+        })
+    }
+
+    /// Whether a batch for this partition is kept, to be tried again.
+    pub(super) fn has_batch(&self, topic: TopicHandle, partition: PartitionId) -> bool {
+        let target = &self.topics[topic.0 as usize];
+        let buffer = target.buffers.get(partition.index()).and_then(Option::as_ref);
+        buffer.is_some_and(|buffer| !buffer.builder.is_empty() || !buffer.unwritten.is_empty())
+    }
+
+    /// Forgets the batch that is kept.
+    pub(super) fn drop_batch(&mut self, topic: TopicHandle, partition: PartitionId) {
+        let target = &mut self.topics[topic.0 as usize];
+        if let Some(Some(buffer)) = target.buffers.get_mut(partition.index()) {
+            if !buffer.builder.is_empty() {
+                self.started -= 1;
+            }
+            buffer.builder.clear();
+            buffer.unwritten.clear();
+        }
+    }
+
+    pub(super) fn metrics_mut(&mut self) -> &mut ProducerMetrics {
+        &mut self.metrics
     }
 
     /// What it has done so far.
@@ -348,8 +420,8 @@ impl Producer {
         Ok(())
     }
 
-    /// Writes the batch of one partition, if there is any.
-    fn write(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<()> {
+    /// Writes the batch of one partition, if there is any. Returns where the last one went.
+    fn write(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<Option<AppendInfo>> {
         let is_transactional = self.transactional.is_some();
         if is_transactional && !self.buffer(topic, partition)?.is_in_transaction {
             self.join_transaction(&[(topic, partition)])?;
@@ -360,16 +432,16 @@ impl Producer {
         let slot = &mut self.topics[topic.0 as usize].buffers[partition.index()];
         let buffer = slot.as_mut().expect("taken into use just now");
         // What was left over by a failed write goes first.
+        let mut info = None;
         if !buffer.unwritten.is_empty() {
-            buffer.append_unwritten(visible, &mut self.metrics)?;
+            info = Some(buffer.append_unwritten(visible, &mut self.metrics)?);
         }
         if buffer.builder.is_empty() {
-            return Ok(());
+            return Ok(info);
         }
         if let Some(session) = session {
             let (id, epoch, sequence) = (session.producer_id, session.epoch, buffer.sequence);
             buffer.builder.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
-            buffer.sequence = wrapping_sequence(sequence, u64::from(buffer.builder.record_count()));
         }
         let bytes = buffer.builder.len_bytes();
         buffer.unwritten_size = (buffer.builder.record_count(), bytes);
@@ -378,7 +450,7 @@ impl Producer {
         self.started -= 1;
         let target = &mut self.topics[topic.0 as usize];
         target.spread.wrote(partition, bytes, target.count, None, &mut self.random);
-        outcome
+        outcome.map(Some)
     }
 
     /// Writes the batches that were started `linger.ms` ago.
@@ -438,7 +510,7 @@ impl Producer {
 }
 
 impl Buffer {
-    fn append_unwritten(&mut self, visible: Visible, metrics: &mut ProducerMetrics) -> Result<()> {
+    fn append_unwritten(&mut self, visible: Visible, metrics: &mut ProducerMetrics) -> Result<AppendInfo> {
         let bytes = self.unwritten.len();
         let info =
             self.partition.append(&mut self.unwritten, Origin::Own, visible).map_err(
@@ -452,8 +524,10 @@ impl Buffer {
             )?;
         let first = self.written.map_or(info.base_offset, |(first, _)| first);
         self.written = Some((first, info.last_offset));
+        // A batch that was refused leaves no gap in the sequence.
+        self.sequence = wrapping_sequence(self.sequence, u64::from(self.unwritten_size.0));
         metrics.wrote(self.unwritten_size.0, bytes, self.unwritten_size.1);
-        Ok(())
+        Ok(info)
     }
 }
 

@@ -3,8 +3,10 @@
 mod embedded;
 mod metrics;
 mod record;
+mod shared;
 mod transaction;
 
 pub use embedded::Producer;
 pub use metrics::ProducerMetrics;
-pub use record::{Record, RecordMetadata, TopicHandle};
+pub use record::{Flushed, Record, RecordMetadata, TopicHandle};
+pub use shared::{Delivery, ProducerInterceptor, Sender, SharedProducer, Step};

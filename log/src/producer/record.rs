@@ -26,11 +26,22 @@ pub struct Record {
 
 /// Where the records sent to one partition since the last flush went.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RecordMetadata {
+pub struct Flushed {
     /// The partition.
     pub partition: TopicPartition,
     /// Offset of the first of them.
     pub first_offset: Offset,
     /// Offset of the last of them.
     pub last_offset: Offset,
+}
+
+/// Where a record was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Its offset there.
+    pub offset: Offset,
+    /// Its time: its own, or that of the append.
+    pub timestamp: Timestamp,
 }

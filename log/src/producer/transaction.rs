@@ -7,7 +7,7 @@ use super::record::TopicHandle;
 use crate::error::{LogError, Result};
 use crate::producer_state::wrapping_sequence;
 use crate::transaction::Session;
-use crate::types::{Offset, PartitionId, TopicPartition};
+use crate::types::{Offset, PartitionId, ProducerId, TopicPartition};
 
 #[derive(Debug)]
 pub(super) struct Transactional {
@@ -83,6 +83,16 @@ impl Producer {
             buffers.for_each(|buffer| buffer.is_in_transaction = false);
         }
         outcome
+    }
+
+    /// Its producer id, if it is transactional.
+    pub(super) fn producer_id(&self) -> Option<ProducerId> {
+        self.transactional.as_ref().map(|transactional| transactional.session.producer_id)
+    }
+
+    /// Whether a transaction is open.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        self.transactional.as_ref().is_some_and(|transactional| transactional.is_open)
     }
 
     fn transactional_mut(&mut self, action: &'static str) -> Result<&mut Transactional> {

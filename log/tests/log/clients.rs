@@ -54,7 +54,7 @@ fn records_without_a_key_spread_batch_by_batch() {
     let log = open(&memory()).unwrap();
     log.create_topic(topic("t").partitions(3)).unwrap();
     let mut producer = log.producer(ProducerConfig::default().batch_size(200)).unwrap();
-    for _ in 0..100 {
+    for _ in 0..2000 {
         producer.send("t", Record { value: Some("0123456789".into()), ..Record::default() }).unwrap();
     }
     assert_eq!(producer.flush().unwrap().len(), 3);

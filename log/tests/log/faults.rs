@@ -56,16 +56,16 @@ fn another_process_is_named_and_its_death_frees_the_lock() {
 
 /// Memory with faults.
 #[derive(Debug, Default)]
-struct Faulty {
+pub(crate) struct Faulty {
     storage: MemoryStorage,
-    faults: Arc<Faults>,
+    pub(crate) faults: Arc<Faults>,
 }
 
 #[derive(Debug)]
-struct Faults {
+pub(crate) struct Faults {
     /// Bytes that can still be written.
-    space: AtomicU64,
-    is_sync_broken: AtomicBool,
+    pub(crate) space: AtomicU64,
+    pub(crate) is_sync_broken: AtomicBool,
     is_read_only: AtomicBool,
     is_removal_broken: AtomicBool,
     /// Whether a removed file gives back a kilobyte.

@@ -12,6 +12,7 @@ mod interop;
 mod producers;
 mod properties;
 mod recovery;
+mod shared_producer;
 mod topics;
 mod transactions;
 

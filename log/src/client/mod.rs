@@ -1,0 +1,3 @@
+//! What applications hold of a log.
+
+mod thread;
