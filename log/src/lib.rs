@@ -62,6 +62,11 @@ pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };
 pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, Storage};
+pub use transaction::{
+    AbortSpec, AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, HangingTransaction, InitProducerId,
+    ProducerDescription, ProducerIdentity, TransactionDescription, TransactionFilter, TransactionListing,
+    TransactionMarker, TransactionResult, TransactionState, TransactionVersion, TxnOffsetCommit,
+};
 pub use types::{
     Acks, Isolation, Offset, OffsetSpec, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
 };

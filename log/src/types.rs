@@ -175,6 +175,11 @@ impl ProducerEpoch {
     pub const fn get(self) -> i16 {
         self.0
     }
+
+    /// The epoch that fences this one; at most one above the last that is handed out.
+    pub(crate) const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
 }
 
 impl fmt::Display for ProducerEpoch {

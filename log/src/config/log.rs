@@ -48,6 +48,10 @@ pub struct LogConfig {
     pub transaction_abort_interval: Duration,
     /// The broker settings that give the defaults of topics, by their names, such as `log.retention.hours`.
     pub topic_defaults: BTreeMap<String, String>,
+    /// `transactional.id.expiration.ms`: how long a transactional id that is not used is kept. Default 7 days.
+    pub transactional_id_expiration: Duration,
+    /// `producer.id.expiration.ms`: how long a partition knows an idle producer. Default 1 day.
+    pub producer_id_expiration: Duration,
     /// `millstream.tail.bytes`: newest bytes of a partition kept in memory for its readers. Default 2 MiB.
     pub tail_bytes: usize,
     /// `millstream.tail.total.bytes`: the same for all partitions together; when it is used up, partitions that are
@@ -76,6 +80,8 @@ impl Default for LogConfig {
             checkpoint_interval: Duration::from_secs(60),
             transaction_abort_interval: Duration::from_secs(10),
             topic_defaults: BTreeMap::new(),
+            transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
+            producer_id_expiration: Duration::from_secs(24 * 60 * 60),
             tail_bytes: 2 << 20,
             tail_bytes_total: 32 << 20,
             cleaner: CleanerConfig::default(),
@@ -85,7 +91,7 @@ impl Default for LogConfig {
 
 impl LogConfig {
     /// The keys that a log takes, besides the broker settings behind [`TopicConfig::KEYS`].
-    pub const KEYS: [&'static str; 30] = [
+    pub const KEYS: [&'static str; 32] = [
         "auto.create.topics.enable",
         "default.replication.factor",
         "group.initial.rebalance.delay.ms",
@@ -113,9 +119,11 @@ impl LogConfig {
         "offsets.retention.check.interval.ms",
         "offsets.retention.minutes",
         "offsets.topic.num.partitions",
+        "producer.id.expiration.ms",
         "transaction.abort.timed.out.transaction.cleanup.interval.ms",
         "transaction.max.timeout.ms",
         "transaction.state.log.num.partitions",
+        "transactional.id.expiration.ms",
     ];
 
     /// The defaults with `properties` applied. Fails on an unknown key or a value its key does not take.
@@ -158,6 +166,8 @@ impl LogConfig {
                 self.offsets_retention = Duration::from_secs(60 * u64::from(setting.count(1)?));
             }
             "offsets.topic.num.partitions" => self.offsets_topic_partitions = setting.count(1)?,
+            "producer.id.expiration.ms" => self.producer_id_expiration = setting.millis()?,
+            "transactional.id.expiration.ms" => self.transactional_id_expiration = setting.millis()?,
             "transaction.max.timeout.ms" => self.transaction_timeout_max = setting.millis()?,
             "transaction.state.log.num.partitions" => self.transaction_topic_partitions = setting.count(1)?,
             _ if self.cleaner.set(setting)? => {}

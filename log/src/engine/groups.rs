@@ -17,7 +17,7 @@ use crate::group::{
 use crate::partition::{Origin, Partition, Visible};
 use crate::partitioner::coordinator_partition;
 use crate::record::{BatchBuilder, ProducerStamp};
-use crate::transaction::Session;
+use crate::transaction::ProducerIdentity;
 use crate::types::{Acks, Offset, Timestamp, TopicPartition};
 
 /// A group's records that are appended but not known to be on stable storage.
@@ -159,12 +159,12 @@ impl Inner {
 
     // ---- offsets ----
 
-    /// Commits offsets for a group without members, or as part of a transaction if there is a session.
+    /// Commits offsets for a group without members, or as part of a producer's transaction.
     pub(crate) fn commit_offsets(
         &self,
         group: &str,
         offsets: &[(TopicPartition, Offset, &str)],
-        transaction: Option<(&Session, i32)>,
+        transaction: Option<ProducerIdentity>,
     ) -> Result<()> {
         let offsets: Vec<_> = offsets
             .iter()
@@ -178,12 +178,12 @@ impl Inner {
 
     /// Commits offsets for a group if `who` may: all of them, or after an error none. Outside of a transaction they are
     /// as durable as `offsets.commit.required.acks` says before they count and this returns. In a transaction they
-    /// count from its commit marker on; `transaction` has the producer's session and the batch's sequence number.
+    /// count from its commit marker on.
     pub(crate) fn commit_group_offsets(
         &self,
         who: &GroupMetadata,
         offsets: &[OffsetCommit],
-        transaction: Option<(&Session, i32)>,
+        transaction: Option<ProducerIdentity>,
     ) -> Result<()> {
         match self.append_offsets(who, offsets, transaction)? {
             Some(appended) => self.finish_commit(appended),
@@ -196,7 +196,7 @@ impl Inner {
         &self,
         who: &GroupMetadata,
         offsets: &[OffsetCommit],
-        transaction: Option<(&Session, i32)>,
+        transaction: Option<ProducerIdentity>,
     ) -> Result<Option<Appended>> {
         self.check_open()?;
         if who.group_id.is_empty() || who.group_id.len() > i16::MAX as usize {
@@ -238,14 +238,16 @@ impl Inner {
         if records.is_empty() {
             return Ok(None);
         }
-        let stamp = transaction.map(|(session, sequence)| {
-            let (id, epoch) = (session.producer_id, session.epoch);
-            ProducerStamp { id, epoch, sequence, is_transactional }
+        let stamp = transaction.map(|producer| ProducerStamp {
+            id: producer.id,
+            epoch: producer.epoch,
+            sequence: -1,
+            is_transactional,
         });
         let encoded: Vec<_> = records.iter().cloned().map(GroupRecord::Offset).collect();
         let info = Self::append_records(&partition, &encoded, timestamp, stamp)?;
-        if let Some((session, _)) = transaction {
-            self.groups.hold(partition.id().partition, session.producer_id, records);
+        if let Some(producer) = transaction {
+            self.groups.hold(partition.id().partition, producer.id, records);
             return Ok(None);
         }
         self.groups.begin(&who.group_id);

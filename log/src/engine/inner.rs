@@ -98,7 +98,11 @@ impl Inner {
         self.around.random.lock().fork()
     }
 
-    pub(super) fn storage(&self) -> &dyn Storage {
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
         &*self.around.storage
     }
 
@@ -110,7 +114,7 @@ impl Inner {
         self.topics.lock().values().cloned().collect()
     }
 
-    pub(super) fn open_partitions(&self) -> Vec<Arc<Partition>> {
+    pub(crate) fn open_partitions(&self) -> Vec<Arc<Partition>> {
         let open = |topic: Arc<Topic>| {
             topic.partitions.iter().filter_map(|slot| slot.get().cloned()).collect::<Vec<_>>()
         };

@@ -18,7 +18,7 @@ const TAIL_IDLE: Duration = Duration::from_secs(30);
 /// Something to do now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Duty {
-    /// Abort transactions past their timeout.
+    /// Abort transactions past their timeout, forget transactional ids and producers that are long idle.
     Transactions,
     /// Delete what is past retention, and start new segments where idle ones are past their time.
     Retention,
@@ -116,7 +116,7 @@ impl Inner {
 
     fn perform(&self, duty: Duty) -> Result<()> {
         match duty {
-            Duty::Transactions => self.abort_timed_out_transactions(self.clock().now()),
+            Duty::Transactions => self.maintain_transactions(self.clock().now()),
             Duty::Retention => {
                 self.apply_retention();
                 Ok(())

@@ -13,6 +13,7 @@ mod inner;
 mod maintenance;
 mod replay;
 mod topics;
+mod transactions;
 
 pub(crate) use inner::Inner;
 
@@ -37,7 +38,7 @@ use crate::fetched::{AppendInfo, Fetched};
 use crate::group::{Committed, Coordination, GroupOffsets};
 use crate::lock::DirectoryLock;
 use crate::mutex::Mutex;
-use crate::partition::{Origin, Partition, Surroundings, Visible};
+use crate::partition::{Partition, Surroundings, Visible};
 use crate::producer::Producer;
 use crate::recovery::{self, Checkpoint};
 use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
@@ -192,6 +193,10 @@ impl Log {
     /// Appends a batch that a [`BatchBuilder`] built; offset and leader epoch are filled in. Everything else the batch
     /// claims is checked first. Fails with [`LogError::InvalidBatch`], [`LogError::InvalidRecord`] or
     /// [`LogError::TooLarge`], or because the disk is full or the partition stopped.
+    ///
+    /// A batch that an idempotent producer sends again is answered with the offsets it has. One that does not follow
+    /// the producer's last fails with [`LogError::OutOfOrderSequence`] or [`LogError::InvalidProducerEpoch`], one of a
+    /// transaction that is not open here with [`LogError::TransactionAbortable`].
     pub fn append(
         &self,
         partition: &TopicPartition,
@@ -200,7 +205,7 @@ impl Log {
     ) -> Result<AppendInfo> {
         let partition = self.inner.partition(partition)?;
         let visible = if acks == Acks::Synced { Visible::Synced } else { Visible::Now };
-        let info = partition.append(&mut batch.into(), Origin::Foreign, visible)?;
+        let info = self.inner.append_foreign(&partition, &mut batch.into(), visible)?;
         if acks == Acks::Synced {
             partition.sync(info.last_offset + 1)?;
         }

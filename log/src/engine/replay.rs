@@ -5,36 +5,27 @@ use super::*;
 impl Inner {
     /// Rebuilds what the log's own topics say, and ends the transactions that were open.
     pub(super) fn replay(&self) -> Result<()> {
-        self.replay_topic(TRANSACTION_STATE, |_, batch| self.transactions.replay(batch))?;
+        let is_counted = self.transactions.producer_ids.load(self.storage(), &self.dir)?;
+        if !self.replay_topic(TRANSACTION_STATE, |_, batch| self.transactions.replay(batch))? {
+            self.transactions.mark_torn();
+        }
         let partitions = self.open_partitions();
-        for id in partitions.iter().filter_map(|partition| partition.last_producer_id()) {
-            self.transactions.note_producer_id(id);
+        if !is_counted {
+            let in_use = partitions.iter().filter_map(|partition| partition.last_producer_id());
+            in_use.for_each(|id| self.transactions.producer_ids.note(id));
         }
-        self.resume_transactions()?;
-        for partition in &partitions {
-            for producer in partition.open_transactions() {
-                if self.transactions.is_ending(producer.0) {
-                    continue; // decided, and not for us to undo
-                }
-                let id = partition.id();
-                match self.write_marker(id, producer, false) {
-                    Ok(()) => {
-                        tracing::warn!(partition = %id, producer = %producer.0, "aborted a transaction of nobody")
-                    }
-                    Err(LogError::Corrupt { .. } | LogError::DiskFull { .. }) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))
+        self.resume_transactions(&partitions)?;
+        self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch)).map(drop)
     }
 
+    /// Goes over all batches of a topic, partition by partition. Says whether all of them could be read.
     pub(super) fn replay_topic(
         &self,
         name: &str,
         mut take: impl FnMut(PartitionId, &crate::record::RecordBatch),
-    ) -> Result<()> {
-        let Ok(topic) = self.topic(name) else { return Ok(()) };
+    ) -> Result<bool> {
+        let Ok(topic) = self.topic(name) else { return Ok(true) };
+        let mut is_whole = true;
         for partition in topic.partitions.iter().filter_map(|slot| slot.get()) {
             let mut from = partition.offset_at(OffsetSpec::Earliest)?;
             loop {
@@ -47,12 +38,13 @@ impl Inner {
                     // What follows is lost to us, which appends to this partition will go on to say.
                     Err(error @ LogError::Corrupt { .. }) => {
                         tracing::error!(%error, "could not read all of {name}");
+                        is_whole = false;
                         break;
                     }
                     Err(error) => return Err(error),
                 }
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 }

@@ -39,7 +39,7 @@ use crate::segment::{self, Segment};
 use crate::signal::Watchers;
 use crate::storage::{OpenMode, Storage};
 use crate::tail::{Tail, TailBudget};
-use crate::types::{Isolation, Offset, OffsetSpec, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+use crate::types::{Isolation, Offset, OffsetSpec, ProducerId, Timestamp, TopicPartition};
 
 /// What the partitions of a log share.
 #[derive(Clone, Debug)]
@@ -267,9 +267,14 @@ impl Partition {
         self.state.lock().last_stable_offset()
     }
 
-    /// Producers with an open transaction here.
-    pub(crate) fn open_transactions(&self) -> Vec<(ProducerId, ProducerEpoch)> {
-        self.writer.lock().producers.open_transactions()
+    /// Looks at what is known of the producers.
+    pub(crate) fn with_producers<T>(&self, look: impl FnOnce(&ProducerStates) -> T) -> T {
+        look(&self.writer.lock().producers)
+    }
+
+    /// Forgets producers that were idle for `producer.id.expiration.ms`. Returns how many.
+    pub(crate) fn expire_producers(&self, now: Timestamp, expiration: Duration) -> usize {
+        self.writer.lock().producers.expire(now, expiration)
     }
 
     /// The largest producer id that ever wrote here.

@@ -15,7 +15,7 @@ use crate::partition::{Origin, Partition, Visible, sync_partitions};
 use crate::partitioner::{Spread, partition_for_key};
 use crate::producer_state::wrapping_sequence;
 use crate::record::{BatchBuilder, Compression, Header, ProducerStamp};
-use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
+use crate::types::{Acks, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 
 use super::metrics::ProducerMetrics;
 use super::record::{Flushed, Record, TopicHandle};
@@ -37,6 +37,10 @@ pub struct Producer {
     /// Buffers that were used since the last flush.
     pub(super) used: Vec<(TopicHandle, PartitionId)>,
     pub(super) transactional: Option<Transactional>,
+    /// Whether its batches carry sequence numbers without a `transactional.id`.
+    is_idempotent: bool,
+    /// Its id then, from the first batch on.
+    producer_id: Option<ProducerId>,
     /// Whether a key chooses the partition.
     by_key: bool,
     compression: Option<Compression>,
@@ -90,8 +94,8 @@ pub(super) struct Buffer {
     started: Duration,
     /// First and last offset written since the last flush.
     written: Option<(Offset, Offset)>,
-    /// Sequence number of the next record.
-    sequence: i32,
+    /// Sequence number of the next record: of the first one in `unwritten`, if there is any.
+    pub(super) sequence: i32,
     is_used: bool,
     pub(super) is_in_transaction: bool,
 }
@@ -106,11 +110,12 @@ impl Producer {
         let metadata_end = log.clock().monotonic().saturating_add(config.metadata_max_age);
         let transactional = match &config.transactional_id {
             Some(id) => {
-                let session = log.inner().init_producer(id, config.transaction_timeout, config.acks)?;
+                let session = log.inner().open_session(id, config.transaction_timeout, config.acks)?;
                 Some(Transactional::new(session))
             }
             None => None,
         };
+        let is_idempotent = transactional.is_none() && config.is_idempotent();
         Ok(Self {
             log,
             config,
@@ -118,6 +123,8 @@ impl Producer {
             handles: FxHashMap::default(),
             used: Vec::new(),
             transactional,
+            is_idempotent,
+            producer_id: None,
             by_key,
             compression,
             random,
@@ -427,7 +434,7 @@ impl Producer {
             self.join_transaction(&[(topic, partition)])?;
         }
         let visible = if self.config.acks == Acks::Synced { Visible::Synced } else { Visible::Now };
-        let session = self.transactional.as_ref().map(|transactional| transactional.session.clone());
+        let stamp = self.stamp()?;
         self.buffer(topic, partition)?;
         let slot = &mut self.topics[topic.0 as usize].buffers[partition.index()];
         let buffer = slot.as_mut().expect("taken into use just now");
@@ -439,9 +446,8 @@ impl Producer {
         if buffer.builder.is_empty() {
             return Ok(info);
         }
-        if let Some(session) = session {
-            let (id, epoch, sequence) = (session.producer_id, session.epoch, buffer.sequence);
-            buffer.builder.stamp(ProducerStamp { id, epoch, sequence, is_transactional: true });
+        if let Some(stamp) = stamp {
+            buffer.builder.stamp(ProducerStamp { sequence: buffer.sequence, ..stamp });
         }
         let bytes = buffer.builder.len_bytes();
         buffer.unwritten_size = (buffer.builder.record_count(), bytes);
@@ -451,6 +457,21 @@ impl Producer {
         let target = &mut self.topics[topic.0 as usize];
         target.spread.wrote(partition, bytes, target.count, None, &mut self.random);
         outcome.map(Some)
+    }
+
+    /// What its batches are written under, but for the sequence number.
+    fn stamp(&mut self) -> Result<Option<ProducerStamp>> {
+        let (id, epoch) = match (&self.transactional, self.producer_id) {
+            (Some(Transactional { session, .. }), _) => (session.producer_id, session.epoch),
+            (None, Some(id)) => (id, ProducerEpoch::new(0)),
+            (None, None) if self.is_idempotent => {
+                let id = self.log.inner().new_producer_id()?;
+                (*self.producer_id.insert(id), ProducerEpoch::new(0))
+            }
+            (None, None) => return Ok(None),
+        };
+        let is_transactional = self.transactional.is_some();
+        Ok(Some(ProducerStamp { id, epoch, sequence: 0, is_transactional }))
     }
 
     /// Writes the batches that were started `linger.ms` ago.

@@ -1,25 +1,23 @@
 //! A producer's transactions: begin, offsets, commit, abort.
 
-use std::collections::BTreeMap;
-
 use super::embedded::Producer;
 use super::record::TopicHandle;
 use crate::error::{LogError, Result};
-use crate::producer_state::wrapping_sequence;
-use crate::transaction::Session;
+use crate::group::{GroupMetadata, OffsetCommit};
+use crate::transaction::{EndTxn, Session, TransactionResult, TransactionVersion, TxnOffsetCommit};
 use crate::types::{Offset, PartitionId, ProducerId, TopicPartition};
 
 #[derive(Debug)]
 pub(super) struct Transactional {
     pub(super) session: Session,
     pub(super) is_open: bool,
-    /// Sequence numbers in the partitions of group offsets.
-    offset_sequences: BTreeMap<TopicPartition, i32>,
+    /// Whether the coordinator may know of the transaction.
+    is_begun: bool,
 }
 
 impl Transactional {
     pub(super) fn new(session: Session) -> Self {
-        Self { session, is_open: false, offset_sequences: BTreeMap::new() }
+        Self { session, is_open: false, is_begun: false }
     }
 }
 
@@ -36,19 +34,30 @@ impl Producer {
         Ok(())
     }
 
-    /// Makes a group's offsets part of the transaction: they count once it is committed.
+    /// Makes the offsets of a group without members part of the transaction: they count once it is committed.
     pub fn send_offsets(&mut self, group: &str, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
+        let offsets = offsets.iter().map(|(partition, offset)| OffsetCommit::new(partition.clone(), *offset));
+        self.send_offsets_to_transaction(&offsets.collect::<Vec<_>>(), &GroupMetadata::new(group))
+    }
+
+    /// The same for a member of a group, as [`Consumer::group_metadata`](crate::Consumer) gives it. Fails if it is not
+    /// a member any more, so that only one of two that read the same partition can commit (KIP-447).
+    pub fn send_offsets_to_transaction(
+        &mut self,
+        offsets: &[OffsetCommit],
+        group: &GroupMetadata,
+    ) -> Result<()> {
         self.check_transaction("send offsets")?;
         let log = self.log.clone();
-        let id = log.inner().group_partition(group)?.id().clone();
         let transactional = self.transactional_mut("send offsets")?;
-        log.inner().add_to_transaction(&transactional.session, vec![id.clone()])?;
-        let sequence = transactional.offset_sequences.entry(id).or_default();
-        let offsets: Vec<_> =
-            offsets.iter().map(|(partition, offset)| (partition.clone(), *offset, "")).collect();
-        log.inner().commit_offsets(group, &offsets, Some((&transactional.session, *sequence)))?;
-        *sequence = wrapping_sequence(*sequence, offsets.len() as u64);
-        Ok(())
+        transactional.is_begun = true;
+        log.inner().txn_offset_commit(&TxnOffsetCommit {
+            transactional_id: transactional.session.id.to_string(),
+            producer: transactional.session.producer(),
+            group: group.clone(),
+            offsets: offsets.to_vec(),
+            version: TransactionVersion::Bumped,
+        })
     }
 
     /// Makes all records and offsets of the transaction visible at once. With `acks=all` they are on stable storage
@@ -75,14 +84,52 @@ impl Producer {
     fn end_transaction(&mut self, is_commit: bool) -> Result<()> {
         let (log, acks) = (self.log.clone(), self.config.acks);
         let transactional = self.transactional_mut("end the transaction")?;
-        let outcome = log.inner().end_transaction(&transactional.session, is_commit, acks);
-        if matches!(outcome, Ok(()) | Err(LogError::ProducerFenced { .. })) {
-            transactional.is_open = false;
-            self.forget_used();
-            let buffers = self.topics.iter_mut().flat_map(|topic| topic.buffers.iter_mut().flatten());
-            buffers.for_each(|buffer| buffer.is_in_transaction = false);
+        let outcome = match transactional.is_begun {
+            true => {
+                let request = EndTxn {
+                    transactional_id: transactional.session.id.to_string(),
+                    producer: transactional.session.producer(),
+                    result: if is_commit { TransactionResult::Commit } else { TransactionResult::Abort },
+                    version: TransactionVersion::Bumped,
+                };
+                log.inner().end_transaction(&request, acks)
+            }
+            // The coordinator knows of no transaction, and need not.
+            false => {
+                log.inner().check_session(&transactional.session).map(|()| transactional.session.producer())
+            }
+        };
+        match outcome {
+            Ok(producer) => {
+                let is_new = producer != transactional.session.producer();
+                transactional.session = Session::new(&transactional.session.id, producer);
+                self.leave_transaction(is_new);
+                Ok(())
+            }
+            Err(error) => {
+                if matches!(
+                    error,
+                    LogError::ProducerFenced { .. } | LogError::InvalidProducerIdMapping { .. }
+                ) {
+                    self.leave_transaction(false);
+                }
+                Err(error)
+            }
         }
-        outcome
+    }
+
+    fn leave_transaction(&mut self, is_new_epoch: bool) {
+        if let Some(transactional) = &mut self.transactional {
+            transactional.is_open = false;
+            transactional.is_begun = false;
+        }
+        self.forget_used();
+        for buffer in self.topics.iter_mut().flat_map(|topic| topic.buffers.iter_mut().flatten()) {
+            buffer.is_in_transaction = false;
+            if is_new_epoch {
+                buffer.sequence = 0;
+            }
+        }
     }
 
     /// Its producer id, if it is transactional.
@@ -110,14 +157,16 @@ impl Producer {
     }
 
     pub(super) fn join_transaction(&mut self, joining: &[(TopicHandle, PartitionId)]) -> Result<()> {
-        let Some(transactional) = self.transactional.as_ref().filter(|_| !joining.is_empty()) else {
+        let Some(transactional) = self.transactional.as_mut().filter(|_| !joining.is_empty()) else {
             return Ok(());
         };
         let name = |topic: TopicHandle| self.topics[topic.0 as usize].topic.name.clone();
         let ids = joining
             .iter()
             .map(|(topic, partition)| TopicPartition { topic: name(*topic), partition: *partition });
-        self.log.inner().add_to_transaction(&transactional.session, ids.collect())?;
+        let (session, ids) = (&transactional.session, ids.collect::<Vec<_>>());
+        transactional.is_begun = true;
+        self.log.inner().add_to_transaction(&session.id, session.producer(), &ids)?;
         for (topic, partition) in joining {
             self.buffer(*topic, *partition)?.is_in_transaction = true;
         }

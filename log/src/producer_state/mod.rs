@@ -10,5 +10,5 @@ mod window;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use states::{LastBatch, ProducerStates, Verdict};
+pub(crate) use states::{LastBatch, ProducerState, ProducerStates, Verdict};
 pub(crate) use window::wrapping_sequence;

@@ -94,11 +94,6 @@ impl ProducerStates {
         self.open.keys().next().copied()
     }
 
-    /// Producers with an open transaction here.
-    pub(crate) fn open_transactions(&self) -> Vec<(ProducerId, ProducerEpoch)> {
-        self.open.values().filter_map(|id| Some((*id, self.get(*id)?.epoch))).collect()
-    }
-
     /// For each producer its epoch and, if it wrote data in that epoch, the last offset of its newest data batch.
     pub(crate) fn last_batches(&self) -> BTreeMap<ProducerId, LastBatch> {
         let last = |state: &ProducerState| LastBatch {
@@ -124,18 +119,26 @@ impl ProducerStates {
             let reason = "a batch of a producer needs a sequence number";
             return Err(LogError::InvalidRecord { partition: partition.clone(), reason });
         }
-        let Some(state) = self.producers.get(&id) else { return Ok(Verdict::Append) };
+        let known = self.producers.get(&id);
+        if origin == Origin::Foreign
+            && batch.is_transactional()
+            && known.is_none_or(|state| state.transaction_start.is_none())
+        {
+            // It ended after the coordinator was asked, or was never open.
+            let reason = format!("it has no open transaction in {partition}");
+            return Err(LogError::TransactionAbortable { id, reason });
+        }
+        let Some(state) = known else { return Ok(Verdict::Append) };
         let (epoch, current) = (batch.producer_epoch(), state.epoch);
         match origin {
             Origin::Own | Origin::Foreign | Origin::Verified => {}
             // Under bumped epochs, what is open in this epoch is a later transaction than the one that ends.
             Origin::BumpedMarker if epoch <= current => return Ok(Verdict::Ended),
             Origin::BumpedMarker => return Ok(Verdict::Append),
+            Origin::Marker if epoch >= current => return state.check_coordinator(partition, batch),
             Origin::Marker => {
-                return match epoch < current {
-                    true => Err(LogError::ProducerFenced { id, epoch, current }),
-                    false => Ok(Verdict::Append),
-                };
+                let partition = partition.clone();
+                return Err(LogError::InvalidProducerEpoch { partition, id, epoch, current });
             }
         }
         let first = batch.base_sequence();
@@ -236,6 +239,21 @@ impl ProducerStates {
             state.transaction_start.is_some() || now.since(since) < expiration
         });
         before - self.producers.len()
+    }
+}
+
+impl ProducerState {
+    fn check_coordinator(&self, partition: &TopicPartition, batch: &RecordBatch) -> Result<Verdict> {
+        match Marker::of(batch) {
+            Some(marker) if marker.coordinator_epoch < self.coordinator_epoch => {
+                Err(LogError::TransactionCoordinatorFenced {
+                    partition: partition.clone(),
+                    epoch: marker.coordinator_epoch,
+                    current: self.coordinator_epoch,
+                })
+            }
+            _ => Ok(Verdict::Append),
+        }
     }
 }
 

@@ -2,7 +2,6 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::states::ProducerState;
 use super::*;
 use crate::error::LogError;
 use crate::partition::Origin;
@@ -179,8 +178,8 @@ fn a_bumped_marker_ends_only_what_was_there_before_it() {
     model.end = 2;
     model.offer_in_transaction(1, 1, 0, 1);
     assert_eq!(check(&model, 1, Origin::BumpedMarker).unwrap(), Verdict::Ended);
-    assert!(matches!(check(&model, 0, Origin::Marker), Err(LogError::ProducerFenced { .. })));
-    assert_eq!(model.states.open_transactions(), [(ProducerId::new(1), ProducerEpoch::new(1))]);
+    assert!(matches!(check(&model, 0, Origin::Marker), Err(LogError::InvalidProducerEpoch { .. })));
+    assert_eq!(model.states.first_unstable(), Some(Offset::new(2)));
 }
 
 #[test]

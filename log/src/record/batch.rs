@@ -243,6 +243,15 @@ impl RecordBatch {
     }
 }
 
+/// Whose transaction a batch that was not parsed yet claims to be part of.
+pub(crate) fn transactional_producer(bytes: &[u8]) -> Option<(ProducerId, ProducerEpoch)> {
+    let header = bytes.get(..HEADER_BYTES)?;
+    let attributes = i16::from_be_bytes([header[21], header[22]]);
+    let id = ProducerId::new(read_i64(header, 43));
+    let epoch = ProducerEpoch::new(i16::from_be_bytes([header[51], header[52]]));
+    (attributes & TRANSACTIONAL != 0).then_some((id, epoch))
+}
+
 impl std::fmt::Debug for RecordBatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RecordBatch")

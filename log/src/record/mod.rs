@@ -21,6 +21,7 @@ mod view;
 pub use batch::RecordBatch;
 pub(crate) use batch::{
     HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_max_timestamp, assign_offset,
+    transactional_producer,
 };
 pub use builder::BatchBuilder;
 pub use compression::{Codec, Compression};
