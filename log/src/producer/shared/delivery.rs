@@ -41,6 +41,8 @@ pub(super) struct Completion {
 #[derive(Default)]
 struct State {
     outcome: Option<Outcome>,
+    /// Whether the callbacks were called, which comes before those who wait go on.
+    is_done: bool,
     callbacks: Vec<(Place, Callback)>,
     wakers: Vec<Waker>,
 }
@@ -69,10 +71,10 @@ impl Delivery {
     /// The same for at most `timeout` of real time; `None` if nothing is known by then.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<Result<RecordMetadata, Arc<LogError>>> {
         let state = self.completion.state.lock();
-        let state = Mutex::wait_until(&self.completion.done, state, timeout, |state: &mut State| {
-            state.outcome.is_some()
-        });
-        Some(self.completion.metadata(self.place, state.outcome.as_ref()?))
+        let state =
+            Mutex::wait_until(&self.completion.done, state, timeout, |state: &mut State| state.is_done);
+        let outcome = state.outcome.as_ref().filter(|_| state.is_done)?;
+        Some(self.completion.metadata(self.place, outcome))
     }
 
     /// What became of the record, `None` if that is not known yet.
@@ -102,8 +104,8 @@ impl Future for Delivery {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.completion.state.lock();
         match &state.outcome {
-            Some(outcome) => Poll::Ready(self.completion.metadata(self.place, outcome)),
-            None => {
+            Some(outcome) if state.is_done => Poll::Ready(self.completion.metadata(self.place, outcome)),
+            _ => {
                 if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
                     state.wakers.push(context.waker().clone());
                 }
@@ -130,21 +132,24 @@ impl Completion {
         }
         state.outcome = Some(outcome.clone());
         let callbacks = std::mem::take(&mut state.callbacks);
+        drop(state);
+        for (place, callback) in callbacks {
+            callback(self.metadata(place, &outcome));
+        }
+        let mut state = self.state.lock();
+        state.is_done = true;
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         self.done.notify_all();
         wakers.into_iter().for_each(Waker::wake);
-        for (place, callback) in callbacks {
-            callback(self.metadata(place, &outcome));
-        }
     }
 
     pub(super) fn wait(&self) -> Outcome {
         let mut state = self.state.lock();
         loop {
             match &state.outcome {
-                Some(outcome) => return outcome.clone(),
-                None => state = Mutex::<State>::wait(&self.done, state),
+                Some(outcome) if state.is_done => return outcome.clone(),
+                _ => state = Mutex::<State>::wait(&self.done, state),
             }
         }
     }
