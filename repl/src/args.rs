@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+use crate::dump_log::DumpLogArgs;
 use crate::output::Format;
 
 /// Event streams in one program: a log, stream processing, SQL over it, and connectors.
@@ -93,6 +94,8 @@ pub(crate) enum Command {
     /// Run connectors and show their state
     #[command(subcommand)]
     Connect(ConnectCommand),
+    /// Print what the files of a log hold, without opening the log
+    DumpLog(DumpLogArgs),
     /// Measure the embedded log
     #[command(subcommand)]
     Perf(PerfCommand),

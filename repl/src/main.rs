@@ -5,8 +5,8 @@
 //!            │
 //!            └─▶ output: table, JSON lines or CSV         style: colours    interrupt: Ctrl-C
 //! ```
-//! Reading order: [`args`], then a command ([`topics`], [`produce`], [`consume`], [`sql`], [`connect`], [`perf`], [`demo`]),
-//! [`shell`] for the interactive part, [`output`] and [`cell`] for what is printed.
+//! Reading order: [`args`], then a command ([`topics`], [`produce`], [`consume`], [`sql`], [`connect`], [`dump_log`],
+//! [`perf`], [`demo`]), [`shell`] for the interactive part, [`output`] and [`cell`] for what is printed.
 //! Not here: anything that computes; commands call the libraries and print what they return.
 
 mod args;
@@ -14,6 +14,7 @@ mod cell;
 mod connect;
 mod consume;
 mod demo;
+mod dump_log;
 mod error;
 mod housekeeping;
 mod interrupt;
@@ -71,6 +72,7 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
         Some(Command::Produce(args)) => produce::run(&cli.global, args),
         Some(Command::Consume(args)) => consume::run(&cli.global, args),
         Some(Command::Connect(command)) => connect::run(&cli.global, command),
+        Some(Command::DumpLog(args)) => dump_log::run(&cli.global, args),
         Some(Command::Perf(command)) => perf::run(&cli.global, command),
         Some(Command::Demo(args)) => demo::run(&cli.global, args, colours),
     }

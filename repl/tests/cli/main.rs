@@ -5,6 +5,7 @@
 mod connect_command;
 mod damage;
 mod demo;
+mod dump_log;
 mod log_commands;
 mod sql_command;
 
