@@ -46,7 +46,9 @@ pub use config::{
     ConfigOperation, ConfigSource, ConfigSynonym, ConfigType, ConsumerConfig, LogConfig, PartitionerClass,
     ProducerConfig, TimestampType, TopicConfig,
 };
-pub use consumer::{Consumer, PartitionRecords, Waker};
+pub use consumer::{
+    CommitCallback, Consumer, OffsetAndTimestamp, PartitionRecords, RebalanceListener, Waker,
+};
 pub use dump::{Decoder, DumpOptions, Mismatch, Problem, dump};
 pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};

@@ -17,6 +17,7 @@ use crate::group::{
 use crate::partition::{Origin, Partition, Visible};
 use crate::partitioner::coordinator_partition;
 use crate::record::{BatchBuilder, ProducerStamp};
+use crate::signal::Signal;
 use crate::transaction::ProducerIdentity;
 use crate::types::{Acks, Offset, Timestamp, TopicPartition};
 
@@ -105,6 +106,20 @@ impl Inner {
     pub(crate) fn groups_due_in(&self) -> Duration {
         let wake_at = self.coordination.state.lock().coordinator.wake_at();
         wake_at.saturating_sub(self.clock().monotonic())
+    }
+
+    /// Raises `signal` when a group rebalances, until [`Self::unwatch_group`] or its end.
+    pub(crate) fn watch_group(&self, group: &str, signal: &Arc<Signal>) {
+        self.coordination.state.lock().watch(group, signal);
+    }
+
+    pub(crate) fn unwatch_group(&self, group: &str, signal: &Arc<Signal>) {
+        self.coordination.state.lock().unwatch(group, signal);
+    }
+
+    /// A coordinator's refusal with what it is about.
+    pub(crate) fn explain_group_error(&self, error: GroupError, who: &GroupMetadata) -> LogError {
+        self.coordination.state.lock().explain(error, who, &self.config.groups)
     }
 
     /// Puts one input through the coordinator: appends its records in the order of its steps, then, without its lock,

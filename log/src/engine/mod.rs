@@ -15,13 +15,14 @@ mod replay;
 mod topics;
 mod transactions;
 
+pub(crate) use groups::Appended;
 pub(crate) use inner::Inner;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::BytesMut;
 
@@ -41,6 +42,7 @@ use crate::mutex::Mutex;
 use crate::partition::{Partition, Surroundings, Visible};
 use crate::producer::Producer;
 use crate::recovery::{self, Checkpoint};
+use crate::signal::Watchers;
 use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
 use crate::tail::TailBudget;
 use crate::transaction::Transactions;

@@ -190,6 +190,30 @@ impl Inner {
     }
 
     pub(super) fn write_catalogue(&self, topics: &BTreeMap<Arc<str>, Arc<Topic>>) -> Result<()> {
-        catalogue::write(self.storage(), &self.dir.join(catalogue::FILE), topics.values())
+        catalogue::write(self.storage(), &self.dir.join(catalogue::FILE), topics.values())?;
+        self.catalogue_version.fetch_add(1, Ordering::SeqCst);
+        self.catalogue_watchers.raise();
+        Ok(())
+    }
+
+    /// Counts the changes of topics.
+    pub(crate) fn catalogue_version(&self) -> u64 {
+        self.catalogue_version.load(Ordering::SeqCst)
+    }
+
+    /// Waits until a change that is counted already is there to be seen.
+    pub(crate) fn settle_catalogue(&self) {
+        drop(self.changing.lock());
+    }
+
+    /// Who wants to know about changes of topics.
+    pub(crate) fn catalogue_watchers(&self) -> &Watchers {
+        &self.catalogue_watchers
+    }
+
+    /// Names of all topics that are not being deleted.
+    pub(crate) fn topic_names(&self) -> Vec<Arc<str>> {
+        let topics = self.topics.lock();
+        topics.values().filter(|topic| !topic.is_deleting).map(|topic| topic.name.clone()).collect()
     }
 }

@@ -26,6 +26,7 @@ pub mod subscription;
 mod tests;
 
 pub use assignor::Assignor;
+pub(crate) use coordinator::IN_PROCESS_HOST;
 pub use coordinator::{GroupConfig, GroupCoordinator};
 pub use membership::GroupState;
 pub use offsets::{Committed, OffsetCommit};

@@ -152,7 +152,7 @@ fn seeking_pausing_and_resetting() {
         "t-7 is not assigned to this consumer: subscribe to its topic or assign it first"
     );
     let error = consumer.commit_offsets(&[]).unwrap_err();
-    assert_eq!(error.to_string(), "invalid value \"\" for group.id: set it to commit offsets");
+    assert_eq!(error.to_string(), "invalid group id \"\": set group.id to commit offsets");
 
     let config = ConsumerConfig::default().auto_offset_reset(AutoOffsetReset::None).group_id("new");
     let mut consumer = log.consumer(config).unwrap();

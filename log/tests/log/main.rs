@@ -7,6 +7,7 @@ mod clients;
 mod compaction;
 mod faults;
 mod fuzz_smoke;
+mod groups;
 mod idempotence;
 mod interop;
 mod producers;

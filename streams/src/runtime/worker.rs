@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use millstream_log::{
     AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId,
-    ProducerConfig, TopicPartition,
+    ProducerConfig, Timestamp, TopicPartition,
 };
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
@@ -82,7 +82,7 @@ impl Worker {
             let task = worker_tasks.len();
             let mut queues = Vec::with_capacity(plan.inputs.len());
             for input in &plan.inputs {
-                let start = start(&mut consumer, input)?;
+                let start = start(&mut consumer, input, log.clock().now())?;
                 routes.insert(input.partition.clone(), (task, queues.len()));
                 let NodeRole::Source { decoder, .. } = &topology.nodes[input.source].role else {
                     unreachable!("inputs belong to sources")
@@ -387,12 +387,16 @@ fn consumer_config(config: &StreamsConfig, isolation: Isolation) -> Result<Consu
 }
 
 /// Puts the consumer where the input goes on, and says where that is.
-fn start(consumer: &mut Consumer, input: &Input) -> Result<Offset, StreamsError> {
+fn start(consumer: &mut Consumer, input: &Input, now: Timestamp) -> Result<Offset, StreamsError> {
     let partition = &input.partition;
     match (consumer.committed(partition), input.reset) {
         (Some(offset), _) => consumer.seek(partition, offset)?,
         (None, AutoOffsetReset::Earliest) => consumer.seek_to(partition, OffsetSpec::Earliest)?,
         (None, AutoOffsetReset::Latest) => consumer.seek_to(partition, OffsetSpec::Latest)?,
+        (None, AutoOffsetReset::ByDuration(age)) => {
+            let from = Timestamp::new(now.get().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+            consumer.seek_to(partition, OffsetSpec::At(from))?;
+        }
         (None, AutoOffsetReset::None) => {
             return Err(StreamsError::Config {
                 setting: "auto.offset.reset".to_owned(),
