@@ -411,16 +411,14 @@ pub enum LogError {
         hint: &'static str,
     },
     /// A key or value that its serde cannot write or read.
-    #[error("could not {action} the {part} of a record of {topic:?} as {form}: {reason}")]
+    #[error("could not {action} the {part} of {place}: {reason}")]
     Serialization {
         /// `write` or `read`.
         action: &'static str,
         /// `key` or `value`.
         part: &'static str,
-        /// The topic.
-        topic: String,
-        /// What the serde reads and writes.
-        form: &'static str,
+        /// Which record.
+        place: String,
         /// What is wrong.
         reason: String,
     },

@@ -16,7 +16,6 @@
 //! Not here: async, SQL types, value formats. Nothing uncommitted ever reaches a [`store::StateBackend`].
 
 pub mod batch;
-pub mod column;
 pub mod config;
 pub mod driver;
 pub mod dsl;
@@ -30,10 +29,10 @@ pub mod store;
 pub mod topology;
 
 pub use batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
-pub use column::ByteColumn;
 pub use config::{ProcessingGuarantee, StreamsConfig};
 pub use driver::TopologyTestDriver;
 pub use error::{StreamsError, full_message};
+pub use millstream_log::serde::ByteColumn;
 pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
 pub use runtime::{Metrics, State, Streams};

@@ -1,207 +1,9 @@
-//! Values of Rust types to bytes and back, with Kafka's formats for the simple ones.
+//! Serdes of the log, and those for the keys of windows.
 
-use std::sync::Arc;
-
-use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
-use crate::column::ByteColumn;
-
-/// Why a value did not become bytes or bytes did not become a value, for people.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SerdeError(String);
-
-impl SerdeError {
-    /// An error with this message.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self(message.into())
-    }
-}
-
-/// Bytes of values of type `T`. The methods on columns are called once per batch, so that their loops are
-/// compiled for the type.
-pub trait Serde<T>: Send + Sync + 'static {
-    /// Appends the bytes of a value.
-    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError>;
-
-    /// The value of some bytes.
-    fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError>;
-
-    /// Bytes at the end of a key that do not choose its partition, such as a window start: all windows of a
-    /// key belong in the partition of the key.
-    fn unpartitioned_suffix(&self) -> usize {
-        0
-    }
-
-    /// Appends the bytes of every value; absent values and those that fail are absent. Failed rows go to
-    /// `failed`.
-    fn serialize_column(
-        &self,
-        values: &[Option<T>],
-        out: &mut ByteColumn,
-        failed: &mut Vec<(usize, SerdeError)>,
-    ) {
-        for (row, value) in values.iter().enumerate() {
-            let Some(value) = value else {
-                out.push(None);
-                continue;
-            };
-            if let Err(error) = out.push_with(|bytes| self.serialize(value, bytes)) {
-                out.push(None);
-                failed.push((row, error));
-            }
-        }
-    }
-
-    /// Appends the value of every entry; absent entries and those that fail are absent. Failed rows go to
-    /// `failed`.
-    fn deserialize_column(
-        &self,
-        entries: &[Option<&[u8]>],
-        out: &mut Vec<Option<T>>,
-        failed: &mut Vec<(usize, SerdeError)>,
-    ) {
-        for (row, bytes) in entries.iter().enumerate() {
-            out.push(match bytes.map(|bytes| self.deserialize(bytes)) {
-                None => None,
-                Some(Ok(value)) => Some(value),
-                Some(Err(error)) => {
-                    failed.push((row, error));
-                    None
-                }
-            });
-        }
-    }
-}
-
-/// A serde that is chosen when the graph is built.
-pub type DynSerde<T> = Arc<dyn Serde<T>>;
-
-/// A type that may be a key or value in the DSL without naming a serde: it brings one along.
-///
-/// ```
-/// # use millstream_streams::serde::{DefaultSerde, Json};
-/// #[derive(Clone, serde::Serialize, serde::Deserialize)]
-/// struct Flight { origin: String, delay_minutes: i32 }
-/// impl DefaultSerde for Flight { type Serde = Json; }
-/// ```
-pub trait DefaultSerde: Sized + Clone + Send + Sync + 'static {
-    /// The serde.
-    type Serde: Serde<Self> + Default;
-
-    /// The serde, ready for a graph.
-    fn default_serde() -> DynSerde<Self> {
-        Arc::new(Self::Serde::default())
-    }
-}
-
-/// UTF-8 text.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Utf8;
-
-impl Serde<String> for Utf8 {
-    fn serialize(&self, value: &String, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value.as_bytes());
-        Ok(())
-    }
-
-    fn deserialize(&self, bytes: &[u8]) -> Result<String, SerdeError> {
-        let text = std::str::from_utf8(bytes);
-        text.map(str::to_owned).map_err(|error| SerdeError::new(format!("not UTF-8 text: {error}")))
-    }
-}
-
-impl DefaultSerde for String {
-    type Serde = Utf8;
-}
-
-/// Defines a serde of fixed-size big-endian numbers.
-macro_rules! big_endian {
-    ($($(#[$doc:meta])* $name:ident: $type:ty;)+) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default)]
-        pub struct $name;
-
-        impl Serde<$type> for $name {
-            fn serialize(&self, value: &$type, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-                out.extend_from_slice(&value.to_be_bytes());
-                Ok(())
-            }
-
-            fn deserialize(&self, bytes: &[u8]) -> Result<$type, SerdeError> {
-                let size = size_of::<$type>();
-                let array = bytes.try_into().map_err(|_| {
-                    SerdeError::new(format!("{} bytes where {} has {size}", bytes.len(), stringify!($type)))
-                })?;
-                Ok(<$type>::from_be_bytes(array))
-            }
-        }
-
-        impl DefaultSerde for $type {
-            type Serde = $name;
-        }
-    )+};
-}
-
-big_endian! {
-    /// 4-byte integers.
-    Int32: i32;
-    /// 8-byte integers.
-    Int64: i64;
-    /// 8-byte floating-point numbers.
-    Float64: f64;
-}
-
-/// Bytes as they are.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Raw;
-
-impl Serde<Vec<u8>> for Raw {
-    fn serialize(&self, value: &Vec<u8>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-
-    fn deserialize(&self, bytes: &[u8]) -> Result<Vec<u8>, SerdeError> {
-        Ok(bytes.to_vec())
-    }
-}
-
-impl Serde<Bytes> for Raw {
-    fn serialize(&self, value: &Bytes, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(value);
-        Ok(())
-    }
-
-    fn deserialize(&self, bytes: &[u8]) -> Result<Bytes, SerdeError> {
-        Ok(Bytes::copy_from_slice(bytes))
-    }
-}
-
-impl DefaultSerde for Vec<u8> {
-    type Serde = Raw;
-}
-
-impl DefaultSerde for Bytes {
-    type Serde = Raw;
-}
-
-/// JSON text of any type that serde knows.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Json;
-
-impl<T: Serialize + DeserializeOwned> Serde<T> for Json {
-    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        serde_json::to_writer(out, value).map_err(|error| SerdeError::new(format!("not JSON: {error}")))
-    }
-
-    fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| SerdeError::new(format!("not the expected JSON: {error}")))
-    }
-}
+pub use millstream_log::serde::{
+    Boolean, DefaultSerde, DynSerde, Float32, Float64, Int16, Int32, Int64, Json, Raw, Serde, SerdeError,
+    Utf8, UuidText,
+};
 
 /// A key within a window.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -264,31 +66,17 @@ impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
 mod tests {
     use super::*;
 
-    fn check<T: PartialEq + std::fmt::Debug>(serde: impl Serde<T>, value: T, expected: &[u8]) {
+    #[test]
+    fn a_windowed_key_has_kafkas_layout() {
+        let serde = TimeWindowed::new(String::default_serde(), 10);
+        let key = Windowed { key: "a".to_owned(), start: 20, end: 30 };
         let mut bytes = Vec::new();
-        serde.serialize(&value, &mut bytes).unwrap();
-        assert_eq!(bytes, expected);
-        assert_eq!(serde.deserialize(&bytes).unwrap(), value);
-    }
-
-    #[test]
-    fn formats_are_kafkas() {
-        check(Utf8, "é".to_owned(), b"\xc3\xa9");
-        check(Int32, -2, &[0xff, 0xff, 0xff, 0xfe]);
-        check(Int64, 258, &[0, 0, 0, 0, 0, 0, 1, 2]);
-        check(Float64, 1.0, &[0x3f, 0xf0, 0, 0, 0, 0, 0, 0]);
-        check(Json, vec![1, 2], b"[1,2]");
-        let windowed = TimeWindowed::new(String::default_serde(), 10);
-        check(
-            windowed,
-            Windowed { key: "a".to_owned(), start: 20, end: 30 },
-            &[b'a', 0, 0, 0, 0, 0, 0, 0, 20],
+        serde.serialize(&key, &mut bytes).unwrap();
+        assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 20]);
+        assert_eq!(serde.deserialize(&bytes).unwrap(), key);
+        assert_eq!(
+            serde.deserialize(b"short").unwrap_err().to_string(),
+            "5 bytes where a windowed key has 8 or more"
         );
-    }
-
-    #[test]
-    fn wrong_bytes_are_told() {
-        assert_eq!(Int64.deserialize(&[1]).unwrap_err().to_string(), "1 bytes where i64 has 8");
-        assert!(Utf8.deserialize(&[0xff]).unwrap_err().to_string().starts_with("not UTF-8 text"));
     }
 }

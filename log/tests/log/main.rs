@@ -16,6 +16,7 @@ mod recovery;
 mod shared_producer;
 mod topics;
 mod transactions;
+mod typed;
 
 use std::path::Path;
 use std::sync::Arc;

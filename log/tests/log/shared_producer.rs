@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_log::{
-    Clock, ErrorCode, Header, Isolation, Log, LogError, ManualClock, NewTopic, ProducerConfig,
-    ProducerInterceptor, Record, RecordMetadata, Sender, SharedProducer, Step, Storage,
+    Clock, ErrorCode, GroupMetadata, Header, Isolation, Log, LogError, ManualClock, NewTopic, OffsetCommit,
+    ProducerConfig, ProducerInterceptor, Record, RecordMetadata, Sender, SharedProducer, Step, Storage,
 };
 
 use crate::faults::Faulty;
@@ -316,7 +316,8 @@ fn transactions_are_all_or_nothing_for_all_threads() {
     producer.begin_transaction().unwrap();
     assert!(producer.begin_transaction().is_err());
     send_from_threads("kept");
-    producer.send_offsets_to_transaction("g", &[(tp("t", 1), 7.into())]).unwrap();
+    let offsets = [OffsetCommit::new(tp("t", 1), 7.into())];
+    producer.send_offsets_to_transaction(&offsets, &GroupMetadata::new("g")).unwrap();
     producer.commit_transaction().unwrap();
     producer.begin_transaction().unwrap();
     send_from_threads("dropped");

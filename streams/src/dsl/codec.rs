@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use millstream_log::{Header, PartitionRecords, partition_for_key};
 
+use crate::ByteColumn;
 use crate::batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
-use crate::column::ByteColumn;
 use crate::dsl::records::Records;
 use crate::error::StreamsError;
 use crate::report::{ReportKind, Reporter, RowReport};

@@ -1,7 +1,7 @@
 //! Aggregation of typed rows: what `count`, `reduce` and `aggregate` have in common.
 
+use crate::ByteColumn;
 use crate::batch::Batch;
-use crate::column::ByteColumn;
 use crate::dsl::arena::ValueArena;
 use crate::dsl::records::Records;
 use crate::error::StreamsError;

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use crate::ByteColumn;
 use crate::batch::Batch;
-use crate::column::ByteColumn;
 use crate::dsl::arena::ValueArena;
 use crate::dsl::fold::{deserialize_keys, serialize_keys};
 use crate::dsl::records::Records;

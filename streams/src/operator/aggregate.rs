@@ -1,7 +1,7 @@
 //! Keyed aggregation, plain or windowed: from key bytes to slots to updated state to output.
 
+use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
-use crate::column::ByteColumn;
 use crate::error::StreamsError;
 use crate::operator::window::{TimeWindows, WindowAssigner};
 use crate::processor::{Context, Processor};

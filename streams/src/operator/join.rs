@@ -1,7 +1,7 @@
 //! Stream-table join: each stream row looks up its key in the table's store, as it is when the row comes.
 
+use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
-use crate::column::ByteColumn;
 use crate::error::StreamsError;
 use crate::operator::aggregate::report;
 use crate::processor::{Context, Processor};

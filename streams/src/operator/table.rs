@@ -1,7 +1,7 @@
 //! Table rows into a store: the latest value per key.
 
+use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
-use crate::column::ByteColumn;
 use crate::error::StreamsError;
 use crate::operator::aggregate::report;
 use crate::processor::{Context, Processor};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use hashbrown::HashTable;
 use rustc_hash::FxBuildHasher;
 
-use crate::column::ByteColumn;
+use crate::ByteColumn;
 use crate::error::StreamsError;
 use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
 use crate::store::changelog::Changelog;

@@ -5,8 +5,9 @@ use std::sync::{Arc, Condvar};
 use super::handle::{Shared, SharedProducer};
 use super::sender::Sender;
 use crate::error::{LogError, Result};
+use crate::group::{GroupMetadata, OffsetCommit};
 use crate::mutex::Mutex;
-use crate::types::{Offset, ProducerId, TopicPartition};
+use crate::types::ProducerId;
 
 /// The transaction that records belong to now.
 #[derive(Debug, Default)]
@@ -43,7 +44,7 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) enum Action {
     Begin,
-    SendOffsets { group: String, offsets: Vec<(TopicPartition, Offset)> },
+    SendOffsets { group: GroupMetadata, offsets: Vec<OffsetCommit> },
     Commit,
     Abort,
 }
@@ -128,13 +129,10 @@ impl SharedProducer {
         self.request(Action::Begin)
     }
 
-    /// Makes a group's offsets part of the transaction: they count once it is committed.
-    pub fn send_offsets_to_transaction(
-        &self,
-        group: &str,
-        offsets: &[(TopicPartition, Offset)],
-    ) -> Result<()> {
-        self.request(Action::SendOffsets { group: group.to_owned(), offsets: offsets.to_vec() })
+    /// Makes a group's offsets part of the transaction: they count once it is committed. Fails if `group` is not a member
+    /// any more as it says (KIP-447).
+    pub fn send_offsets_to_transaction(&self, offsets: &[OffsetCommit], group: &GroupMetadata) -> Result<()> {
+        self.request(Action::SendOffsets { group: group.clone(), offsets: offsets.to_vec() })
     }
 
     /// Waits until everything sent is written, then makes all records and offsets of the transaction visible at once.
@@ -187,7 +185,7 @@ impl Sender {
                 shared.transaction.lock().state = State::Open;
             }
             Action::SendOffsets { group, offsets } => {
-                self.producer.send_offsets(&group, &offsets).inspect_err(|error| {
+                self.producer.send_offsets_to_transaction(&offsets, &group).inspect_err(|error| {
                     if !error.is_retriable() {
                         shared.transaction.lock().fail(error);
                     }

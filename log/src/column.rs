@@ -3,7 +3,7 @@
 /// Byte strings, some of them absent, back to back in one buffer that is reused from batch to batch.
 ///
 /// ```
-/// # use millstream_streams::ByteColumn;
+/// # use millstream_log::serde::ByteColumn;
 /// let mut keys = ByteColumn::default();
 /// keys.push(Some(b"EWR"));
 /// keys.push(None);

@@ -1,0 +1,241 @@
+//! The embedded implementation of the traits: each method is the type's own of that name.
+
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Admin, Client, RecordRef};
+use crate::catalogue::{NewTopic, TopicDescription};
+use crate::clock::Clock;
+use crate::config::{ConfigChange, ConfigEntry, ConsumerConfig, ProducerConfig};
+use crate::consumer::{Consumer, PartitionRecords, Waker};
+use crate::engine::Log;
+use crate::error::Result;
+use crate::group::{Committed, GroupMetadata, OffsetCommit};
+use crate::producer::{Flushed, Producer, ProducerMetrics, Record, TopicHandle};
+use crate::record::Header;
+use crate::transaction::{
+    AbortSpec, HangingTransaction, ProducerDescription, ProducerIdentity, TransactionDescription,
+    TransactionFilter, TransactionListing,
+};
+use crate::types::{Isolation, Offset, OffsetSpec, PartitionId, Timestamp, TopicPartition};
+
+impl Client for Log {
+    fn producer(&self, config: ProducerConfig) -> Result<Box<dyn super::Producer>> {
+        Ok(Box::new(Log::producer(self, config)?))
+    }
+
+    fn consumer(&self, config: ConsumerConfig) -> Result<Box<dyn super::Consumer>> {
+        Ok(Box::new(Log::consumer(self, config)?))
+    }
+
+    fn clock(&self) -> &Arc<dyn Clock> {
+        Log::clock(self)
+    }
+}
+
+impl Admin for Log {
+    fn create_topic(&self, topic: NewTopic) -> Result<TopicDescription> {
+        Log::create_topic(self, topic)
+    }
+
+    fn delete_topic(&self, name: &str) -> Result<()> {
+        Log::delete_topic(self, name)
+    }
+
+    fn list_topics(&self) -> Result<Vec<TopicDescription>> {
+        self.inner().check_open()?;
+        Ok(self.topics())
+    }
+
+    fn describe_topic(&self, name: &str) -> Result<TopicDescription> {
+        Log::describe_topic(self, name)
+    }
+
+    fn create_partitions(&self, topic: &str, total: u32) -> Result<TopicDescription> {
+        Log::create_partitions(self, topic, total)
+    }
+
+    fn alter_topic_config(&self, topic: &str, changes: &[ConfigChange]) -> Result<()> {
+        Log::alter_topic_config(self, topic, changes)
+    }
+
+    fn describe_topic_config(&self, topic: &str) -> Result<Vec<ConfigEntry>> {
+        Log::describe_topic_config(self, topic)
+    }
+
+    fn delete_records(&self, partition: &TopicPartition, offset: Option<Offset>) -> Result<Offset> {
+        Log::delete_records(self, partition, offset)
+    }
+
+    fn list_offsets(
+        &self,
+        partition: &TopicPartition,
+        spec: OffsetSpec,
+        isolation: Isolation,
+    ) -> Result<Offset> {
+        let offset = self.offsets(partition, spec)?;
+        match isolation {
+            Isolation::ReadUncommitted => Ok(offset),
+            Isolation::ReadCommitted => Ok(offset.min(self.last_stable_offset(partition)?)),
+        }
+    }
+
+    fn list_group_names(&self) -> Result<Vec<String>> {
+        self.inner().check_open()?;
+        Ok(self.groups())
+    }
+
+    fn list_group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
+        self.inner().check_open()?;
+        Ok(self.committed_offsets(group))
+    }
+
+    fn list_transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionListing>> {
+        Log::list_transactions(self, filter)
+    }
+
+    fn describe_transaction(&self, transactional_id: &str) -> Result<TransactionDescription> {
+        Log::describe_transaction(self, transactional_id)
+    }
+
+    fn describe_producers(&self, partition: &TopicPartition) -> Result<Vec<ProducerDescription>> {
+        Log::describe_producers(self, partition)
+    }
+
+    fn find_hanging_transactions(
+        &self,
+        topic: Option<&str>,
+        older_than: Duration,
+    ) -> Result<Vec<HangingTransaction>> {
+        Log::find_hanging_transactions(self, topic, older_than)
+    }
+
+    fn abort_transaction(&self, partition: &TopicPartition, spec: AbortSpec) -> Result<()> {
+        Log::abort_transaction(self, partition, spec)
+    }
+
+    fn force_terminate(&self, transactional_id: &str) -> Result<ProducerIdentity> {
+        Log::force_terminate(self, transactional_id)
+    }
+}
+
+impl super::Producer for Producer {
+    fn topic(&mut self, name: &str) -> Result<TopicHandle> {
+        Producer::topic(self, name)
+    }
+
+    fn partitions(&self, topic: TopicHandle) -> u32 {
+        Producer::partitions(self, topic)
+    }
+
+    fn append_all(&mut self, topic: TopicHandle, records: &mut slice::Iter<'_, RecordRef<'_>>) -> Result<()> {
+        for record in records {
+            let RecordRef { partition, timestamp, key, value, headers } = *record;
+            Producer::append(self, topic, partition, timestamp, key, value, headers)?;
+        }
+        Ok(())
+    }
+
+    fn append(
+        &mut self,
+        topic: TopicHandle,
+        partition: Option<PartitionId>,
+        timestamp: Option<Timestamp>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[Header],
+    ) -> Result<PartitionId> {
+        Producer::append(self, topic, partition, timestamp, key, value, headers)
+    }
+
+    fn send(&mut self, topic: &str, record: Record) -> Result<PartitionId> {
+        Producer::send(self, topic, record)
+    }
+
+    fn flush(&mut self) -> Result<Vec<Flushed>> {
+        Producer::flush(self)
+    }
+
+    fn begin_transaction(&mut self) -> Result<()> {
+        Producer::begin_transaction(self)
+    }
+
+    fn send_offsets_to_transaction(&mut self, offsets: &[OffsetCommit], group: &GroupMetadata) -> Result<()> {
+        Producer::send_offsets_to_transaction(self, offsets, group)
+    }
+
+    fn commit_transaction(&mut self) -> Result<()> {
+        Producer::commit_transaction(self)
+    }
+
+    fn abort_transaction(&mut self) -> Result<()> {
+        Producer::abort_transaction(self)
+    }
+
+    fn metrics(&self) -> ProducerMetrics {
+        Producer::metrics(self)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Producer::close(*self)
+    }
+}
+
+impl super::Consumer for Consumer {
+    fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
+        Consumer::subscribe(self, topics)
+    }
+
+    fn assign(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
+        Consumer::assign(self, partitions)
+    }
+
+    fn assignment(&self) -> Vec<TopicPartition> {
+        Consumer::assignment(self)
+    }
+
+    fn seek(&mut self, partition: &TopicPartition, offset: Offset) -> Result<()> {
+        Consumer::seek(self, partition, offset)
+    }
+
+    fn seek_to(&mut self, partition: &TopicPartition, spec: OffsetSpec) -> Result<()> {
+        Consumer::seek_to(self, partition, spec)
+    }
+
+    fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        Consumer::position(self, partition)
+    }
+
+    fn pause(&mut self, partitions: &[TopicPartition]) {
+        Consumer::pause(self, partitions);
+    }
+
+    fn resume(&mut self, partitions: &[TopicPartition]) {
+        Consumer::resume(self, partitions);
+    }
+
+    fn poll(&mut self, timeout: Duration) -> Result<Vec<PartitionRecords>> {
+        Consumer::poll(self, timeout)
+    }
+
+    fn commit(&mut self) -> Result<()> {
+        Consumer::commit(self)
+    }
+
+    fn commit_offsets(&mut self, offsets: &[(TopicPartition, Offset)]) -> Result<()> {
+        Consumer::commit_offsets(self, offsets)
+    }
+
+    fn committed(&self, partition: &TopicPartition) -> Option<Offset> {
+        Consumer::committed(self, partition)
+    }
+
+    fn waker(&self) -> Waker {
+        Consumer::waker(self)
+    }
+
+    fn close(self: Box<Self>) -> Result<()> {
+        Consumer::close(*self)
+    }
+}
