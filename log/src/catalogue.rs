@@ -257,6 +257,9 @@ pub(crate) fn read(
         .into_iter()
         .map(|topic| {
             let id = TopicId(Uuid::parse_str(&topic.id).map_err(|error| invalid(error.to_string()))?);
+            if !(1..=PARTITIONS_MAX).contains(&topic.partitions) {
+                return Err(invalid(format!("topic {:?} has {} partitions", topic.name, topic.partitions)));
+            }
             let is_deleting = topic.deleting;
             let topic = Topic::new(&topic.name, id, topic.partitions, topic.configs, defaults)?;
             Ok(Topic { is_deleting, ..topic })

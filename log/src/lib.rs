@@ -65,7 +65,7 @@ pub use producer::{
 pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };
-pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, Storage};
+pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, ReadOnlyStorage, Storage};
 pub use transaction::{
     AbortSpec, AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, HangingTransaction, InitProducerId,
     ProducerDescription, ProducerIdentity, TransactionDescription, TransactionFilter, TransactionListing,

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use millstream_log::{Decoder, DiskStorage, DumpOptions, LogError, dump};
+use millstream_log::{Decoder, DumpOptions, LogError, ReadOnlyStorage, dump};
 
 use crate::args::Global;
 use crate::error::CliError;
@@ -55,11 +55,10 @@ pub(crate) struct DumpLogArgs {
 pub(crate) fn run(global: &Global, args: &DumpLogArgs) -> Result<(), CliError> {
     let options = args.options(global.output)?;
     let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
-    let problems =
-        dump(&DiskStorage::default(), &args.files, &options, &mut out).map_err(|error| match error {
-            LogError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => CliError::ClosedPipe,
-            error => error.into(),
-        })?;
+    let problems = dump(&ReadOnlyStorage, &args.files, &options, &mut out).map_err(|error| match error {
+        LogError::Io { source, .. } if source.kind() == io::ErrorKind::BrokenPipe => CliError::ClosedPipe,
+        error => error.into(),
+    })?;
     out.flush()?;
     let mut err = io::stderr().lock();
     for problem in &problems {

@@ -14,7 +14,13 @@ use super::{Entry, File, Locking, OpenMode, Storage};
 pub struct DiskStorage;
 
 #[derive(Debug)]
-struct DiskFile(fs::File);
+pub(super) struct DiskFile(fs::File);
+
+impl DiskFile {
+    pub(super) fn read_only(path: &Path) -> io::Result<Self> {
+        Ok(Self(fs::File::open(path)?))
+    }
+}
 
 impl Storage for DiskStorage {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {

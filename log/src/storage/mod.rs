@@ -3,6 +3,7 @@
 mod cache;
 mod disk;
 mod memory;
+mod read_only;
 
 use std::fmt;
 use std::io;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 pub(crate) use cache::CachedStorage;
 pub use disk::DiskStorage;
 pub use memory::MemoryStorage;
+pub use read_only::ReadOnlyStorage;
 
 /// A file system, as much of it as the log needs. Paths are those given to [`LogBuilder::dir`](crate::LogBuilder::dir)
 /// with names appended.

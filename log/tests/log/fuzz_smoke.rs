@@ -211,6 +211,7 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
         }
         "checkpoint" => {
             let catalogue = br#"[{"name":"t","id":"00000000-0000-0000-0000-000000000001","partitions":2,"configs":{"segment.bytes":"1000"}}]"#;
+            let too_many = String::from_utf8_lossy(catalogue).replace(":2,", ":4294967295,");
             let with = |kind: u8, bytes: &[u8]| [&[kind][..], bytes].concat();
             vec![
                 ("recovery".to_owned(), with(0, b"0\n1\nt 0 3\n")),
@@ -218,6 +219,7 @@ fn seeds(target: &str) -> Vec<(String, Vec<u8>)> {
                 ("replication".to_owned(), with(2, b"0\n1\nt 0 3\n")),
                 ("cleaner".to_owned(), with(3, b"0\n1\nt 0 1\n")),
                 ("catalogue".to_owned(), with(4, catalogue)),
+                ("catalogue_of_too_many".to_owned(), with(4, too_many.as_bytes())),
             ]
         }
         "group_metadata" => {

@@ -10,7 +10,7 @@ const CENTRAL: &str = "https://repo1.maven.org/maven2";
 /// `checksum  path in the repository`, one jar a line.
 const JARS: &str = include_str!("jars.sha256");
 /// Seconds that any run of Java may take.
-const TIMEOUT: &str = "120";
+const TIMEOUT: &str = "300";
 /// For programs that live for a second or two.
 const JAVA_OPTIONS: [&str; 5] = [
     "-XX:TieredStopAtLevel=1",
