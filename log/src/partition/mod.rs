@@ -164,7 +164,9 @@ struct State {
 
 impl State {
     fn last_stable_offset(&self) -> Offset {
-        self.first_unstable.map_or(self.high_watermark, |first| first.min(self.high_watermark))
+        // A transaction may be open whose first records are deleted.
+        self.first_unstable
+            .map_or(self.high_watermark, |first| first.max(self.start).min(self.high_watermark))
     }
 }
 

@@ -5,6 +5,7 @@
 mod changes;
 mod clients;
 mod compaction;
+mod coordinator;
 mod faults;
 mod fuzz_smoke;
 mod groups;
