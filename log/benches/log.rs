@@ -2,6 +2,11 @@
 //!
 //! `append` is to be compared with `plain_loop`, which builds the same bytes, computes their CRC and writes them.
 
+#[path = "log/counting.rs"]
+mod counting;
+#[path = "log/ratios.rs"]
+mod ratios;
+
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Write;
@@ -125,5 +130,5 @@ fn fetch(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec, append, fetch);
+criterion_group!(benches, codec, append, fetch, ratios::ratios);
 criterion_main!(benches);

@@ -6,6 +6,7 @@ mod changes;
 mod clients;
 mod compaction;
 mod coordinator;
+mod durability;
 mod faults;
 mod fuzz_smoke;
 mod groups;

@@ -1,0 +1,374 @@
+//! What the log promises of its speed, each against what it is measured by, in one run and one line.
+//!
+//! The two sides of a ratio take turns, so that what else the machine does hits both. `MILLSTREAM_BENCH_GB` is the
+//! size of the log that is opened, 10 by default.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use criterion::Criterion;
+use millstream_log::{
+    Acks, BatchBuilder, Clock, Isolation, Log, LogConfig, NewTopic, Offset, OffsetSpec, PartitionId,
+    ProducerConfig, SystemClock, Timestamp, TopicPartition,
+};
+
+use crate::counting::CountingStorage;
+
+const BATCH_BYTES: usize = 64 << 10;
+const TIME: Timestamp = Timestamp::new(1_700_000_000_000);
+
+/// Runs once each, unless a filter on the command line leaves it out.
+pub(crate) fn ratios(_: &mut Criterion) {
+    let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let runs: [(&str, fn()); 9] = [
+        ("ratio/append_100", || append(100, 60)),
+        ("ratio/append_1024", || append(1024, 75)),
+        ("ratio/group_commit", group_commit),
+        ("ratio/tail_read", tail_read),
+        ("ratio/cold_read", cold_read),
+        ("ratio/transaction", transaction),
+        ("ratio/open", open),
+        ("ratio/recovery", recovery),
+        ("ratio/idle_memory", idle_memory),
+    ];
+    for (name, run) in runs {
+        if filter.as_ref().is_none_or(|filter| name.contains(filter.as_str())) {
+            run();
+        }
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn build(builder: &mut BatchBuilder, value: &[u8]) -> bytes::BytesMut {
+    while builder.len_bytes() + value.len() + 8 <= BATCH_BYTES {
+        builder.append(TIME, black_box(None), black_box(Some(value)), black_box(&[]));
+    }
+    builder.finish()
+}
+
+/// Appends with acks=1 against a loop that builds the same batches, computes their CRC and writes them.
+fn append(record_bytes: usize, promised: u32) {
+    const ROUNDS: usize = 9;
+    const BATCHES: usize = 512;
+    let clock = SystemClock::new();
+    let value = vec![b'v'; record_bytes];
+    let (mut plain, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut file = File::create(dir.path().join("plain")).expect("a file");
+        let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
+        let start = clock.monotonic();
+        for _ in 0..BATCHES {
+            file.write_all(&build(&mut builder, &value)).expect("space");
+        }
+        plain.push((clock.monotonic() - start).as_secs_f64());
+
+        let dir = tempfile::tempdir().expect("a directory");
+        let log = Log::open(dir.path()).expect("a log");
+        let config = ProducerConfig::default().acks(Acks::Written).batch_size(BATCH_BYTES);
+        let mut producer = log.producer(config).expect("a producer");
+        let topic = producer.topic("bench").expect("a topic");
+        let records = BATCHES * (BATCH_BYTES / (record_bytes + 8));
+        let partition = Some(PartitionId::new(0));
+        let start = clock.monotonic();
+        for _ in 0..records {
+            producer.append(topic, partition, Some(TIME), None, Some(&value), &[]).expect("appended");
+        }
+        producer.flush().expect("flushed");
+        ours.push((clock.monotonic() - start).as_secs_f64());
+    }
+    let ratio = median(plain.iter().zip(&ours).map(|(plain, ours)| plain / ours).collect());
+    let speed = |seconds: Vec<f64>| (BATCHES * BATCH_BYTES) as f64 / 1e6 / median(seconds);
+    println!(
+        "append of {record_bytes}-byte records, acks=1: {:.0} MB/s, plain loop {:.0} MB/s: {:.0} % (promised: {promised} %)",
+        speed(ours),
+        speed(plain),
+        ratio * 100.0
+    );
+}
+
+/// 64 producers with acks=all against one fsync per batch.
+fn group_commit() {
+    const PRODUCERS: usize = 64;
+    const ROUNDS: u32 = 3;
+    let clock = SystemClock::new();
+    let value = [b'v'; 100];
+    let batch = || {
+        let mut builder = BatchBuilder::new();
+        (0..10).for_each(|_| builder.append(TIME, None, Some(&value), &[]));
+        builder.finish()
+    };
+    let time = Duration::from_secs(2);
+    let (mut single, mut together, mut syncs) = (0, 0, 0);
+    for _ in 0..ROUNDS {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = File::create(dir.path().join("plain")).expect("a file");
+        let start = clock.monotonic();
+        let mut position = 0;
+        while clock.monotonic() - start < time {
+            let bytes = batch();
+            file.write_all_at(&bytes, position).expect("space");
+            file.sync_data().expect("synced");
+            position += bytes.len() as u64;
+            single += 10;
+        }
+
+        let storage = Arc::new(CountingStorage::default());
+        let log = Log::builder().dir(dir.path().join("log")).storage(storage.clone()).open().expect("a log");
+        log.create_topic(NewTopic::new("bench")).expect("a topic");
+        let is_over = AtomicBool::new(false);
+        let sent = AtomicU64::new(0);
+        storage.reset();
+        std::thread::scope(|scope| {
+            for _ in 0..PRODUCERS {
+                scope.spawn(|| {
+                    let mut producer = log.producer(ProducerConfig::default()).expect("a producer");
+                    let topic = producer.topic("bench").expect("a topic");
+                    while !is_over.load(Ordering::Relaxed) {
+                        for _ in 0..10 {
+                            let partition = Some(PartitionId::new(0));
+                            producer
+                                .append(topic, partition, Some(TIME), None, Some(&value), &[])
+                                .expect("appended");
+                        }
+                        producer.flush().expect("flushed");
+                        sent.fetch_add(10, Ordering::Relaxed);
+                    }
+                });
+            }
+            clock.sleep(time);
+            is_over.store(true, Ordering::Relaxed);
+        });
+        together += sent.load(Ordering::Relaxed);
+        syncs += storage.syncs();
+    }
+    let seconds = f64::from(ROUNDS) * time.as_secs_f64();
+    println!(
+        "acks=all, {PRODUCERS} producers, batches of 10: {:.0} records/s with {:.0} fsyncs/s, one fsync per batch {:.0} \
+         records/s: {:.1} x (promised: 20 x)",
+        together as f64 / seconds,
+        syncs as f64 / seconds,
+        f64::from(single) / seconds,
+        together as f64 / f64::from(single)
+    );
+}
+
+/// A log with one partition of `batches` batches of 100-byte records.
+fn filled(dir: &Path, batches: u64, config: LogConfig) -> (Log, TopicPartition) {
+    let log = Log::builder().dir(dir).config(config).open().expect("a log");
+    log.create_topic(NewTopic::new("bench")).expect("a topic");
+    let id = TopicPartition::new("bench", 0);
+    let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
+    for _ in 0..batches {
+        log.append(&id, build(&mut builder, &[b'v'; 100]), Acks::Written).expect("appended");
+    }
+    (log, id)
+}
+
+fn read_through(log: &Log, id: &TopicPartition) -> u64 {
+    let mut from = Offset::ZERO;
+    let mut bytes = 0;
+    loop {
+        let fetched = log.read(id, from, 1 << 20, Isolation::ReadUncommitted).expect("read");
+        if fetched.batches.is_empty() {
+            return bytes;
+        }
+        bytes += fetched.batches.iter().map(|batch| batch.len_bytes() as u64).sum::<u64>();
+        from = fetched.next_offset(from);
+    }
+}
+
+fn tail_read() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (log, id) = filled(dir.path(), 64, LogConfig { tail_bytes: 8 << 20, ..LogConfig::default() });
+    let clock = SystemClock::new();
+    let start = clock.monotonic();
+    let mut bytes = 0;
+    while clock.monotonic() - start < Duration::from_secs(1) {
+        bytes += black_box(read_through(&log, &id));
+    }
+    let speed = bytes as f64 / 1e9 / (clock.monotonic() - start).as_secs_f64();
+    println!("read at the tail: {speed:.1} GB/s (promised: 5 GB/s)");
+}
+
+/// A sequential read of a file that is not in the page cache, against a plain loop over the same file.
+fn cold_read() {
+    const ROUNDS: usize = 5;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (log, id) = filled(dir.path(), 4096, LogConfig { tail_bytes: 0, ..LogConfig::default() });
+    let path = dir.path().join("bench-0/00000000000000000000.log");
+    let clock = SystemClock::new();
+    let forget = || {
+        let file = File::open(&path).expect("a file");
+        file.sync_all().expect("synced");
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).expect("forgotten");
+    };
+    let size = std::fs::metadata(&path).expect("a file").len();
+    let (mut plain, mut ours) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        forget();
+        let start = clock.monotonic();
+        let mut file = File::open(&path).expect("a file");
+        let mut chunk = vec![0; 1 << 20];
+        while file.read(&mut chunk).expect("read") > 0 {}
+        plain.push((clock.monotonic() - start).as_secs_f64());
+        forget();
+        let start = clock.monotonic();
+        assert_eq!(read_through(&log, &id), size);
+        ours.push((clock.monotonic() - start).as_secs_f64());
+    }
+    let ratio = median(plain.iter().zip(&ours).map(|(plain, ours)| plain / ours).collect());
+    println!(
+        "cold sequential read, CRC checked: {:.0} MB/s, plain loop {:.0} MB/s: {:.0} % (promised: 80 %)",
+        size as f64 / 1e6 / median(ours),
+        size as f64 / 1e6 / median(plain),
+        ratio * 100.0
+    );
+}
+
+/// 1,000 records over 4 partitions in each transaction.
+fn transaction() {
+    const COMMITS: u64 = 20;
+    let dir = tempfile::tempdir().expect("a directory");
+    let storage = Arc::new(CountingStorage::default());
+    let log = Log::builder().dir(dir.path()).storage(storage.clone()).open().expect("a log");
+    log.create_topic(NewTopic::new("bench").partitions(4)).expect("a topic");
+    let config = ProducerConfig::default().transactional_id("bench").batch_size(BATCH_BYTES);
+    let mut producer = log.producer(config).expect("a producer");
+    let topic = producer.topic("bench").expect("a topic");
+    let clock = SystemClock::new();
+    let mut run = || {
+        producer.begin_transaction().expect("begun");
+        for number in 0..1000 {
+            let partition = Some(PartitionId::new(number % 4));
+            producer.append(topic, partition, Some(TIME), None, Some(&[b'v'; 100]), &[]).expect("appended");
+        }
+        producer.commit_transaction().expect("committed");
+    };
+    // The first one makes topics and directories.
+    run();
+    storage.reset();
+    let start = clock.monotonic();
+    (0..COMMITS).for_each(|_| run());
+    let time = (clock.monotonic() - start).as_secs_f64() / COMMITS as f64;
+    println!(
+        "transaction of 1,000 records over 4 partitions: {:.1} fsyncs, {:.1} ms (promised: 3 fsyncs)",
+        storage.syncs() as f64 / COMMITS as f64,
+        time * 1e3
+    );
+}
+
+/// A clean start of 1,000 partitions.
+fn open() {
+    const PARTITIONS: u32 = 1000;
+    let gigabytes =
+        std::env::var("MILLSTREAM_BENCH_GB").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let dir = tempfile::tempdir().expect("a directory");
+    let log = Log::open(dir.path()).expect("a log");
+    log.create_topic(NewTopic::new("bench").partitions(PARTITIONS)).expect("a topic");
+    let value = vec![b'v'; 1_000_000];
+    let mut builder = BatchBuilder::with_capacity(value.len() + 100);
+    for _ in 0..gigabytes {
+        for number in 0..PARTITIONS {
+            builder.append(TIME, None, Some(&value), &[]);
+            let id = TopicPartition::new("bench", number);
+            log.append(&id, builder.finish(), Acks::Written).expect("appended");
+        }
+    }
+    log.close().expect("closed");
+    let clock = SystemClock::new();
+    let start = clock.monotonic();
+    let log = Log::open(dir.path()).expect("a log");
+    let time = (clock.monotonic() - start).as_secs_f64();
+    let end =
+        log.offsets(&TopicPartition::new("bench", PARTITIONS - 1), OffsetSpec::Latest).expect("an offset");
+    assert_eq!(end.get(), gigabytes);
+    println!(
+        "clean start of {PARTITIONS} partitions with {gigabytes} GB: {time:.2} s (promised: 1 s with 10 GB)"
+    );
+}
+
+/// A start after a kill: of what was flushed nothing is read, the rest once.
+fn recovery() {
+    let clock = SystemClock::new();
+    for (flushed, unflushed) in [(2048, 1024), (2048, 4096), (8192, 1024)] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (log, id) = filled(&dir.path().join("live"), flushed, LogConfig::default());
+        let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
+        log.append(&id, build(&mut builder, &[b'v'; 100]), Acks::Synced).expect("appended");
+        log.maintain().expect("checkpoints written");
+        for _ in 0..unflushed {
+            log.append(&id, build(&mut builder, &[b'v'; 100]), Acks::Written).expect("appended");
+        }
+        // What a kill leaves behind.
+        let killed = dir.path().join("killed");
+        copy(&dir.path().join("live"), &killed);
+        let start = clock.monotonic();
+        let recovered = Log::open(&killed).expect("a log");
+        let end = recovered.offsets(&id, OffsetSpec::Latest).expect("an offset");
+        let time = (clock.monotonic() - start).as_secs_f64();
+        assert_eq!(Some(end), log.offsets(&id, OffsetSpec::Latest).ok());
+        println!(
+            "start after a kill: {:.0} ms with {} MB flushed and {} MB not",
+            time * 1e3,
+            flushed * BATCH_BYTES as u64 >> 20,
+            unflushed * BATCH_BYTES as u64 >> 20
+        );
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory");
+    for entry in std::fs::read_dir(from).expect("a directory") {
+        let entry = entry.expect("an entry");
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).expect("a copy");
+        }
+    }
+}
+
+/// Memory of partitions that were used and then left alone.
+fn idle_memory() {
+    const PARTITIONS: u32 = 10_000;
+    // In memory where there is such a directory: this is not about the disk, which would take minutes to clean up.
+    let shared = Path::new("/dev/shm");
+    let dir = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() };
+    let dir = dir.expect("a directory");
+    let clock = Arc::new(millstream_log::ManualClock::new(TIME));
+    let storage = Arc::new(millstream_log::DiskStorage);
+    let log = Log::builder().dir(dir.path()).storage(storage).clock(clock.clone()).open().expect("a log");
+    let before = resident_bytes();
+    log.create_topic(NewTopic::new("bench").partitions(PARTITIONS)).expect("a topic");
+    let mut builder = BatchBuilder::new();
+    for number in 0..PARTITIONS {
+        builder.append(TIME, None, Some(b"v"), &[]);
+        let id = TopicPartition::new("bench", number);
+        log.append(&id, builder.finish(), Acks::Written).expect("appended");
+    }
+    clock.advance(Duration::from_secs(60));
+    log.maintain().expect("idle");
+    let used = resident_bytes().saturating_sub(before);
+    println!(
+        "{PARTITIONS} idle partitions: {} bytes of memory each, resident (promised: 4096)",
+        used / u64::from(PARTITIONS)
+    );
+}
+
+fn resident_bytes() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: u64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    pages * 4096
+}
