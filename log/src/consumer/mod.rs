@@ -23,6 +23,7 @@ use std::time::Duration;
 
 pub use commit::CommitCallback;
 pub use listener::RebalanceListener;
+pub(crate) use lookup::{end_of, first_not_before};
 pub use records::{OffsetAndTimestamp, PartitionRecords, Waker};
 
 use crate::config::ConsumerConfig;

@@ -19,7 +19,7 @@ use crate::partitioner::coordinator_partition;
 use crate::record::{BatchBuilder, ProducerStamp};
 use crate::signal::Signal;
 use crate::transaction::ProducerIdentity;
-use crate::types::{Acks, Offset, Timestamp, TopicPartition};
+use crate::types::{Acks, Offset, PartitionId, Timestamp, TopicPartition};
 
 /// A group's records that are appended but not known to be on stable storage.
 pub(crate) struct Appended {
@@ -39,6 +39,12 @@ impl Inner {
         self.check_open()?;
         let topic = self.internal_topic(CONSUMER_OFFSETS, self.config.offsets_topic_partitions)?;
         self.partition_of(&topic, coordinator_partition(group, topic.partition_count()))
+    }
+
+    /// Number of the partition that has a group's records.
+    pub(crate) fn group_coordinator(&self, group: &str) -> PartitionId {
+        let count = self.topic(CONSUMER_OFFSETS).map(|topic| topic.partition_count());
+        coordinator_partition(group, count.unwrap_or(self.config.offsets_topic_partitions))
     }
 
     fn append_records<'a>(
@@ -372,7 +378,7 @@ impl Inner {
     }
 
     /// Takes in what a stored batch of the topic says, at the start.
-    pub(super) fn replay_groups(&self, of: crate::types::PartitionId, batch: &crate::record::RecordBatch) {
+    pub(super) fn replay_groups(&self, of: PartitionId, batch: &crate::record::RecordBatch) {
         let now = self.group_now();
         for record in self.groups.replay(of, batch) {
             if let GroupRecord::Group { group, stored } = record {

@@ -14,17 +14,22 @@
 //! Reading order: [`protocol`] what is asked and answered, `membership` one group, `coordinator` all of them,
 //! [`subscription`] what members tell each other, [`assignor`] who gets what.
 
+mod admin;
 pub mod assignor;
 mod coordinator;
+#[cfg(test)]
+mod exploration;
 mod membership;
 mod offsets;
 pub mod protocol;
 mod record;
+mod reset;
 mod service;
 pub mod subscription;
 #[cfg(test)]
 mod tests;
 
+pub use admin::{GroupDescription, GroupListing, MemberDescription, PartitionLag, ResetScope};
 pub use assignor::Assignor;
 pub(crate) use coordinator::IN_PROCESS_HOST;
 pub use coordinator::{GroupConfig, GroupCoordinator};
@@ -33,6 +38,7 @@ pub use offsets::{Committed, OffsetCommit};
 pub(crate) use offsets::{GroupOffsets, OffsetRecord};
 pub use protocol::{GroupError, Input, Now, Output};
 pub(crate) use record::GroupRecord;
+pub use reset::{PartitionFacts, ResetMode, ResetPlan, ResetRefusal, ResetRow, ResetWarning};
 pub use service::GroupMetadata;
 pub(crate) use service::{Coordination, Reply, Respond};
 pub use subscription::{Assignment, Subscription};

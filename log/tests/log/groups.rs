@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use millstream_log::group::Assignor;
+use millstream_log::group::{Assignor, GroupState, ResetMode, ResetScope};
 use millstream_log::{
     AutoOffsetReset, Consumer, ConsumerConfig, OffsetCommit, ProducerConfig, RebalanceListener, Record,
     Result,
@@ -517,4 +517,106 @@ fn a_reader_of_committed_offsets_waits_for_the_transaction_that_moves_them() {
     assert_eq!((poll(&mut consumer), numbers(&consumer)), (0, vec![0]));
     producer.commit_transaction().unwrap();
     assert_eq!(poll(&mut consumer), 1);
+}
+
+#[test]
+fn groups_are_listed_and_described() {
+    let log = open(&memory()).unwrap();
+    log.create_topic(topic("t").partitions(2)).unwrap();
+    append(&log, "t", &["a", "b", "c"]).unwrap();
+    log.commit_offsets("simple", &[(tp("t", 0), Offset::new(1), "")]).unwrap();
+    let mut consumer = member(&log, Assignor::Range, &["t"]);
+    poll(&mut consumer);
+    let listed: Vec<_> = log
+        .list_groups()
+        .into_iter()
+        .map(|group| (group.group_id, group.state, group.protocol_type))
+        .collect();
+    let expected = [
+        ("g".to_owned(), GroupState::Stable, "consumer".to_owned()),
+        ("simple".to_owned(), GroupState::Empty, String::new()),
+    ];
+    assert_eq!(listed, expected);
+    let described = log.describe_group("g").unwrap();
+    let described_member = &described.members[0];
+    assert_eq!((described.protocol.as_str(), described.generation), ("range", 1));
+    assert_eq!(described.leader.as_ref(), Some(&described_member.member_id));
+    assert_eq!(
+        (described_member.client_id.as_str(), described_member.client_host.as_str()),
+        ("consumer", "/in-process")
+    );
+    assert_eq!(described_member.assignment, [tp("t", 0), tp("t", 1)]);
+    let lag = |group: &str| -> Vec<_> {
+        let rows = log.group_lag(group, Isolation::ReadUncommitted).unwrap();
+        rows.into_iter().map(|row| (row.partition.partition.get(), row.lag, row.member.is_some())).collect()
+    };
+    assert_eq!(lag("g"), [(0, None, true), (1, None, true)]);
+    assert_eq!(lag("simple"), [(0, Some(2), false)]);
+    let error = log.describe_group("sinple").unwrap_err();
+    assert_eq!(error.to_string(), "unknown group \"sinple\": did you mean \"simple\"?");
+}
+
+#[test]
+fn groups_and_offsets_are_deleted_only_without_readers() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    log.create_topic(topic("u")).unwrap();
+    let mut consumer = member(&log, Assignor::Range, &["t"]);
+    poll(&mut consumer);
+    consumer.commit_offsets(&[(tp("t", 0), Offset::ZERO), (tp("u", 0), Offset::ZERO)]).unwrap();
+    let outcomes = log.delete_offsets("g", &[tp("t", 0), tp("u", 0)]).unwrap();
+    let outcomes: BTreeMap<_, _> = outcomes.into_iter().collect();
+    assert!(outcomes[&tp("u", 0)].is_ok());
+    assert!(matches!(outcomes[&tp("t", 0)], Err(LogError::GroupSubscribedToTopic { .. })));
+    assert_eq!(log.committed_offsets("g").len(), 1);
+    let outcomes = log.delete_groups(&["g", "none"]);
+    assert!(matches!(outcomes[0].1, Err(LogError::NonEmptyGroup { members: 1, .. })), "{outcomes:?}");
+    assert!(matches!(outcomes[1].1, Err(LogError::GroupIdNotFound { .. })), "{outcomes:?}");
+    // An administrator removes the members.
+    let removed = log.remove_members("g", &[]).unwrap();
+    assert!(removed.len() == 1 && removed[0].1.is_ok());
+    assert!(log.delete_groups(&["g"])[0].1.is_ok());
+    assert_eq!(log.list_groups(), []);
+    drop(consumer);
+    log.close().unwrap();
+    assert_eq!(open(&storage).unwrap().list_groups(), []);
+}
+
+#[test]
+fn a_reset_is_planned_then_carried_out() {
+    let log = open(&memory()).unwrap();
+    log.create_topic(topic("t").partitions(2)).unwrap();
+    append(&log, "t", &["a", "b", "c"]).unwrap();
+    let mut consumer = member(&log, Assignor::Range, &["t"]);
+    assert_eq!(poll(&mut consumer), 3);
+    consumer.commit().unwrap();
+    let error = log.plan_reset("g", &ResetScope::AllTopics, &ResetMode::ToEarliest).unwrap_err();
+    assert!(matches!(error, LogError::NonEmptyGroup { .. }), "{error}");
+    consumer.close().unwrap();
+    let plan = log.plan_reset("g", &ResetScope::AllTopics, &ResetMode::ShiftBy(-2)).unwrap();
+    let row = |row: &millstream_log::group::ResetRow| {
+        (row.partition.partition.get(), row.outcome.unwrap().get(), row.warning.is_some())
+    };
+    assert_eq!(plan.rows.iter().map(row).collect::<Vec<_>>(), [(0, 1, false), (1, 0, true)]);
+    assert_eq!(log.committed_offsets("g")[0].1.offset.get(), 3, "nothing is done yet");
+    log.reset_offsets("g", &plan).unwrap();
+    let mut consumer = member(&log, Assignor::Range, &["t"]);
+    assert_eq!(poll(&mut consumer), 2);
+    consumer.close().unwrap();
+
+    let scope = ResetScope::Topics(vec![("t".to_owned(), Some(vec![0.into()]))]);
+    let plan = log.plan_reset("new", &scope, &ResetMode::ToDatetime(NOW)).unwrap();
+    assert_eq!(plan.rows.iter().map(row).collect::<Vec<_>>(), [(0, 0, false)]);
+    let later = ResetMode::ToDatetime(Timestamp::new(NOW.get() + 1));
+    assert_eq!(row(&log.plan_reset("new", &scope, &later).unwrap().rows[0]), (0, 3, false));
+    let plan = log.plan_reset("new", &scope, &ResetMode::ShiftBy(1)).unwrap();
+    let error = log.reset_offsets("new", &plan).unwrap_err();
+    assert!(matches!(error, LogError::InvalidRequest { .. }), "{error}");
+    let file = ResetMode::FromFile(vec![(tp("t", 1), Offset::ZERO)]);
+    let plan = log.plan_reset("new", &ResetScope::FromFile, &file).unwrap();
+    log.reset_offsets("new", &plan).unwrap();
+    assert_eq!(log.committed_offsets("new")[0].0, tp("t", 1));
+    let unknown = ResetScope::Topics(vec![("gone".to_owned(), None)]);
+    assert!(log.plan_reset("g", &unknown, &ResetMode::ToLatest).is_err());
 }
