@@ -1,5 +1,6 @@
 //! The embedded implementation of the traits: each method is the type's own of that name.
 
+use std::collections::BTreeMap;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use super::{Admin, Client, RecordRef};
 use crate::catalogue::{NewTopic, TopicDescription};
 use crate::clock::Clock;
 use crate::config::{ConfigChange, ConfigEntry, ConsumerConfig, ProducerConfig};
-use crate::consumer::{Consumer, PartitionRecords, Waker};
+use crate::consumer::{
+    CommitCallback, Consumer, OffsetAndTimestamp, PartitionRecords, RebalanceListener, Waker,
+};
 use crate::engine::Log;
 use crate::error::Result;
 use crate::group::{Committed, GroupMetadata, OffsetCommit};
@@ -187,6 +190,26 @@ impl super::Consumer for Consumer {
         Consumer::subscribe(self, topics)
     }
 
+    fn subscribe_pattern(&mut self, pattern: &str) -> Result<()> {
+        Consumer::subscribe_pattern(self, pattern)
+    }
+
+    fn subscription(&self) -> Vec<String> {
+        Consumer::subscription(self)
+    }
+
+    fn unsubscribe(&mut self) -> Result<()> {
+        Consumer::unsubscribe(self)
+    }
+
+    fn set_rebalance_listener(&mut self, listener: Box<dyn RebalanceListener>) {
+        Consumer::set_rebalance_listener(self, listener);
+    }
+
+    fn enforce_rebalance(&mut self) {
+        Consumer::enforce_rebalance(self);
+    }
+
     fn assign(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
         Consumer::assign(self, partitions)
     }
@@ -215,6 +238,10 @@ impl super::Consumer for Consumer {
         Consumer::resume(self, partitions);
     }
 
+    fn paused(&self) -> Vec<TopicPartition> {
+        Consumer::paused(self)
+    }
+
     fn poll(&mut self, timeout: Duration) -> Result<Vec<PartitionRecords>> {
         Consumer::poll(self, timeout)
     }
@@ -227,8 +254,47 @@ impl super::Consumer for Consumer {
         Consumer::commit_offsets(self, offsets)
     }
 
-    fn committed(&self, partition: &TopicPartition) -> Option<Offset> {
-        Consumer::committed(self, partition)
+    fn commit_with_metadata(&mut self, offsets: Vec<OffsetCommit>) -> Result<()> {
+        Consumer::commit_with_metadata(self, offsets)
+    }
+
+    fn commit_async(&mut self, callback: Option<CommitCallback>) -> Result<()> {
+        Consumer::commit_async(self, callback)
+    }
+
+    fn commit_offsets_async(
+        &mut self,
+        offsets: Vec<OffsetCommit>,
+        callback: Option<CommitCallback>,
+    ) -> Result<()> {
+        Consumer::commit_offsets_async(self, offsets, callback)
+    }
+
+    fn committed(&self, partition: &TopicPartition) -> Result<Option<Committed>> {
+        Ok(self.committed_with_metadata(partition))
+    }
+
+    fn group_metadata(&self) -> Option<GroupMetadata> {
+        Consumer::group_metadata(self)
+    }
+
+    fn beginning_offsets(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>> {
+        Consumer::beginning_offsets(self, partitions)
+    }
+
+    fn end_offsets(&self, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Offset>> {
+        Consumer::end_offsets(self, partitions)
+    }
+
+    fn offsets_for_times(
+        &self,
+        times: &BTreeMap<TopicPartition, Timestamp>,
+    ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>> {
+        Consumer::offsets_for_times(self, times)
+    }
+
+    fn current_lag(&self, partition: &TopicPartition) -> Option<u64> {
+        Consumer::current_lag(self, partition)
     }
 
     fn waker(&self) -> Waker {

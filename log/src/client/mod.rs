@@ -9,7 +9,8 @@
 //! [`Log`](crate::Log) is the embedded [`Client`] and [`Admin`]; [`crate::Producer`] and [`crate::Consumer`] are what it
 //! makes, and implement [`Producer`] and [`Consumer`]. The methods of the traits have the names and shapes of theirs, so
 //! that code moves between the two by its types alone: `&Log` becomes `&dyn Client`, `Producer` becomes
-//! `Box<dyn client::Producer>`. What only an engine in this process can do (appending ready batches, reading without a
+//! `Box<dyn client::Producer>`. Only what is always at hand in this process and not elsewhere becomes a `Result`:
+//! [`Consumer::committed`], and [`Admin::list_topics`] and the like. What only an engine in this process can do (appending ready batches, reading without a
 //! consumer, maintenance, repair) stays with [`Log`](crate::Log).
 //!
 //! Nothing is called per record where it can be per batch: a poll returns whole batches, and

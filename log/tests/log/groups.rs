@@ -8,7 +8,7 @@ use std::thread;
 use millstream_log::group::{Assignor, GroupState, ResetMode, ResetScope};
 use millstream_log::{
     AutoOffsetReset, Consumer, ConsumerConfig, OffsetCommit, ProducerConfig, RebalanceListener, Record,
-    Result,
+    Result, client,
 };
 
 use super::*;
@@ -67,17 +67,21 @@ impl Diary {
 }
 
 impl RebalanceListener for Diary {
-    fn on_revoked(&mut self, consumer: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+    fn on_revoked(
+        &mut self,
+        consumer: &mut dyn client::Consumer,
+        partitions: &[TopicPartition],
+    ) -> Result<()> {
         self.note("revoked", partitions);
         consumer.commit()
     }
 
-    fn on_assigned(&mut self, _: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+    fn on_assigned(&mut self, _: &mut dyn client::Consumer, partitions: &[TopicPartition]) -> Result<()> {
         self.note("assigned", partitions);
         Ok(())
     }
 
-    fn on_lost(&mut self, _: &mut Consumer, partitions: &[TopicPartition]) -> Result<()> {
+    fn on_lost(&mut self, _: &mut dyn client::Consumer, partitions: &[TopicPartition]) -> Result<()> {
         self.note("lost", partitions);
         Ok(())
     }
