@@ -10,7 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use millstream_log::{
-    Codec, Decoder, DumpOptions, Producer, ProducerConfig, ReadOnlyStorage, Record, TopicDescription, dump,
+    AutoOffsetReset, Codec, ConsumerConfig, Decoder, DumpOptions, Producer, ProducerConfig, ReadOnlyStorage,
+    Record, TopicDescription, dump,
 };
 use tempfile::TempDir;
 
@@ -138,7 +139,43 @@ fn write_everything(log: &Log) {
         }
     }
     producer.close().unwrap();
+    write_compacted(log);
+    // A member that joins and leaves, so that there are records of groups too.
+    let config = ConsumerConfig::default().group_id("members").auto_offset_reset(AutoOffsetReset::Earliest);
+    let mut consumer = log.consumer(config).unwrap();
+    consumer.subscribe(&["gzip"]).unwrap();
+    while consumer.poll(Duration::from_millis(10)).unwrap().is_empty() {}
+    consumer.commit().unwrap();
+    consumer.close().unwrap();
     log.commit_offsets("others", &[(tp("gzip", 0), Offset::new(7), "note")]).unwrap();
+}
+
+/// A compacted topic with every codec, tombstones and transactions, cleaned twice.
+fn write_compacted(log: &Log) {
+    let new = topic("compacted").config("cleanup.policy", "compact").config("segment.bytes", "12000");
+    log.create_topic(new.config("min.cleanable.dirty.ratio", "0")).unwrap();
+    for round in 0..2 {
+        for codec in [None, Some(Codec::Gzip), Some(Codec::Snappy), Some(Codec::Lz4), Some(Codec::Zstd)] {
+            let config = ProducerConfig::default().transactional_id("compacting").compression_type(codec);
+            let mut producer = log.producer(config).unwrap();
+            for at in 0..60 {
+                if at % 20 == 0 {
+                    producer.begin_transaction().unwrap();
+                }
+                let key = Some(format!("key-{}", at % 25).into());
+                producer.send("compacted", Record { key, ..record(at + round) }).unwrap();
+                if at % 20 == 19 {
+                    producer.flush().unwrap();
+                    match at {
+                        39 => producer.abort_transaction().unwrap(),
+                        _ => producer.commit_transaction().unwrap(),
+                    }
+                }
+            }
+            producer.close().unwrap();
+        }
+        log.clean(&tp("compacted", 0)).unwrap();
+    }
 }
 
 #[test]
@@ -149,13 +186,18 @@ fn kafka_reads_what_this_log_writes() {
     write_everything(&log);
     log.close().unwrap();
     let printed = check_both_dumps(kafka, dir.path());
-    let count = |text: &str| printed.lines().filter(|line| line.contains(text)).count();
-    assert_eq!(count("endTxnMarker: COMMIT"), 16);
-    assert_eq!(count("endTxnMarker: ABORT"), 8);
-    assert_eq!(count("lastStableOffset"), 8);
-    assert_eq!(count("| offset: "), 5 * 400 + 3 + 12 * 40 + 24);
+    let count =
+        |topic: &str, text: &str| lines_of(&printed, topic).filter(|line| line.contains(text)).count();
+    assert_eq!(count("transactions", "endTxnMarker: COMMIT"), 16);
+    assert_eq!(count("transactions", "endTxnMarker: ABORT"), 8);
+    assert_eq!(count("transactions", "lastStableOffset"), 8);
+    assert_eq!(count("transactions", "| offset: "), 12 * 40 + 24);
+    assert_eq!(count("appended", "LogAppendTime"), 2 + 3);
+    assert!(count("compacted", "deleteHorizonMs: OptionalLong[") > 0);
+    assert!((10..400).contains(&count("compacted", "| offset: ")));
     for name in ["none", "gzip", "snappy", "lz4", "zstd"] {
-        assert!(count(&format!("compresscodec: {name} ")) > 2, "{name}");
+        assert_eq!(count(name, "| offset: "), 400);
+        assert!(count(name, &format!("compresscodec: {name} ")) > 2, "{name}");
         let segments =
             files_of(dir.path(), name).iter().filter(|path| path.extension().unwrap() == "log").count();
         assert!(segments > 1 || name != "none", "{name}: {segments} segments");
@@ -274,19 +316,23 @@ fn read_offsets(log: &Log, id: &TopicPartition, isolation: Isolation) -> Vec<(u6
     }
 }
 
+/// What was printed of the files in the directories whose names begin like this.
+fn lines_of<'p>(printed: &'p str, topic: &str) -> impl Iterator<Item = &'p str> {
+    let dir = format!("/{topic}");
+    let mut is_in = false;
+    printed.lines().filter(move |line| {
+        if let Some(path) = line.strip_prefix("Dumping ") {
+            let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
+            is_in = parent.rfind('/').is_some_and(|at| parent[at..].starts_with(&dir));
+        }
+        is_in
+    })
+}
+
 /// Compares the records of a partition with what Kafka printed of them.
 fn check_reads(log: &Log, printed: &str, id: &TopicPartition) {
-    let dir = format!("/{}-{}/", id.topic, id.partition);
-    let mut is_in = false;
-    let mut expected = Vec::new();
-    for line in printed.lines() {
-        if let Some(path) = line.strip_prefix("Dumping ") {
-            is_in = path.contains(&dir) && path.ends_with(".log");
-        }
-        if is_in && line.starts_with("| offset: ") && !line.contains("endTxnMarker") {
-            expected.push(line);
-        }
-    }
+    let is_data = |line: &&str| line.starts_with("| offset: ") && !line.contains("endTxnMarker");
+    let expected: Vec<_> = lines_of(printed, &id.to_string()).filter(is_data).collect();
     let read = read_offsets(log, id, Isolation::ReadUncommitted);
     assert_eq!(read.len(), expected.len(), "{id}");
     assert!(!read.is_empty(), "{id}");
