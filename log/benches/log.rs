@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use millstream_log::{
-    Acks, BatchBuilder, Clock, Isolation, Log, LogConfig, NewTopic, Offset, PartitionId, ProducerConfig,
-    RecordBatch, SystemClock, Timestamp, TopicPartition,
+    Acks, BatchBuilder, Clock, Codec, Compression, Isolation, Log, LogConfig, NewTopic, Offset, PartitionId,
+    ProducerConfig, RecordBatch, SystemClock, Timestamp, TopicPartition,
 };
 
 const BATCH_BYTES: usize = 64 << 10;
@@ -44,6 +44,46 @@ fn codec(c: &mut Criterion) {
         });
     });
     group.bench_function("check_crc", |b| b.iter(|| black_box(&batch).check_crc()));
+    group.finish();
+}
+
+/// The same for compressed batches, of records that look like some in use.
+fn compression(c: &mut Criterion) {
+    let values: Vec<String> = (0..600_u64)
+        .map(|at| {
+            let noise = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+            format!(
+                r#"{{"id":{at},"customer":"c-{noise:06}","amount":{}.{:02},"state":"PAID"}}"#,
+                noise % 997,
+                at % 100
+            )
+        })
+        .collect();
+    let mut group = c.benchmark_group("compression");
+    for codec in Codec::ALL {
+        let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
+        builder.set_compression(Some(Compression::new(codec)));
+        let build = |builder: &mut BatchBuilder| {
+            values.iter().for_each(|value| builder.append(TIME, None, Some(value.as_bytes()), &[]));
+            builder.finish()
+        };
+        let plain: usize = values.iter().map(String::len).sum();
+        let bytes = build(&mut builder).freeze();
+        println!("{codec}: {plain} bytes of values in a batch of {}", bytes.len());
+        group.throughput(Throughput::Bytes(plain as u64));
+        group
+            .bench_function(BenchmarkId::new("encode", codec), |b| b.iter(|| black_box(build(&mut builder))));
+        group.bench_function(BenchmarkId::new("decode", codec), |b| {
+            b.iter(|| {
+                // A fresh batch, because one that was read keeps what it holds.
+                let batch = RecordBatch::parse(bytes.clone()).expect("just built");
+                batch
+                    .records()
+                    .map(|record| record.expect("sound").value.map_or(0, <[u8]>::len))
+                    .sum::<usize>()
+            });
+        });
+    }
     group.finish();
 }
 
@@ -130,5 +170,5 @@ fn fetch(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec, append, fetch, ratios::ratios);
+criterion_group!(benches, codec, compression, append, fetch, ratios::ratios);
 criterion_main!(benches);
