@@ -128,6 +128,11 @@ impl<E: IndexEntry> SparseIndex<E> {
         Ok(Some(Self { path, file, entries_max, entries: Mutex::new(Entries::Resident(entries)) }))
     }
 
+    /// The file, to be synced.
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
     /// Adds an entry behind all others. Only for an index that is not sealed.
     pub(crate) fn push(&self, entry: E) {
         match &mut *self.entries.lock() {

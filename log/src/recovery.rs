@@ -176,6 +176,10 @@ fn scan(
         }
         if walk.is_indexed && at < last {
             segment.seal()?;
+            // Once the recovery point has passed it, its indexes are taken as they are.
+            for file in segment.index_files() {
+                file.sync().context("sync the indexes of", segment.path())?;
+            }
         }
     }
     Ok(())
@@ -374,6 +378,20 @@ fn rewrite_aborted(
         }
         let path = segment::path(dir, segment.base(), "txnindex");
         storage::replace(storage, &path, &bytes).context("write", &path)?;
+    }
+    Ok(())
+}
+
+/// Checks that a directory is there, creating it with its parents if not, their names on stable storage.
+pub(crate) fn ensure_dir_durably(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    let is_missing = |dir: &&Path| {
+        let is_named = !dir.as_os_str().is_empty();
+        is_named && storage.list(dir).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    };
+    let missing: Vec<&Path> = dir.ancestors().take_while(is_missing).collect();
+    ensure_dir(storage, dir)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        storage.sync_dir(parent).context("sync", parent)?;
     }
     Ok(())
 }

@@ -195,6 +195,11 @@ impl Segment {
         &self.file
     }
 
+    /// The index files, to be synced before anyone trusts them.
+    pub(crate) fn index_files(&self) -> [Arc<dyn File>; 2] {
+        [self.offsets.file().clone(), self.times.file().clone()]
+    }
+
     /// Cuts the file off behind the batches counted in.
     pub(crate) fn truncate(&self) -> Result<()> {
         self.file.truncate(self.size()).context("truncate", &self.path)?;

@@ -21,6 +21,8 @@ pub(crate) struct Inner {
     pub(super) catalogue_watchers: Watchers,
     pub(crate) transactions: Transactions,
     pub(super) cleaner: Cleaner,
+    /// Whether all of it was read; a log that could not be opened must not be marked as cleanly closed.
+    pub(super) is_loaded: AtomicBool,
     pub(super) is_closed: AtomicBool,
     pub(super) lock: Mutex<Option<DirectoryLock>>,
 }
@@ -35,7 +37,7 @@ impl Inner {
     ) -> Result<Self> {
         let storage: Arc<dyn Storage> = Arc::new(CachedStorage::new(storage, config.files_max));
         let random = Arc::new(Mutex::new(random));
-        recovery::ensure_dir(&*storage, &dir)?;
+        recovery::ensure_dir_durably(&*storage, &dir)?;
         let lock = DirectoryLock::acquire(&*storage, &dir)?;
         write_meta(&*storage, &dir, &mut random.lock())?;
         let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
@@ -62,6 +64,7 @@ impl Inner {
             catalogue_watchers: Watchers::default(),
             transactions: Transactions::default(),
             cleaner,
+            is_loaded: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
             around: Surroundings { storage, clock, random, budget },
@@ -90,6 +93,7 @@ impl Inner {
             inner.storage().sync_dir(&inner.dir).context("sync", &inner.dir)?;
         }
         inner.replay()?;
+        inner.is_loaded.store(true, Ordering::SeqCst);
         Ok(inner)
     }
 
@@ -131,6 +135,9 @@ impl Inner {
         }
         self.cleaner.wait();
         let lock = self.lock.lock().take();
+        if !self.is_loaded.load(Ordering::SeqCst) {
+            return Ok(());
+        }
         let (mut outcome, mut is_clean) = (Ok(()), true);
         let mut high_watermarks = Offsets::new();
         for partition in self.open_partitions() {

@@ -109,8 +109,8 @@ struct Writer {
     active: Arc<Segment>,
     /// Sealed segments that may not be on stable storage as a whole.
     unsynced: Vec<Arc<Segment>>,
-    /// `.txnindex` files that may not be on stable storage.
-    unsynced_aborted: Vec<PathBuf>,
+    /// Files beside the segments that may not be on stable storage. They are trusted once the recovery point has passed.
+    unsynced_beside: Vec<PathBuf>,
     /// Bytes of batches that may not be on stable storage, and since when there are some, in monotonic time.
     unsynced_bytes: u64,
     unsynced_since: Option<Duration>,
@@ -201,6 +201,9 @@ impl Partition {
         let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
         let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
         let condition = loaded.corrupt.clone().map_or(Condition::Open, Condition::Corrupt);
+        // A killed process may have left sealed segments in the page cache only.
+        let sealed = loaded.segments.windows(2).filter(|pair| pair[1].base() > synced);
+        let unsynced = sealed.map(|pair| pair[0].clone()).collect();
         let state = State {
             tail: Tail::new(around.budget.clone()),
             start: start.min(loaded.end),
@@ -216,8 +219,8 @@ impl Partition {
         let writer = Writer {
             condition,
             active,
-            unsynced: Vec::new(),
-            unsynced_aborted: Vec::new(),
+            unsynced,
+            unsynced_beside: Vec::new(),
             unsynced_bytes: 0,
             unsynced_since: None,
             deleted: Vec::new(),
@@ -315,7 +318,7 @@ impl Partition {
             .active
             .flush_indexes()
             .and_then(|()| self.write_aborted(&mut writer))
-            .and_then(|()| self.write_snapshot(&writer));
+            .and_then(|()| self.write_snapshot(&mut writer));
         let is_clean = match written {
             Ok(()) => true,
             Err(error @ LogError::DiskFull { .. }) => {
@@ -379,19 +382,24 @@ impl Partition {
         let file = self.around.storage.open(&path, OpenMode::OrCreate).context("open", &path)?;
         file.write_at(writer.aborted_bytes, &bytes).context("write to", &path)?;
         writer.is_dir_unsynced |= writer.aborted_bytes == 0;
-        if writer.unsynced_aborted.last() != Some(&path) {
-            writer.unsynced_aborted.push(path);
+        if !writer.unsynced_beside.contains(&path) {
+            writer.unsynced_beside.push(path);
         }
         writer.aborted_bytes += bytes.len() as u64;
         writer.unwritten_aborted.clear();
         Ok(())
     }
 
-    /// Writes what is known of the producers at the end.
-    fn write_snapshot(&self, writer: &Writer) -> Result<()> {
+    /// Writes what is known of the producers at the end, which is when the indexes were written too.
+    fn write_snapshot(&self, writer: &mut Writer) -> Result<()> {
         let path = segment::path(&self.dir, writer.end, "snapshot");
         let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
-        file.write_at(0, &writer.producers.encode()).context("write", &path)
+        file.write_at(0, &writer.producers.encode()).context("write", &path)?;
+        let of_active = |extension| segment::path(&self.dir, writer.active.base(), extension);
+        let indexes = [of_active("index"), of_active("timeindex")];
+        writer.unsynced_beside.push(path);
+        writer.unsynced_beside.extend(indexes);
+        Ok(())
     }
 
     /// Notes beside the segments which topic they belong to.

@@ -115,7 +115,7 @@ impl Partition {
     fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {
         for extension in ["log", "index", "timeindex", "txnindex", "snapshot"] {
             let path = segment::path(&self.dir, base, extension);
-            writer.unsynced_aborted.retain(|unsynced| *unsynced != path);
+            writer.unsynced_beside.retain(|unsynced| *unsynced != path);
             let renamed = segment::path(&self.dir, base, &format!("{extension}.deleted"));
             match self.around.storage.rename(&path, &renamed) {
                 Ok(()) => writer.deleted.push((due, renamed)),

@@ -7,6 +7,7 @@
 //! held over a sync. A sync that fails is never tried again: what the disk holds is unknown by then, and a second one
 //! would say that all is well.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, MutexGuard};
 use std::time::Duration;
@@ -89,7 +90,7 @@ impl Drop for Claim<'_> {
 #[derive(Debug)]
 pub(super) struct SyncWork {
     segments: Vec<Arc<Segment>>,
-    aborted: Vec<PathBuf>,
+    beside: Vec<PathBuf>,
     dirs: Vec<PathBuf>,
     end: Offset,
     bytes: u64,
@@ -104,8 +105,12 @@ impl SyncWork {
 fn sync_all(storage: &dyn Storage, works: &[SyncWork]) -> Result<()> {
     let segments = || works.iter().flat_map(|work| &work.segments);
     let mut files: Vec<Arc<dyn File>> = segments().map(|segment| segment.file().clone()).collect();
-    for path in works.iter().flat_map(|work| &work.aborted) {
-        files.push(storage.open(path, OpenMode::Existing).context("open", path)?);
+    for path in works.iter().flat_map(|work| &work.beside) {
+        match storage.open(path, OpenMode::Existing) {
+            // Compacted or deleted since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => files.push(file.context("open", path)?),
+        }
     }
     if let Some(first) = segments().next() {
         storage.sync_files(&files).context("sync", first.path())?;
@@ -191,9 +196,9 @@ impl Partition {
                 .collect(),
             false => Vec::new(),
         };
-        let aborted = std::mem::take(&mut writer.unsynced_aborted);
+        let beside = std::mem::take(&mut writer.unsynced_beside);
         writer.unsynced_since = None;
-        SyncWork { segments, aborted, dirs, end: writer.end, bytes: writer.unsynced_bytes }
+        SyncWork { segments, beside, dirs, end: writer.end, bytes: writer.unsynced_bytes }
     }
 
     fn end_sync(&self, claim: Claim<'_>, work: &SyncWork) {

@@ -199,8 +199,8 @@ impl Cache {
             // Each is looked at twice at most: once to find it used, once to find it unused.
             2 * open.queue.len()
         };
-        while let Some(oldest) = self.pop_surplus()
-            && looks > 0
+        while looks > 0
+            && let Some(oldest) = self.pop_surplus()
         {
             looks -= 1;
             let Some(oldest) = oldest.upgrade() else { continue };
