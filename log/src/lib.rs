@@ -34,6 +34,7 @@ mod recovery;
 mod segment;
 pub mod serde;
 mod signal;
+pub mod simulation;
 mod storage;
 mod tail;
 mod transaction;

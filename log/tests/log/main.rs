@@ -16,6 +16,7 @@ mod producers;
 mod properties;
 mod recovery;
 mod shared_producer;
+mod simulation;
 mod topics;
 mod transactions;
 mod typed;

@@ -1,0 +1,475 @@
+//! What must hold after each start: the log compared with what was asked of it.
+//!
+//! | Rule | What |
+//! | --- | --- |
+//! | R0 | the log opens |
+//! | R1 | acknowledged records are there, at their offsets, with their bytes |
+//! | R2 | nothing that was refused is there |
+//! | R3 | offsets increase, without gaps where nothing is compacted |
+//! | R4 | every record was sent, and none is there twice |
+//! | R5 | the log does not end before what was acknowledged |
+//! | R6 | a transaction is there as a whole or not at all |
+//! | R7 | the last stable offset is the first open transaction, or the end |
+//! | R8 | what read-committed readers skip is what a scan of all markers says |
+//! | R9 | what is known of producers is what all batches say |
+//! | R10 | committed group offsets are those committed last |
+//! | R11 | a compacted partition holds the newest value of every key |
+//! | R12 | a second restart changes no byte |
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::history::{Batch, Ending, History, Known, key, value};
+use crate::catalogue::{CONSUMER_OFFSETS, TRANSACTION_STATE};
+use crate::engine::Log;
+use crate::error::LogError;
+use crate::record::{Marker, RecordBatch};
+use crate::types::{Acks, Isolation, Offset, OffsetSpec, ProducerId, TopicPartition};
+
+/// The one group of the runs.
+pub(super) const GROUP: &str = "group";
+/// Where a record's header keeps its serial number.
+pub(super) const SERIAL: &str = "serial";
+
+/// A rule that does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// `R0` to `R12`.
+    pub rule: &'static str,
+    /// What is wrong.
+    pub text: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.rule, self.text)
+    }
+}
+
+/// Which answers the log has to stand by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// All of them: the process was killed, or the log was closed.
+    All,
+    /// Those given with `acks=all`: the power failed.
+    Synced,
+}
+
+/// What was found, to go on from.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// Indices of the topics that are there.
+    pub(super) topics: BTreeSet<usize>,
+    /// Offsets of the first records found of each batch, by its index.
+    pub(super) batches: BTreeMap<usize, Offset>,
+    /// Transactions of which something is visible.
+    pub(super) committed: BTreeSet<usize>,
+    /// Log start offsets.
+    pub(super) starts: BTreeMap<(usize, u32), Offset>,
+    /// The group's offsets.
+    pub(super) offsets: BTreeMap<(usize, u32), Offset>,
+}
+
+type Checked<T = ()> = Result<T, Violation>;
+
+fn fail<T>(rule: &'static str, text: String) -> Checked<T> {
+    Err(Violation { rule, text })
+}
+
+/// Checks an open log against what was asked up to the operation `point` of the disk before.
+pub(super) fn check(history: &History, log: &Log, point: u64, promise: Promise) -> Checked<Found> {
+    let mut check = Check { history, log, point, promise, found: Found::default(), visible: BTreeMap::new() };
+    check.topics()?;
+    for name in [CONSUMER_OFFSETS, TRANSACTION_STATE] {
+        if let Ok(topic) = log.describe_topic(name) {
+            for number in 0..topic.partitions {
+                check.scan(&TopicPartition::new(name, number), true)?;
+            }
+        }
+    }
+    check.transactions()?;
+    check.offsets()?;
+    Ok(check.found)
+}
+
+struct Check<'a> {
+    history: &'a History,
+    log: &'a Log,
+    point: u64,
+    promise: Promise,
+    found: Found,
+    /// Serial numbers that read-committed readers see, by batch.
+    visible: BTreeMap<usize, BTreeSet<u64>>,
+}
+
+/// A partition read from end to end.
+struct Scan {
+    start: Offset,
+    end: Offset,
+    batches: Vec<RecordBatch>,
+    /// Producers whose transaction ends with a commit, by the offsets from the first to the marker.
+    committed: Vec<(ProducerId, Offset, Offset)>,
+    first_open: Option<Offset>,
+}
+
+impl Check<'_> {
+    fn topics(&mut self) -> Checked {
+        let names: BTreeSet<&str> = self.history.topics.iter().map(|topic| &*topic.name).collect();
+        for name in names {
+            let is_there = self.log.describe_topic(name).is_ok();
+            let runs = self.history.topics.iter().enumerate().filter(|(_, topic)| topic.name == name);
+            let created = runs.filter(|(_, topic)| topic.created.at(self.point) != Known::Never).last();
+            let Some((at, topic)) = created else {
+                if is_there {
+                    return fail("R2", format!("topic {name} was never created"));
+                }
+                continue;
+            };
+            let deleted = topic.deleted.map_or(Known::Never, |span| span.at(self.point));
+            match (is_there, topic.created.at(self.point), deleted) {
+                (true, _, Known::Done) => return fail("R2", format!("topic {name} was deleted")),
+                (false, Known::Done, Known::Never) => return fail("R1", format!("topic {name} is gone")),
+                (false, ..) => continue,
+                (true, ..) => drop(self.found.topics.insert(at)),
+            }
+            for number in 0..topic.partitions {
+                self.partition(at, &TopicPartition::new(name, number))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&self, id: &TopicPartition, from: Offset, isolation: Isolation) -> Checked<crate::Fetched> {
+        let bytes_max = if isolation == Isolation::ReadCommitted { 700 } else { 1 << 20 };
+        self.log
+            .read(id, from, bytes_max, isolation)
+            .or_else(|error| fail("R1", format!("{id} cannot be read at {from}: {}", with_cause(&error))))
+    }
+
+    /// Reads all of a partition and checks what needs no model.
+    fn scan(&self, id: &TopicPartition, is_compacted: bool) -> Checked<Scan> {
+        let spec = |spec| self.log.offsets(id, spec);
+        let bounds = spec(OffsetSpec::Earliest).and_then(|start| Ok((start, spec(OffsetSpec::Latest)?)));
+        let (start, end) = match bounds {
+            Ok(bounds) => bounds,
+            Err(error) => return fail("R1", format!("{id} has no bounds: {}", with_cause(&error))),
+        };
+        let mut scan = Scan { start, end, batches: Vec::new(), committed: Vec::new(), first_open: None };
+        let (mut from, mut expected) = (start, None);
+        let mut open: BTreeMap<ProducerId, Offset> = BTreeMap::new();
+        while from < end {
+            let fetched = self.read(id, from, Isolation::ReadUncommitted)?;
+            let next = fetched.next_offset(from);
+            if next == from {
+                if is_compacted {
+                    break;
+                }
+                return fail("R3", format!("{id} ends at {from}, but says {end}"));
+            }
+            for batch in fetched.batches {
+                let base = batch.base_offset();
+                let follows =
+                    expected.is_none_or(|expected| base == expected || is_compacted && base > expected);
+                if !follows {
+                    return fail("R3", format!("{id} goes on with {base} instead of {expected:?}"));
+                }
+                expected = Some(batch.next_offset());
+                if !batch.check_crc() {
+                    return fail("R4", format!("{id} serves a batch at {base} whose CRC does not match"));
+                }
+                if let Some(producer) = batch.producer_id().filter(|_| batch.is_transactional()) {
+                    match batch.is_control().then(|| Marker::of(&batch)).flatten() {
+                        None => drop(open.entry(producer).or_insert(base)),
+                        Some(marker) => {
+                            let first = open.remove(&producer);
+                            if let Some(first) = first.filter(|_| marker.is_commit) {
+                                scan.committed.push((producer, first, base));
+                            }
+                        }
+                    }
+                }
+                scan.batches.push(batch);
+            }
+            from = next;
+        }
+        scan.first_open = open.values().min().copied();
+        let stable = self.log.last_stable_offset(id).ok();
+        let expected = scan.first_open.unwrap_or(end);
+        if stable != Some(expected) {
+            return fail("R7", format!("{id} is stable up to {stable:?} instead of {expected}"));
+        }
+        self.read_committed(id, &scan, is_compacted)?;
+        Ok(scan)
+    }
+
+    /// Compares what read-committed readers see with the markers.
+    fn read_committed(&self, id: &TopicPartition, scan: &Scan, is_compacted: bool) -> Checked {
+        let is_visible = |batch: &&RecordBatch| scan.is_visible(batch);
+        let mut expected = scan.batches.iter().filter(is_visible).map(RecordBatch::base_offset);
+        let mut from = scan.start;
+        loop {
+            let fetched = self.read(id, from, Isolation::ReadCommitted)?;
+            let next = fetched.next_offset(from);
+            if next == from {
+                break;
+            }
+            for batch in fetched.into_data() {
+                let (found, expected) = (batch.base_offset(), expected.next());
+                if expected != Some(found) {
+                    let text = format!(
+                        "{id} shows committed readers {found} instead of {expected:?} of {:?}",
+                        scan.describe()
+                    );
+                    return fail("R8", text);
+                }
+            }
+            from = next;
+        }
+        match expected.next() {
+            Some(missing) if !is_compacted || from <= missing => {
+                fail("R8", format!("{id} does not show committed readers {missing}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn partition(&mut self, topic: usize, id: &TopicPartition) -> Checked {
+        let run = &self.history.topics[topic];
+        let scan = self.scan(id, run.is_compacted)?;
+        self.found.starts.insert((topic, id.partition.get()), scan.start);
+        let moves = self.history.start_moves.iter().filter(|moved| {
+            (moved.topic, moved.partition) == (topic, id.partition.get())
+                && moved.span.at(self.point) != Known::Never
+        });
+        let start_max = moves.map(|moved| moved.to).max().unwrap_or_default();
+        if scan.start > start_max {
+            let text = format!("{id} starts at {}, but only what is below {start_max} was to go", scan.start);
+            return fail("R1", text);
+        }
+        let mut seen = BTreeMap::new();
+        for batch in scan.batches.iter().filter(|batch| !batch.is_control()) {
+            let is_visible = scan.is_visible(batch);
+            for record in batch.records() {
+                let record = match record {
+                    Ok(record) => record,
+                    Err(error) => return fail("R4", format!("{id}: {}", with_cause(&error))),
+                };
+                let header = record.headers().next().and_then(|header| header.ok());
+                let serial = header.filter(|header| header.key == SERIAL).and_then(|header| header.value);
+                let Some(serial) = serial.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)))
+                else {
+                    return fail("R4", format!("{id} holds at {} what nobody sent", record.offset));
+                };
+                let Some((sent, at)) = self.history.find(serial) else {
+                    return fail("R4", format!("{id} holds record {serial}, which nobody sent"));
+                };
+                let batch = &self.history.batches[sent];
+                let what = || format!("{id} at {}: record {serial}", record.offset);
+                if (batch.topic, batch.partition) != (topic, id.partition.get()) {
+                    return fail("R4", format!("{} was sent elsewhere", what()));
+                }
+                let expected = batch.records[at];
+                let is_same = record.key == Some(&key(expected.key))
+                    && record.value.map(<[u8]>::to_vec) == expected.bytes.map(|bytes| value(serial, bytes))
+                    && record.timestamp == expected.timestamp;
+                if !is_same {
+                    return fail("R1", format!("{} has other bytes than were sent", what()));
+                }
+                if batch.span.at(self.point) == Known::Never {
+                    return fail("R2", format!("{} was refused, or not sent yet", what()));
+                }
+                if let Some(before) = seen.insert(serial, record.offset) {
+                    return fail("R4", format!("{} is at {before} already", what()));
+                }
+                if is_visible {
+                    self.visible.entry(sent).or_default().insert(serial);
+                }
+            }
+        }
+        self.batches(topic, id, &scan, &seen)
+    }
+
+    /// Whether the log has to stand by its answer to this batch.
+    fn is_promised(&self, batch: &Batch) -> bool {
+        let is_strong = match self.promise {
+            Promise::All => batch.acks != Acks::None,
+            Promise::Synced => batch.acks == Acks::Synced,
+        };
+        let is_answered = batch.span.at(self.point) == Known::Done && batch.base.is_some();
+        is_answered && is_strong
+    }
+
+    /// Compares what was sent to a partition with what is there.
+    fn batches(
+        &mut self,
+        topic: usize,
+        id: &TopicPartition,
+        scan: &Scan,
+        seen: &BTreeMap<u64, Offset>,
+    ) -> Checked {
+        let mut promised_end = Offset::ZERO;
+        let history = self.history;
+        let here = |batch: &&Batch| (batch.topic, batch.partition) == (topic, id.partition.get());
+        for batch in history.batches.iter().filter(here).filter(|batch| self.is_promised(batch)) {
+            let base = batch.base.unwrap_or_default();
+            promised_end = promised_end.max(base + batch.records.len() as u64);
+        }
+        if scan.end < promised_end {
+            return fail("R5", format!("{id} ends at {}, but {promised_end} was acknowledged", scan.end));
+        }
+        let is_compacted = history.topics[topic].is_compacted;
+        for (index, batch) in history.batches.iter().enumerate().filter(|(_, batch)| here(batch)) {
+            let offsets: Vec<_> =
+                (0..batch.records.len() as u64).map(|at| seen.get(&(batch.serial + at)).copied()).collect();
+            if let Some(first) = offsets.iter().flatten().next() {
+                self.found.batches.insert(index, *first);
+            }
+            let is_answered = batch.span.at(self.point) == Known::Done;
+            for (at, offset) in (0..).zip(&offsets) {
+                let serial = batch.serial + at;
+                let expected = batch.base.filter(|_| is_answered).map(|base| base + at);
+                match (offset, expected) {
+                    (Some(offset), Some(expected)) if *offset != expected => {
+                        return fail(
+                            "R1",
+                            format!("{id} has record {serial} at {offset}, not at {expected}"),
+                        );
+                    }
+                    // All before what is promised is promised too.
+                    (None, Some(expected))
+                        if expected >= scan.start && expected < promised_end && !is_compacted =>
+                    {
+                        return fail("R1", format!("{id} has lost record {serial} of offset {expected}"));
+                    }
+                    _ => {}
+                }
+            }
+            let whole = offsets.iter().flatten().count();
+            let is_cut = offsets.iter().flatten().next().is_some_and(|first| *first == scan.start);
+            if whole != 0 && whole != offsets.len() && !is_compacted && !is_cut && scan.start == Offset::ZERO
+            {
+                return fail("R1", format!("{id} has {whole} records of the batch {}", batch.serial));
+            }
+        }
+        Ok(())
+    }
+
+    fn transactions(&mut self) -> Checked {
+        for (index, _) in self.history.transactions.iter().enumerate() {
+            let ending = self.history.ending(index, self.point);
+            let (mut seen, mut missing) = (None, None);
+            let batches = self.history.batches.iter().enumerate();
+            for (at, batch) in batches.filter(|(_, batch)| batch.transaction == Some(index)) {
+                let topic = &self.history.topics[batch.topic];
+                let visible = self.visible.get(&at).map_or(0, BTreeSet::len);
+                if visible > 0 {
+                    seen = Some(batch.serial);
+                    self.found.committed.insert(index);
+                }
+                let start = self.found.starts.get(&(batch.topic, batch.partition));
+                // What retention or compaction may have taken says nothing.
+                let is_whole = start == Some(&Offset::ZERO) && !topic.is_compacted;
+                let is_answered = batch.span.at(self.point) == Known::Done;
+                if visible < batch.records.len() && is_whole && is_answered {
+                    missing = Some(batch.serial);
+                }
+            }
+            match (ending, seen, missing) {
+                (Ending::Committed, _, Some(missing)) => {
+                    return fail("R6", format!("transaction {index} was committed without {missing}"));
+                }
+                (Ending::Aborted, Some(seen), _) => {
+                    return fail("R6", format!("transaction {index} was not committed, but shows {seen}"));
+                }
+                (Ending::Either, Some(seen), Some(missing)) => {
+                    let text = format!("transaction {index} shows record {seen}, but not {missing}");
+                    return fail("R6", text);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn offsets(&mut self) -> Checked {
+        let mut found: BTreeMap<(usize, u32), Offset> = BTreeMap::new();
+        for (id, committed) in self.log.committed_offsets(GROUP) {
+            let topic = self.found.topics.iter().find(|at| self.history.topics[**at].name == *id.topic);
+            if let Some(topic) = topic {
+                found.insert((*topic, id.partition.get()), committed.offset);
+            }
+        }
+        let mut allowed: BTreeMap<(usize, u32), Vec<Option<Offset>>> = BTreeMap::new();
+        for commit in &self.history.offset_commits {
+            let entry = allowed.entry((commit.topic, commit.partition)).or_insert_with(|| vec![None]);
+            let known = match commit.transaction.map(|index| self.history.ending(index, self.point)) {
+                None => commit.span.at(self.point),
+                Some(_) if commit.span.at(self.point) == Known::Never => Known::Never,
+                Some(Ending::Committed) => commit.span.at(self.point),
+                Some(Ending::Aborted) => Known::Never,
+                Some(Ending::Either) => Known::Maybe,
+            };
+            match known {
+                Known::Never => {}
+                Known::Maybe => entry.push(Some(commit.offset)),
+                Known::Done => *entry = vec![Some(commit.offset)],
+            }
+        }
+        for &(topic, partition) in allowed.keys().chain(found.keys()) {
+            if !self.found.topics.contains(&topic) {
+                continue;
+            }
+            let is = found.get(&(topic, partition)).copied();
+            let may = allowed.get(&(topic, partition)).map_or(&[None][..], Vec::as_slice);
+            if !may.contains(&is) {
+                let name = &self.history.topics[topic].name;
+                let text = format!("the group's offset in {name}-{partition} is {is:?}, not one of {may:?}");
+                return fail("R10", text);
+            }
+        }
+        self.found.offsets = found;
+        Ok(())
+    }
+}
+
+impl Scan {
+    /// Each batch: where it is, whose it is, and whether it is a marker or was committed.
+    fn describe(&self) -> Vec<(u64, Option<i64>, &'static str)> {
+        let kind = |batch: &RecordBatch| match Marker::of(batch).filter(|_| batch.is_control()) {
+            Some(Marker { is_commit: true, .. }) => "commit",
+            Some(_) => "abort",
+            None if self.is_visible(batch) => "visible",
+            None => "hidden",
+        };
+        let one = |batch: &RecordBatch| {
+            (batch.base_offset().get(), batch.producer_id().map(ProducerId::get), kind(batch))
+        };
+        self.batches.iter().map(one).collect()
+    }
+
+    fn is_visible(&self, batch: &RecordBatch) -> bool {
+        if batch.is_control() {
+            return false;
+        }
+        let Some(producer) = batch.producer_id().filter(|_| batch.is_transactional()) else {
+            return self.first_open.is_none_or(|open| batch.base_offset() < open);
+        };
+        let at = batch.base_offset();
+        let covers = |(id, first, marker): &(ProducerId, Offset, Offset)| {
+            *id == producer && *first <= at && at < *marker
+        };
+        self.committed.iter().any(covers) && self.first_open.is_none_or(|open| at < open)
+    }
+}
+
+/// An error with all of its causes.
+pub(super) fn with_cause(error: &LogError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
