@@ -287,6 +287,11 @@ impl Partition {
         self.writer.lock().producers.last_id()
     }
 
+    /// What is known of all producers.
+    pub(crate) fn producer_states(&self) -> ProducerStates {
+        self.writer.lock().producers.clone()
+    }
+
     /// Lets go of the batches in memory; readers find them in the files.
     pub(crate) fn release_tail(&self) {
         self.state.lock().tail.clear();

@@ -18,16 +18,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use super::history::{Batch, Ending, History, Known, key, value};
+use super::world::TOMBSTONE_TIME;
 use crate::catalogue::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::engine::Log;
 use crate::error::LogError;
+use crate::producer_state::ProducerStates;
 use crate::record::{Marker, RecordBatch};
-use crate::types::{Acks, Isolation, Offset, OffsetSpec, ProducerId, TopicPartition};
+use crate::types::{Acks, Isolation, Offset, OffsetSpec, ProducerId, Timestamp, TopicPartition};
 
 /// The one group of the runs.
 pub(super) const GROUP: &str = "group";
+/// How long producers are remembered for certain: half of `producer.id.expiration.ms`.
+const PRODUCER_TIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// Where a record's header keeps its serial number.
 pub(super) const SERIAL: &str = "serial";
 
@@ -77,8 +82,15 @@ fn fail<T>(rule: &'static str, text: String) -> Checked<T> {
 }
 
 /// Checks an open log against what was asked up to the operation `point` of the disk before.
-pub(super) fn check(history: &History, log: &Log, point: u64, promise: Promise) -> Checked<Found> {
-    let mut check = Check { history, log, point, promise, found: Found::default(), visible: BTreeMap::new() };
+pub(super) fn check(
+    history: &History,
+    log: &Log,
+    point: u64,
+    promise: Promise,
+    latest: Timestamp,
+) -> Checked<Found> {
+    let mut check =
+        Check { history, log, point, promise, latest, found: Found::default(), visible: BTreeMap::new() };
     check.topics()?;
     for name in [CONSUMER_OFFSETS, TRANSACTION_STATE] {
         if let Ok(topic) = log.describe_topic(name) {
@@ -97,6 +109,8 @@ struct Check<'a> {
     log: &'a Log,
     point: u64,
     promise: Promise,
+    /// The latest wall-clock time there was.
+    latest: Timestamp,
     found: Found,
     /// Serial numbers that read-committed readers see, by batch.
     visible: BTreeMap<usize, BTreeSet<u64>>,
@@ -157,6 +171,7 @@ impl Check<'_> {
         let mut scan = Scan { start, end, batches: Vec::new(), committed: Vec::new(), first_open: None };
         let (mut from, mut expected) = (start, None);
         let mut open: BTreeMap<ProducerId, Offset> = BTreeMap::new();
+        let mut producers = ProducerStates::default();
         while from < end {
             let fetched = self.read(id, from, Isolation::ReadUncommitted)?;
             let next = fetched.next_offset(from);
@@ -177,6 +192,7 @@ impl Check<'_> {
                 if !batch.check_crc() {
                     return fail("R4", format!("{id} serves a batch at {base} whose CRC does not match"));
                 }
+                producers.update(&batch);
                 if let Some(producer) = batch.producer_id().filter(|_| batch.is_transactional()) {
                     match batch.is_control().then(|| Marker::of(&batch)).flatten() {
                         None => drop(open.entry(producer).or_insert(base)),
@@ -198,8 +214,34 @@ impl Check<'_> {
         if stable != Some(expected) {
             return fail("R7", format!("{id} is stable up to {stable:?} instead of {expected}"));
         }
+        if start == Offset::ZERO && !is_compacted {
+            self.producers(id, &producers)?;
+        }
         self.read_committed(id, &scan, is_compacted)?;
         Ok(scan)
+    }
+
+    /// Compares what is known of producers with what all batches say. Those that were idle for long may be forgotten.
+    fn producers(&self, id: &TopicPartition, replayed: &ProducerStates) -> Checked {
+        let Ok(partition) = self.log.inner().partition(id) else { return Ok(()) };
+        for (producer, state) in partition.producer_states().iter() {
+            let expected = replayed.get(producer);
+            let is_same = expected.is_some_and(|expected| {
+                (expected.epoch, &expected.window, expected.transaction_start)
+                    == (state.epoch, &state.window, state.transaction_start)
+            });
+            if !is_same {
+                return fail("R9", format!("{id} knows of producer {producer} {state:?}, not {expected:?}"));
+            }
+        }
+        let forgotten = replayed.iter().find(|(producer, state)| {
+            let age = self.latest.since(Timestamp::new(state.timestamp));
+            partition.producer_states().get(*producer).is_none() && age < PRODUCER_TIME
+        });
+        match forgotten {
+            Some((producer, _)) => fail("R9", format!("{id} has forgotten producer {producer}")),
+            None => Ok(()),
+        }
     }
 
     /// Compares what read-committed readers see with the markers.
@@ -242,11 +284,22 @@ impl Check<'_> {
                 && moved.span.at(self.point) != Known::Never
         });
         let start_max = moves.map(|moved| moved.to).max().unwrap_or_default();
+        let moves = self.history.start_moves.iter().filter(|moved| {
+            (moved.topic, moved.partition) == (topic, id.partition.get())
+                && moved.is_promised
+                && moved.span.at(self.point) == Known::Done
+        });
+        let start_min = moves.map(|moved| moved.to).max().unwrap_or_default();
+        if scan.start < start_min {
+            let text = format!("{id} starts at {}, though all below {start_min} was deleted", scan.start);
+            return fail("R2", text);
+        }
         if scan.start > start_max {
             let text = format!("{id} starts at {}, but only what is below {start_max} was to go", scan.start);
             return fail("R1", text);
         }
         let mut seen = BTreeMap::new();
+        let mut newest: BTreeMap<u8, Offset> = BTreeMap::new();
         for batch in scan.batches.iter().filter(|batch| !batch.is_control()) {
             let is_visible = scan.is_visible(batch);
             for record in batch.records() {
@@ -282,11 +335,50 @@ impl Check<'_> {
                     return fail("R4", format!("{} is at {before} already", what()));
                 }
                 if is_visible {
+                    newest.insert(expected.key, record.offset);
                     self.visible.entry(sent).or_default().insert(serial);
                 }
             }
         }
+        if run.is_compacted {
+            self.compacted(topic, id, &newest)?;
+        }
         self.batches(topic, id, &scan, &seen)
+    }
+
+    /// Checks that the newest value of each key is there, and each newest tombstone for its time.
+    fn compacted(&self, topic: usize, id: &TopicPartition, newest: &BTreeMap<u8, Offset>) -> Checked {
+        let mut promised: BTreeMap<u8, Offset> = BTreeMap::new();
+        let mut tombstones: BTreeMap<u8, Offset> = BTreeMap::new();
+        let here = |batch: &&Batch| (batch.topic, batch.partition) == (topic, id.partition.get());
+        for batch in self.history.batches.iter().filter(here) {
+            let is_committed = batch
+                .transaction
+                .is_none_or(|transaction| self.history.ending(transaction, self.point) == Ending::Committed);
+            let Some(base) = batch.base.filter(|_| batch.span.at(self.point) != Known::Never) else {
+                continue;
+            };
+            for (at, record) in (0..).zip(&batch.records) {
+                let offset = base + at;
+                if is_committed && self.is_promised(batch) {
+                    let known = promised.entry(record.key).or_default();
+                    *known = offset.max(*known);
+                }
+                if record.bytes.is_none() && self.latest.since(record.timestamp) >= TOMBSTONE_TIME {
+                    let known = tombstones.entry(record.key).or_default();
+                    *known = offset.max(*known);
+                }
+            }
+        }
+        let start = self.found.starts.get(&(topic, id.partition.get())).copied().unwrap_or_default();
+        for (key, offset) in promised {
+            let is_there = newest.get(&key).is_some_and(|newest| *newest >= offset);
+            let is_removed = tombstones.get(&key).is_some_and(|tombstone| *tombstone >= offset);
+            if !is_there && !is_removed && offset >= start {
+                return fail("R11", format!("{id} has lost the newest record of key {key}, at {offset}"));
+            }
+        }
+        Ok(())
     }
 
     /// Whether the log has to stand by its answer to this batch.

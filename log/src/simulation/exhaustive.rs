@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
@@ -11,11 +10,9 @@ use fastrand::Rng;
 use super::check::{Promise, Violation, check};
 use super::crash::CrashMode;
 use super::disk::SimDisk;
-use super::history::History;
 use super::scenario::{Operation, Settings};
 use super::swarm::panicked;
 use super::world::{World, check_second_restart, open, unopened};
-use crate::clock::ManualClock;
 use crate::mutex::Mutex;
 use crate::types::Acks;
 
@@ -32,14 +29,26 @@ pub enum Step {
     Abort,
     /// Starts a new segment.
     Roll,
+    /// Compacts.
+    Compact,
+    /// Deletes the records of one partition up to its middle.
+    DeleteRecords,
     /// Closes and opens the log.
     Restart,
 }
 
 impl Step {
     /// All steps.
-    pub const ALL: [Self; 6] =
-        [Self::Append, Self::AppendTransactional, Self::Commit, Self::Abort, Self::Roll, Self::Restart];
+    pub const ALL: [Self; 8] = [
+        Self::Append,
+        Self::AppendTransactional,
+        Self::Commit,
+        Self::Abort,
+        Self::Roll,
+        Self::Compact,
+        Self::DeleteRecords,
+        Self::Restart,
+    ];
 
     fn operations(self) -> Vec<Operation> {
         let append = |partition, acks| Operation::AppendBatch {
@@ -68,6 +77,10 @@ impl Step {
             Self::Commit => vec![Operation::Commit { producer: 0 }],
             Self::Abort => vec![Operation::Abort { producer: 0 }],
             Self::Roll => vec![Operation::Roll { topic: 0, partition: 0 }],
+            Self::Compact => vec![Operation::Compact],
+            Self::DeleteRecords => {
+                vec![Operation::DeleteRecords { topic: 0, partition: 0, share: 128 }]
+            }
             Self::Restart => vec![Operation::Restart],
         }
     }
@@ -129,7 +142,7 @@ impl Exhaustive {
     }
 
     fn sequence(&mut self, steps: &[Step], modes: &[CrashMode]) -> Result<(), Violation> {
-        let settings = Settings::plain(steps.iter().fold(1, |seed, step| seed * 8 + *step as u64));
+        let settings = Settings::plain(steps.iter().fold(1, |seed, step| seed * 9 + *step as u64));
         let mut world = World::new(settings, false)?;
         world.disk().record();
         for operation in steps.iter().flat_map(|step| step.operations()) {
@@ -163,7 +176,7 @@ impl Exhaustive {
                 if !known.insert(identity) {
                     continue;
                 }
-                let outcome = self.recover(history, world.clock(), &disk, (point, promise), modes);
+                let outcome = self.recover(world, &disk, (point, promise), modes);
                 outcome.map_err(|violation| Violation {
                     text: format!("after operation {point}, {mode:?}: {}", violation.text),
                     ..violation
@@ -175,12 +188,12 @@ impl Exhaustive {
 
     fn recover(
         &mut self,
-        history: &History,
-        clock: &Arc<ManualClock>,
+        world: &World,
         disk: &SimDisk,
         (point, promise): (u64, Promise),
         modes: &[CrashMode],
     ) -> Result<(), Violation> {
+        let (history, clock, latest) = (world.history(), world.clock(), world.latest());
         self.recoveries += 1;
         let is_sampled = self.recoveries % 10 == 0;
         if is_sampled {
@@ -188,7 +201,7 @@ impl Exhaustive {
         }
         let log = open(disk, clock, point).or_else(|error| unopened(&error))?;
         let recording = disk.take_recording();
-        check(history, &log, point, promise)?;
+        check(history, &log, point, promise, latest)?;
         if is_sampled {
             check_second_restart(&disk.snapshot(), clock, point)?;
         }
@@ -202,7 +215,7 @@ impl Exhaustive {
             let mut again = || -> Result<(), Violation> {
                 let disk = within.crash(mode, &mut rng);
                 let log = open(&disk, clock, point).or_else(|error| unopened(&error))?;
-                check(history, &log, point, promise).map(drop)
+                check(history, &log, point, promise, latest).map(drop)
             };
             again().map_err(|violation| Violation {
                 text: format!("{mode:?} after operation {at} of the recovery: {}", violation.text),

@@ -125,6 +125,8 @@ pub(super) struct StartMove {
     pub(super) partition: u32,
     pub(super) to: Offset,
     pub(super) span: Span,
+    /// Whether it was asked for, and so has to last.
+    pub(super) is_promised: bool,
 }
 
 /// Everything that was asked of the log.

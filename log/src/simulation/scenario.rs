@@ -46,7 +46,7 @@ pub enum Operation {
         acks: Acks,
         /// How many records.
         records: u8,
-        /// Bytes of each value; 0 is a tombstone.
+        /// Bytes of each value; a multiple of 8 makes it a tombstone.
         bytes: u16,
         /// Key of the first record; the others count on.
         key: u8,
@@ -106,6 +106,28 @@ pub enum Operation {
         /// Number of the partition.
         partition: u8,
     },
+    /// Appends a batch of an idempotent producer, and sends the same one again.
+    Resend {
+        /// Number of the topic.
+        topic: u8,
+        /// Number of the partition.
+        partition: u8,
+        /// What it waits for.
+        acks: Acks,
+        /// How many records.
+        records: u8,
+    },
+    /// Deletes the records below a point of the partition.
+    DeleteRecords {
+        /// Number of the topic.
+        topic: u8,
+        /// Number of the partition.
+        partition: u8,
+        /// How much of it goes, of 255.
+        share: u8,
+    },
+    /// Compacts what there is to compact.
+    Compact,
     /// Does what is due by the clock: retention, timeouts, checkpoints.
     Maintain,
     /// Moves the clock forward.
@@ -236,11 +258,11 @@ struct Shape {
     keys: u8,
 }
 
-const KINDS: usize = 17;
+const KINDS: usize = 20;
 
 impl Shape {
     fn draw(rng: &mut Rng) -> Self {
-        let usual = [2, 1, 30, 10, 20, 4, 12, 6, 2, 5, 4, 6, 3, 2, 1, 1, 3];
+        let usual = [2, 1, 30, 10, 20, 4, 12, 6, 2, 5, 4, 6, 3, 2, 1, 1, 3, 4, 2, 6];
         let weights = usual.map(|weight| weight * rng.u32(0..3));
         let acks = std::array::from_fn(|_| match rng.u8(0..4) {
             0 => Acks::None,
@@ -288,6 +310,9 @@ impl Shape {
             13 => Operation::SetBack { seconds },
             14 => Operation::LimitSpace { bytes: rng.u16(..8192) },
             15 => Operation::FreeSpace,
+            17 => Operation::Resend { topic, partition, acks, records },
+            18 => Operation::DeleteRecords { topic, partition, share: rng.u8(..) },
+            19 => Operation::Compact,
             _ => Operation::Restart,
         }
     }

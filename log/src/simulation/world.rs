@@ -18,14 +18,17 @@ use crate::clock::{Clock, ManualClock};
 use crate::config::{LogConfig, ProducerConfig};
 use crate::engine::Log;
 use crate::error::{LogError, Result};
-use crate::producer::{Producer, Record, RecordMetadata};
+use crate::producer::{Flushed, Producer, Record};
 use crate::record::{BatchBuilder, Header};
+use crate::transaction::InitProducerId;
 use crate::types::{Acks, Offset, OffsetSpec, PartitionId, Timestamp, TopicPartition};
 
 /// When runs begin.
 const START: Timestamp = Timestamp::new(1_700_000_000_000);
 /// `segment.ms` of all topics.
 const SEGMENT_TIME: Duration = Duration::from_secs(3600);
+/// `delete.retention.ms` of compacted topics.
+pub(super) const TOMBSTONE_TIME: Duration = Duration::from_secs(1800);
 /// How many events are kept for the report of a failure.
 const EVENTS_MAX: usize = 200;
 
@@ -44,6 +47,10 @@ pub(super) struct World {
     /// What happened last, if that is wanted.
     events: Option<VecDeque<String>>,
     counts: Counts,
+    /// The latest wall-clock time there was.
+    latest: Timestamp,
+    /// What an answer showed to be wrong.
+    violation: Option<Violation>,
 }
 
 /// What a run did.
@@ -88,6 +95,8 @@ impl World {
             rng: Rng::with_seed(settings.seed ^ 0x776f_726c_64),
             events: wants_events.then(VecDeque::new),
             counts: Counts::default(),
+            latest: START,
+            violation: None,
         };
         if wants_events {
             world.disk.keep_journal();
@@ -111,6 +120,10 @@ impl World {
     /// What was asked of the log since it was last opened, and before.
     pub(super) fn history(&self) -> &History {
         &self.history
+    }
+
+    pub(super) fn latest(&self) -> Timestamp {
+        self.latest
     }
 
     pub(super) fn clock(&self) -> &Arc<ManualClock> {
@@ -169,7 +182,10 @@ impl World {
                 self.append(producer, topic, partition_of(partition, partitions), acks, sent);
             }
             Operation::AppendBatch { topic, partition, acks, records, bytes, key } => {
-                let sent = self.records(records, bytes, key);
+                let mut sent = self.records(records, bytes, key);
+                if bytes % 8 == 0 {
+                    sent.iter_mut().for_each(|record| record.bytes = None);
+                }
                 self.append_batch(topic, partition_of(partition, partitions), acks, sent);
             }
             Operation::AppendTransactional { producer, topic, partition, records, bytes, key, flush } => {
@@ -191,6 +207,14 @@ impl World {
                 let sent = self.records(1, 8, 0);
                 self.append(0, topic, partition_of(partition, partitions), Acks::Written, sent);
             }
+            Operation::Resend { topic, partition, acks, records } => {
+                let sent = self.records(records, 16, 0);
+                self.resend(topic, partition_of(partition, partitions), acks, sent);
+            }
+            Operation::DeleteRecords { topic, partition, share } => {
+                self.delete_records(topic, partition_of(partition, partitions), share);
+            }
+            Operation::Compact => self.compact(),
             Operation::Maintain => self.maintain(),
             Operation::Advance { seconds } => self.clock.advance(Duration::from_secs(seconds.into())),
             Operation::SetBack { seconds } => {
@@ -204,7 +228,8 @@ impl World {
             Operation::FreeSpace => self.disk.set_faults(self.settings.faults),
             Operation::Restart => return self.restart_cleanly(crashes),
         }
-        Ok(())
+        self.latest = self.latest.max(self.clock.now());
+        self.violation.take().map_or(Ok(()), Err)
     }
 
     fn records(&mut self, count: u8, bytes: u16, key: u8) -> Vec<Sent> {
@@ -220,10 +245,10 @@ impl World {
     }
 
     /// Completes a span by what a call answered.
-    fn finish<T>(&mut self, mut span: Span, answer: &Result<T>, is_kept: bool) -> Span {
+    fn finish<T>(&mut self, mut span: Span, answer: &Result<T>, is_one_thing: bool) -> Span {
         let outcome = match answer {
             Ok(_) => Outcome::Done,
-            Err(error) if is_refusal(error, is_kept) => Outcome::Refused,
+            Err(error) if is_refusal(error, is_one_thing) => Outcome::Refused,
             Err(_) => Outcome::Unknown,
         };
         span.finish(self.disk.operations(), outcome);
@@ -254,12 +279,18 @@ impl World {
             .config("segment.ms", SEGMENT_TIME.as_millis().to_string())
             .config("index.interval.bytes", "256")
             .config("cleanup.policy", if is_compacted { "compact" } else { "delete" });
+        if is_compacted {
+            new = new
+                .config("min.cleanable.dirty.ratio", "0")
+                .config("delete.retention.ms", TOMBSTONE_TIME.as_millis().to_string());
+        }
         if let Some(bytes) = self.settings.retention_bytes {
             new = new.config("retention.bytes", bytes.to_string());
         }
         let span = self.span();
         let answer = log.create_topic(new);
-        let created = self.finish(span, &answer, false);
+        let is_refused = matches!(answer, Err(LogError::TopicExists { .. }));
+        let created = self.finish(span, &answer, is_refused);
         let partitions = u32::from(self.settings.partitions);
         let run = TopicRun { name, partitions, is_compacted, created, deleted: None };
         if answer.is_ok() {
@@ -293,8 +324,8 @@ impl World {
         self.history.add_batch(batch)
     }
 
-    fn finish_batch(&mut self, index: usize, answer: &Result<Option<Offset>>, is_kept: bool) {
-        let span = self.finish(self.history.batches[index].span, answer, is_kept);
+    fn finish_batch(&mut self, index: usize, answer: &Result<Option<Offset>>, is_one_thing: bool) {
+        let span = self.finish(self.history.batches[index].span, answer, is_one_thing);
         let batch = &mut self.history.batches[index];
         batch.span = span;
         batch.base = answer.as_ref().ok().copied().flatten();
@@ -315,26 +346,72 @@ impl World {
             *slot = Some((acks, producer));
             answer
         });
-        self.finish_batch(index, &answer, true);
+        self.finish_batch(index, &answer, false);
     }
 
     fn append_batch(&mut self, topic: u8, partition: u32, acks: Acks, records: Vec<Sent>) {
         let (Some(log), Some(&run)) = (self.log.clone(), self.live.get(&topic)) else { return };
         let index = self.start_batch(run, partition, acks, records, None);
-        let batch = &self.history.batches[index];
-        let mut builder = BatchBuilder::with_capacity(512);
-        for (serial, record) in (batch.serial..).zip(&batch.records) {
-            let value = record.bytes.map(|bytes| value(serial, bytes));
-            builder.append(
-                record.timestamp,
-                Some(&key(record.key)),
-                value.as_deref(),
-                &[serial_header(serial)],
-            );
-        }
+        let mut builder = build(&self.history.batches[index]);
         let id = TopicPartition::new(Self::name(topic), partition);
         let answer = log.append(&id, builder.finish(), acks).map(|info| Some(info.base_offset));
-        self.finish_batch(index, &answer, acks == Acks::Synced);
+        self.finish_batch(index, &answer, acks != Acks::Synced);
+    }
+
+    fn resend(&mut self, topic: u8, partition: u32, acks: Acks, records: Vec<Sent>) {
+        let (Some(log), Some(&run)) = (self.log.clone(), self.live.get(&topic)) else { return };
+        let request =
+            InitProducerId { transactional_id: None, timeout: Duration::from_secs(60), current: None };
+        let Ok(producer) = log.init_producer_id(&request) else { return };
+        let index = self.start_batch(run, partition, acks, records, None);
+        let mut builder = build(&self.history.batches[index]);
+        builder.idempotent(producer.id, producer.epoch, 0);
+        let batch = builder.finish();
+        let id = TopicPartition::new(Self::name(topic), partition);
+        let first = log.append(&id, batch.clone(), acks);
+        let again = log.append(&id, batch, acks);
+        if let (Ok(first), Ok(again)) = (&first, &again)
+            && first.base_offset != again.base_offset
+        {
+            let (first, again) = (first.base_offset, again.base_offset);
+            let text = format!("{id} has a batch that was sent twice at {first} and at {again}");
+            self.violation = Some(Violation { rule: "R4", text });
+        }
+        let answer = first.or(again).map(|info| Some(info.base_offset));
+        self.finish_batch(index, &answer, false);
+    }
+
+    fn delete_records(&mut self, topic: u8, partition: u32, share: u8) {
+        let (Some(log), Some(&run)) = (self.log.clone(), self.live.get(&topic)) else { return };
+        let id = TopicPartition::new(Self::name(topic), partition);
+        let bounds = (log.offsets(&id, OffsetSpec::Earliest), log.offsets(&id, OffsetSpec::Latest));
+        let (Ok(start), Ok(end)) = bounds else { return };
+        let to = start + end.since(start) * u64::from(share) / 255;
+        let span = self.span();
+        let answer = log.delete_records(&id, Some(to));
+        let span = self.finish(span, &answer, false);
+        let is_promised = answer.is_ok();
+        self.history.start_moves.push(StartMove { topic: run, partition, to, span, is_promised });
+    }
+
+    fn compact(&mut self) {
+        let Some(log) = self.log.clone() else { return };
+        for _ in 0..32 {
+            match log.clean_next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(error) => return self.note(|| format!("  not compacted: {}", with_cause(&error))),
+            }
+        }
+    }
+
+    /// Checks that nothing of an open transaction is stable.
+    fn check_stable(&mut self, id: &TopicPartition, base: Offset) {
+        let stable = self.log.as_ref().and_then(|log| log.last_stable_offset(id).ok());
+        if let Some(stable) = stable.filter(|stable| *stable > base) {
+            let text = format!("{id} is stable up to {stable}, but a transaction is open since {base}");
+            self.violation = Some(Violation { rule: "R7", text });
+        }
     }
 
     /// The transactional producer of this number and its transaction, both made if they are not there.
@@ -381,7 +458,10 @@ impl World {
             Ok(base_of(&name, batch, &transactional.producer.flush()?))
         });
         transactional.is_failed |= answer.is_err();
-        self.finish_batch(index, &answer, true);
+        self.finish_batch(index, &answer, false);
+        if let Ok(Some(base)) = answer {
+            self.check_stable(&TopicPartition::new(name, partition), base);
+        }
     }
 
     fn send_offsets(&mut self, producer: u8, topic: u8, partition: u32) {
@@ -477,7 +557,7 @@ impl World {
                     true => Offset::new(u64::MAX),
                     false => log.offsets(&id, OffsetSpec::Earliest).unwrap_or(Offset::new(u64::MAX)),
                 };
-                self.history.start_moves.push(StartMove { topic, partition, to, span });
+                self.history.start_moves.push(StartMove { topic, partition, to, span, is_promised: false });
             }
         }
     }
@@ -552,15 +632,18 @@ impl World {
                 Err(error) => return unopened(&error),
             }
         }
+        // Looking changes nothing but what is made on first use, and the machine does not stop meanwhile.
         self.disk.set_faults(Faults::default());
+        self.disk.halt_at(u64::MAX);
         let log = self.log.clone().ok_or_else(closed_early)?;
-        let found = check::check(&self.history, &log, point, promise)?;
+        let found = check::check(&self.history, &log, point, promise, self.latest)?;
         let is_durable = promise == Promise::Synced || was_closed;
         self.settle(&found, point, is_durable);
         if self.rng.u8(..8) == 0 {
             check_second_restart(&self.disk.snapshot(), &self.clock, self.settings.seed)?;
         }
         self.disk.set_faults(self.settings.faults);
+        self.disk.halt_at(crashes.front().map_or(u64::MAX, |crash| crash.after));
         Ok(())
     }
 
@@ -619,7 +702,7 @@ impl World {
         let moves = found.starts.iter().map(|(&(topic, partition), &to)| {
             let mut span = Span::start(0);
             span.settle(true);
-            StartMove { topic, partition, to, span }
+            StartMove { topic, partition, to, span, is_promised: true }
         });
         self.history.start_moves = moves.collect();
     }
@@ -687,10 +770,12 @@ pub(super) fn check_second_restart(
     Ok(())
 }
 
-/// Whether an error says for certain that nothing was changed. `is_kept`: what does not fit is tried again later.
-fn is_refusal(error: &LogError, is_kept: bool) -> bool {
+/// Whether an error says for certain that nothing was changed. Calls that do more than one thing may have done the
+/// first of them.
+fn is_refusal(error: &LogError, is_one_thing: bool) -> bool {
     match error {
-        LogError::DiskFull { .. } => !is_kept,
+        _ if !is_one_thing => false,
+        LogError::DiskFull { .. } => true,
         LogError::ProducerFenced { .. }
         | LogError::TopicExists { .. }
         | LogError::UnknownTopic { .. }
@@ -704,6 +789,17 @@ fn is_refusal(error: &LogError, is_kept: bool) -> bool {
 
 fn serial_header(serial: u64) -> Header {
     Header { key: SERIAL.to_owned(), value: Some(serial.to_be_bytes().to_vec().into()) }
+}
+
+/// The records of a batch, to be finished.
+fn build(batch: &Batch) -> BatchBuilder {
+    let mut builder = BatchBuilder::with_capacity(512);
+    for (serial, record) in (batch.serial..).zip(&batch.records) {
+        let value = record.bytes.map(|bytes| value(serial, bytes));
+        let headers = [serial_header(serial)];
+        builder.append(record.timestamp, Some(&key(record.key)), value.as_deref(), &headers);
+    }
+    builder
 }
 
 fn send(producer: &mut Producer, topic: &str, batch: &Batch) -> Result<()> {
@@ -721,7 +817,7 @@ fn send(producer: &mut Producer, topic: &str, batch: &Batch) -> Result<()> {
 }
 
 /// Where the last batch of a flush went: it is the last that was sent.
-fn base_of(topic: &str, batch: &Batch, flushed: &[RecordMetadata]) -> Option<Offset> {
+fn base_of(topic: &str, batch: &Batch, flushed: &[Flushed]) -> Option<Offset> {
     let id = TopicPartition::new(topic, batch.partition);
     let to = flushed.iter().find(|to| to.partition == id)?;
     let first = (to.last_offset.get() + 1).checked_sub(batch.records.len() as u64)?;

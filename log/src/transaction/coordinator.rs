@@ -338,6 +338,10 @@ impl Inner {
             });
         }
         outcome?;
+        if is_commit && acks == Acks::Synced {
+            // Else the disk might keep that it is complete, but not the markers, and nobody would write them again.
+            self.sync_written(transaction)?;
+        }
         let step =
             transaction.step(self.clock().now(), Input::MarkersWritten, &mut || self.new_producer_id())?;
         let Step::Write { next, sync, .. } = step else { return Ok(()) };
