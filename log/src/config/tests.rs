@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::group::Assignor;
 use crate::types::{Acks, Isolation};
 
 fn topic(key: &str, value: &str) -> crate::Result<TopicConfig> {
@@ -123,5 +124,30 @@ fn every_listed_key_is_known() {
         if let Err(error) = LogConfig::from_properties([(key, "1")]) {
             assert!(matches!(error, crate::LogError::InvalidConfig { .. }), "{key}: {error}");
         }
+    }
+}
+
+#[test]
+fn consumers_take_what_kafkas_take() {
+    let reset = |value: &str| {
+        let config = ConsumerConfig::from_properties([("auto.offset.reset", value)]);
+        config.map(|config| config.auto_offset_reset).map_err(|error| error.to_string())
+    };
+    let hours = |hours: u64| Ok(AutoOffsetReset::ByDuration(Duration::from_secs(hours * 3600)));
+    assert_eq!(reset("by_duration:P1DT12H"), hours(36));
+    assert_eq!(reset("by_duration:PT30M"), Ok(AutoOffsetReset::ByDuration(Duration::from_secs(1800))));
+    for wrong in ["by_duration:P1M", "by_duration:-PT1H", "by_duration:1h", "by_duration:", "nowhere"] {
+        assert!(reset(wrong).is_err(), "{wrong}: {:?}", reset(wrong));
+    }
+    let assignors = |value: &str| {
+        let config = ConsumerConfig::from_properties([("partition.assignment.strategy", value)]);
+        config.map(|config| config.assignors).map_err(|error| error.to_string())
+    };
+    let class = "org.apache.kafka.clients.consumer.StickyAssignor";
+    assert_eq!(assignors(&format!("range, {class}")), Ok(vec![Assignor::Range, Assignor::Sticky]));
+    let takes = "it takes a list of range, roundrobin, sticky, cooperative-sticky";
+    for wrong in ["", "uniform"] {
+        let message = format!("invalid value {wrong:?} for partition.assignment.strategy: {takes}");
+        assert_eq!(assignors(wrong), Err(message));
     }
 }

@@ -300,6 +300,23 @@ impl Inner {
         self.finish_commit(Appended { group: group.to_owned(), partition, info, records })
     }
 
+    /// Removes the offsets of topics that a crash let go without them, so that a topic of the same name starts anew.
+    pub(super) fn remove_orphaned_offsets(&self) -> Result<()> {
+        for topic in self.groups.topics() {
+            if matches!(self.topic(&topic), Err(LogError::UnknownTopic { .. })) {
+                for (group, partitions) in self.groups.of_topic(&topic) {
+                    match self.remove_offsets(&group, partitions) {
+                        Err(error @ (LogError::DiskFull { .. } | LogError::Corrupt { .. })) => {
+                            tracing::warn!(group, %topic, %error, "could not remove offsets of a deleted topic");
+                        }
+                        outcome => outcome?,
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes a group without members, with its offsets.
     pub(crate) fn delete_group(&self, group: &str) -> Result<()> {
         let who = GroupMetadata::new(group);

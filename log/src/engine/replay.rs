@@ -15,7 +15,8 @@ impl Inner {
             in_use.for_each(|id| self.transactions.producer_ids.note(id));
         }
         self.resume_transactions(&partitions)?;
-        self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch)).map(drop)
+        self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))?;
+        self.remove_orphaned_offsets()
     }
 
     /// Goes over all batches of a topic, partition by partition. Says whether all of them could be read.

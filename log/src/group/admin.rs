@@ -166,6 +166,30 @@ impl Log {
         partitions.into_iter().map(lag).collect()
     }
 
+    /// What a group has committed in these partitions, or in all with `None`. With `require_stable` a partition whose
+    /// offset an open transaction will change fails with [`LogError::UnstableOffsetCommit`]: ask again later. A group
+    /// that is not there has committed nothing. As Kafka's OffsetFetch.
+    pub fn fetch_offsets(
+        &self,
+        group_id: &str,
+        partitions: Option<&[TopicPartition]>,
+        require_stable: bool,
+    ) -> Vec<(TopicPartition, Result<Option<Committed>>)> {
+        let groups = &self.inner().groups;
+        let all = || groups.of_group(group_id).into_iter().map(|(partition, _)| partition).collect();
+        let partitions = partitions.map_or_else(all, <[_]>::to_vec);
+        let fetch = |partition: TopicPartition| {
+            let outcome = if require_stable && groups.is_unstable(group_id, &partition) {
+                let group = group_id.to_owned();
+                Err(LogError::UnstableOffsetCommit { group, partition: partition.clone() })
+            } else {
+                Ok(groups.committed(group_id, &partition))
+            };
+            (partition, outcome)
+        };
+        partitions.into_iter().map(fetch).collect()
+    }
+
     /// Deletes groups with their offsets; an outcome for each. Fails with [`LogError::NonEmptyGroup`] for one that has
     /// members and with [`LogError::GroupIdNotFound`] for one that is not there.
     pub fn delete_groups(&self, groups: &[&str]) -> Vec<(String, Result<()>)> {

@@ -212,7 +212,7 @@ impl GroupCoordinator {
         let refused = if request.group_id.is_empty() {
             Some(GroupError::InvalidGroupId)
         } else if request.origin == MemberOrigin::Remote && !sessions.contains(&request.session_timeout) {
-            Some(GroupError::InvalidSessionTimeout)
+            Some(GroupError::InvalidSessionTimeout(request.session_timeout))
         } else if !is_known && !request.member_id.is_empty() {
             Some(GroupError::UnknownMemberId)
         } else {

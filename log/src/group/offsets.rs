@@ -4,7 +4,8 @@
 //! ordered by where the records or markers lie in the topic, so that both agree. All records of a group are in one
 //! partition of the topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::record::GroupRecord;
 use crate::mutex::Mutex;
@@ -85,6 +86,7 @@ impl GroupOffsets {
 
     /// Takes in records that were appended at `at`; none if they could not be made durable.
     pub(crate) fn finish(&self, group: &str, at: Offset, records: Vec<OffsetRecord>) {
+        let has_removed = records.iter().any(|record| record.committed.is_none());
         let mut state = self.state.lock();
         state.apply(at, records);
         if let Some(count) = state.in_flight.get_mut(group) {
@@ -93,7 +95,9 @@ impl GroupOffsets {
                 state.in_flight.remove(group);
             }
         }
-        state.forget_removed(group);
+        if has_removed {
+            state.forget_removed(group);
+        }
     }
 
     /// Takes in records that were appended as part of a producer's transaction, to a partition of the topic.
@@ -140,6 +144,13 @@ impl GroupOffsets {
     /// Whether an open transaction will change a group's offset, or a commit is on its way to the disk.
     pub(crate) fn is_unstable(&self, group: &str, partition: &TopicPartition) -> bool {
         self.state.lock().is_pending(group, Some(partition))
+    }
+
+    /// Every topic in which a group has something committed.
+    pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
+        let state = self.state.lock();
+        let live = state.groups.values().flatten().filter(|(_, entry)| entry.committed.is_some());
+        live.map(|(id, _)| id.topic.clone()).collect()
     }
 
     pub(crate) fn of_group(&self, group: &str) -> Vec<(TopicPartition, Committed)> {

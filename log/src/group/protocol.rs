@@ -34,8 +34,8 @@ pub enum GroupError {
     InvalidGroupId,
     /// `UNKNOWN_MEMBER_ID`: not, or not any more, a member; join with an empty member id.
     UnknownMemberId,
-    /// `INVALID_SESSION_TIMEOUT`: outside `group.min.session.timeout.ms` to `group.max.session.timeout.ms`.
-    InvalidSessionTimeout,
+    /// `INVALID_SESSION_TIMEOUT`: this is outside `group.min.session.timeout.ms` to `group.max.session.timeout.ms`.
+    InvalidSessionTimeout(Duration),
     /// `REBALANCE_IN_PROGRESS`: join again.
     RebalanceInProgress,
     /// `NON_EMPTY_GROUP`: it has members.
@@ -244,7 +244,8 @@ pub enum Output {
         /// The answer.
         reply: LeaveReply,
     },
-    /// A record to write before anything that later outputs say, and whose outcome goes back as [`Input::Written`].
+    /// A record to write, in the order of these outputs. Its outcome goes back as [`Input::Written`], and what depends
+    /// on it is said only then.
     Write {
         /// Its group.
         group_id: String,

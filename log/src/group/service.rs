@@ -130,9 +130,9 @@ impl Service {
                 LogError::InvalidGroupId { group, reason: "it takes 1 to 32767 bytes: set group.id" }
             }
             GroupError::UnknownMemberId => LogError::UnknownMemberId { group, member: who.member_id.clone() },
-            GroupError::InvalidSessionTimeout => LogError::InvalidSessionTimeout {
+            GroupError::InvalidSessionTimeout(timeout) => LogError::InvalidSessionTimeout {
                 group,
-                timeout: Duration::ZERO,
+                timeout,
                 timeout_min: config.session_timeout_min,
                 timeout_max: config.session_timeout_max,
             },

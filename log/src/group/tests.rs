@@ -293,11 +293,11 @@ fn what_does_not_fit_is_refused_by_kafkas_names() {
         (JoinRequest { group_id: String::new(), ..request.clone() }, GroupError::InvalidGroupId),
         (
             JoinRequest { session_timeout: Duration::from_secs(1), ..request.clone() },
-            GroupError::InvalidSessionTimeout,
+            GroupError::InvalidSessionTimeout(Duration::from_secs(1)),
         ),
         (
             JoinRequest { session_timeout: Duration::from_secs(1801), ..request.clone() },
-            GroupError::InvalidSessionTimeout,
+            GroupError::InvalidSessionTimeout(Duration::from_secs(1801)),
         ),
         (JoinRequest { member_id: "x".to_owned(), ..request.clone() }, GroupError::UnknownMemberId),
         (JoinRequest { protocols: Vec::new(), ..request.clone() }, GroupError::InconsistentGroupProtocol),

@@ -519,7 +519,12 @@ fn a_reader_of_committed_offsets_waits_for_the_transaction_that_moves_them() {
     let mut consumer = log.consumer(settings).unwrap();
     consumer.subscribe(&["t"]).unwrap();
     assert_eq!((poll(&mut consumer), numbers(&consumer)), (0, vec![0]));
+    let ask = |require_stable| log.fetch_offsets("g", Some(&[tp("t", 0)]), require_stable).remove(0).1;
+    assert!(matches!(ask(true), Err(LogError::UnstableOffsetCommit { .. })));
+    assert_eq!(ask(false).unwrap(), None);
+    assert!(log.fetch_offsets("g", None, true).is_empty());
     producer.commit_transaction().unwrap();
+    assert_eq!(ask(true).unwrap().unwrap().offset.get(), 2);
     assert_eq!(poll(&mut consumer), 1);
 }
 
@@ -623,4 +628,23 @@ fn a_reset_is_planned_then_carried_out() {
     assert_eq!(log.committed_offsets("new")[0].0, tp("t", 1));
     let unknown = ResetScope::Topics(vec![("gone".to_owned(), None)]);
     assert!(log.plan_reset("g", &unknown, &ResetMode::ToLatest).is_err());
+}
+
+#[test]
+fn a_topic_made_again_starts_anew_whenever_the_deletion_was_cut_short() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    append(&log, "t", &["a", "b"]).unwrap();
+    log.commit_offsets("g", &[(tp("t", 0), Offset::new(2), "")]).unwrap();
+    let offsets = "log/__consumer_offsets-0/00000000000000000000.log";
+    let before = file(&storage, offsets).size().unwrap();
+    log.delete_topic("t").unwrap();
+    // A crash before the last record of the deletion reached the disk.
+    let left = Arc::new(storage.fork());
+    assert!(file(&left, offsets).size().unwrap() > before);
+    file(&left, offsets).truncate(before).unwrap();
+    let log = open(&left).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    assert_eq!(log.committed_offsets("g"), []);
 }
