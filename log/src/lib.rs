@@ -5,7 +5,9 @@
 //! Consumer ◀─ RecordBatch  ◀─ Partition ◀─ tail in memory, or batches read back and checked
 //! ```
 //! Reading order: `record` bytes, `segment` files, `partition` offsets, `transaction` markers, `engine` the whole.
-//! Not here: replication, value formats. Nothing is async and a partition starts no thread.
+//! Applications begin at [`client`], which shows how to produce, consume, and look after topics, and at [`serde`].
+//! Not here: replication, value formats with schemas. Nothing is async, and nothing starts a thread but
+//! [`SharedProducer::start`].
 
 mod aborted;
 mod catalogue;

@@ -1,5 +1,7 @@
 //! The producer of one thread: it collects records per partition and appends a batch at a time.
 
+mod write;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,12 +12,10 @@ use crate::catalogue::{NewTopic, Topic};
 use crate::config::{PartitionerClass, ProducerConfig};
 use crate::engine::Log;
 use crate::error::{LogError, Result};
-use crate::fetched::AppendInfo;
-use crate::partition::{Origin, Partition, Visible, sync_partitions};
+use crate::partition::Partition;
 use crate::partitioner::{Spread, partition_for_key};
-use crate::producer_state::wrapping_sequence;
-use crate::record::{BatchBuilder, Compression, Header, ProducerStamp};
-use crate::types::{Acks, Offset, PartitionId, ProducerEpoch, ProducerId, Timestamp, TopicPartition};
+use crate::record::{BatchBuilder, Compression, Header};
+use crate::types::{Acks, Offset, PartitionId, ProducerId, Timestamp, TopicPartition};
 
 use super::metrics::ProducerMetrics;
 use super::record::{Flushed, Record, TopicHandle};
@@ -25,8 +25,8 @@ use super::transaction::Transactional;
 ///
 /// Records wait in a batch per partition until the next one does not fit (`batch.size`), until a batch that is started
 /// later finds them waiting for `linger.ms`, until all batches together would need more than `buffer.memory`, or until
-/// [`flush`](Self::flush) is called; only after a flush are they acknowledged. A batch that could not be written because the disk is full is kept
-/// and tried again by the next call. With a `transactional.id`, records belong to the transaction that
+/// [`flush`](Self::flush) is called; only after a flush are they acknowledged. A batch that could not be written because
+/// the disk is full is kept and tried again by the next call. With a `transactional.id`, records belong to the transaction that
 /// [`begin_transaction`](Self::begin_transaction) started; dropping the producer aborts it.
 #[derive(Debug)]
 pub struct Producer {
@@ -298,69 +298,6 @@ impl Producer {
         Ok(flushed)
     }
 
-    /// Puts what was written since the last flush on stable storage.
-    pub(super) fn sync_used(&mut self) -> Result<()> {
-        let mut written = Vec::with_capacity(self.used.len());
-        for (topic, partition) in &self.used {
-            let slot = &self.topics[topic.0 as usize].buffers[partition.index()];
-            written.extend(
-                slot.iter().filter(|buffer| buffer.written.is_some()).map(|buffer| buffer.partition.clone()),
-            );
-        }
-        sync_partitions(&written)?;
-        self.forget_used();
-        Ok(())
-    }
-
-    /// Writes a batch that was built elsewhere, and leaves an empty builder in its place. After an error that can be
-    /// retried the batch [may be kept](Self::has_batch): then [try it again](Self::retry_batch), or
-    /// [drop it](Self::drop_batch), before the next one.
-    pub(super) fn write_batch(
-        &mut self,
-        topic: TopicHandle,
-        partition: PartitionId,
-        batch: &mut BatchBuilder,
-    ) -> Result<AppendInfo> {
-        if self.topics[topic.0 as usize].count <= partition.get() {
-            self.refresh_topics(self.log.clock().monotonic())?;
-        }
-        let target = &self.topics[topic.0 as usize];
-        if target.count <= partition.get() {
-            let partition = TopicPartition { topic: target.topic.name.clone(), partition };
-            return Err(LogError::UnknownPartition { partition, count: target.count });
-        }
-        std::mem::swap(&mut self.buffer(topic, partition)?.builder, batch);
-        self.started += 1;
-        self.retry_batch(topic, partition)
-    }
-
-    /// Writes the batch that is kept.
-    pub(super) fn retry_batch(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<AppendInfo> {
-        self.write(topic, partition)?.ok_or(LogError::InvalidRequest {
-            action: "write a batch again",
-            reason: "it was not kept".to_owned(),
-        })
-    }
-
-    /// Whether a batch for this partition is kept, to be tried again.
-    pub(super) fn has_batch(&self, topic: TopicHandle, partition: PartitionId) -> bool {
-        let target = &self.topics[topic.0 as usize];
-        let buffer = target.buffers.get(partition.index()).and_then(Option::as_ref);
-        buffer.is_some_and(|buffer| !buffer.builder.is_empty() || !buffer.unwritten.is_empty())
-    }
-
-    /// Forgets the batch that is kept.
-    pub(super) fn drop_batch(&mut self, topic: TopicHandle, partition: PartitionId) {
-        let target = &mut self.topics[topic.0 as usize];
-        if let Some(Some(buffer)) = target.buffers.get_mut(partition.index()) {
-            if !buffer.builder.is_empty() {
-                self.started -= 1;
-            }
-            buffer.builder.clear();
-            buffer.unwritten.clear();
-        }
-    }
-
     pub(super) fn metrics_mut(&mut self) -> &mut ProducerMetrics {
         &mut self.metrics
     }
@@ -376,123 +313,6 @@ impl Producer {
             return self.abort_transaction();
         }
         self.flush().map(drop)
-    }
-
-    /// The buffer of a known topic and partition, taken into use.
-    #[inline]
-    pub(super) fn buffer(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<&mut Buffer> {
-        let target = &mut self.topics[topic.0 as usize];
-        let slot = &mut target.buffers[partition.index()];
-        if slot.is_none() {
-            let mut builder = BatchBuilder::with_capacity(self.config.batch_size.min(1 << 20));
-            builder.set_compression(self.compression);
-            *slot = Some(Box::new(Buffer {
-                partition: self.log.inner().partition_of(&target.topic, partition)?,
-                builder,
-                batch_bytes_max: self.config.batch_size.min(target.topic.config.get().max_message_bytes),
-                unwritten: BytesMut::new(),
-                unwritten_size: (0, 0),
-                started: Duration::ZERO,
-                written: None,
-                sequence: 0,
-                is_used: false,
-                is_in_transaction: false,
-            }));
-        }
-        let buffer = slot.as_mut().expect("filled just now");
-        if !buffer.is_used {
-            buffer.is_used = true;
-            self.used.push((topic, partition));
-        }
-        Ok(buffer)
-    }
-
-    /// Writes all batches that were started, after making their partitions part of the transaction in one go.
-    pub(super) fn write_all(&mut self) -> Result<()> {
-        if self.transactional.is_some() {
-            let mut joining = Vec::new();
-            for at in 0..self.used.len() {
-                let (topic, partition) = self.used[at];
-                let buffer = self.buffer(topic, partition)?;
-                if !buffer.is_in_transaction && (!buffer.builder.is_empty() || !buffer.unwritten.is_empty()) {
-                    joining.push((topic, partition));
-                }
-            }
-            self.join_transaction(&joining)?;
-        }
-        for at in 0..self.used.len() {
-            let (topic, partition) = self.used[at];
-            self.write(topic, partition)?;
-        }
-        Ok(())
-    }
-
-    /// Writes the batch of one partition, if there is any. Returns where the last one went.
-    fn write(&mut self, topic: TopicHandle, partition: PartitionId) -> Result<Option<AppendInfo>> {
-        let is_transactional = self.transactional.is_some();
-        if is_transactional && !self.buffer(topic, partition)?.is_in_transaction {
-            self.join_transaction(&[(topic, partition)])?;
-        }
-        let visible = if self.config.acks == Acks::Synced { Visible::Synced } else { Visible::Now };
-        let stamp = self.stamp()?;
-        self.buffer(topic, partition)?;
-        let slot = &mut self.topics[topic.0 as usize].buffers[partition.index()];
-        let buffer = slot.as_mut().expect("taken into use just now");
-        // What was left over by a failed write goes first.
-        let mut info = None;
-        if !buffer.unwritten.is_empty() {
-            info = Some(buffer.append_unwritten(visible, &mut self.metrics)?);
-        }
-        if buffer.builder.is_empty() {
-            return Ok(info);
-        }
-        if let Some(stamp) = stamp {
-            buffer.builder.stamp(ProducerStamp { sequence: buffer.sequence, ..stamp });
-        }
-        let bytes = buffer.builder.len_bytes();
-        buffer.unwritten_size = (buffer.builder.record_count(), bytes);
-        buffer.unwritten = buffer.builder.finish();
-        let outcome = buffer.append_unwritten(visible, &mut self.metrics);
-        self.started -= 1;
-        let target = &mut self.topics[topic.0 as usize];
-        target.spread.wrote(partition, bytes, target.count, None, &mut self.random);
-        outcome.map(Some)
-    }
-
-    /// What its batches are written under, but for the sequence number.
-    fn stamp(&mut self) -> Result<Option<ProducerStamp>> {
-        let (id, epoch) = match (&self.transactional, self.producer_id) {
-            (Some(Transactional { session, .. }), _) => (session.producer_id, session.epoch),
-            (None, Some(id)) => (id, ProducerEpoch::new(0)),
-            (None, None) if self.is_idempotent => {
-                let id = self.log.inner().new_producer_id()?;
-                (*self.producer_id.insert(id), ProducerEpoch::new(0))
-            }
-            (None, None) => return Ok(None),
-        };
-        let is_transactional = self.transactional.is_some();
-        Ok(Some(ProducerStamp { id, epoch, sequence: 0, is_transactional }))
-    }
-
-    /// Writes the batches that were started `linger.ms` ago.
-    fn write_lingering(&mut self, now: Duration) -> Result<()> {
-        let mut next = Duration::MAX;
-        for at in 0..self.used.len() {
-            let (topic, partition) = self.used[at];
-            let linger = self.config.linger;
-            let buffer = self.buffer(topic, partition)?;
-            if buffer.builder.is_empty() {
-                continue;
-            }
-            let end = buffer.started.saturating_add(linger);
-            if end <= now {
-                self.write(topic, partition)?;
-            } else {
-                next = next.min(end);
-            }
-        }
-        self.linger_end = next;
-        Ok(())
     }
 
     /// Notices what has become of the topics: partitions that were added, topics that were deleted and made anew.
@@ -518,37 +338,6 @@ impl Producer {
         }
         self.metadata_end = now.saturating_add(self.config.metadata_max_age);
         Ok(())
-    }
-
-    pub(super) fn forget_used(&mut self) {
-        for (topic, partition) in self.used.drain(..) {
-            if let Some(buffer) = &mut self.topics[topic.0 as usize].buffers[partition.index()] {
-                buffer.is_used = false;
-                buffer.written = None;
-            }
-        }
-    }
-}
-
-impl Buffer {
-    fn append_unwritten(&mut self, visible: Visible, metrics: &mut ProducerMetrics) -> Result<AppendInfo> {
-        let bytes = self.unwritten.len();
-        let info =
-            self.partition.append(&mut self.unwritten, Origin::Own, visible).map_err(
-                |error| match error {
-                    // Only the coordinator raises the epoch of a producer in this process, and it does so to fence it.
-                    LogError::InvalidProducerEpoch { id, epoch, current, .. } => {
-                        LogError::ProducerFenced { id, epoch, current }
-                    }
-                    error => error,
-                },
-            )?;
-        let first = self.written.map_or(info.base_offset, |(first, _)| first);
-        self.written = Some((first, info.last_offset));
-        // A batch that was refused leaves no gap in the sequence.
-        self.sequence = wrapping_sequence(self.sequence, u64::from(self.unwritten_size.0));
-        metrics.wrote(self.unwritten_size.0, bytes, self.unwritten_size.1);
-        Ok(info)
     }
 }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    Codec, Isolation, Log, ManualClock, NewTopic, OffsetSpec, Producer, ProducerConfig, Record, Storage,
+    Codec, Isolation, Log, ManualClock, NewTopic, OffsetSpec, Producer, ProducerConfig, Record,
+    SharedProducer, Storage,
 };
 
 use crate::{NOW, memory, read_all, tp, values};
@@ -119,4 +120,39 @@ fn a_flushing_producer_without_keys_still_reaches_every_partition() {
         let (found, error) = read_all(&log, &tp("t", number), Isolation::ReadUncommitted);
         assert!(error.is_none() && found.len() > 30, "partition {number} has {}", found.len());
     }
+}
+
+#[test]
+fn added_partitions_are_noticed() {
+    let clock = clock();
+    let log = open_at(&clock);
+    log.create_topic(NewTopic::new("t")).unwrap();
+    let mut producer = log.producer(config(&[("partitioner.class", "RoundRobinPartitioner")])).unwrap();
+    let (shared, mut sender) =
+        SharedProducer::open(&log, config(&[("partitioner.class", "RoundRobinPartitioner")]), Vec::new())
+            .unwrap();
+    assert_eq!(send(&mut producer, "t", "v"), 0);
+    shared.send("t", record(None, "v")).unwrap();
+    producer.flush().unwrap();
+    clock.advance(Duration::from_millis(5));
+    sender.step();
+    log.create_partitions("t", 3).unwrap();
+    // Whoever names a new partition sees it at once, all others when metadata.max.age.ms is over.
+    let named = Record { partition: Some(2.into()), ..record(None, "v") };
+    let other = log.producer(config(&[])).map(|mut producer| producer.send("t", named.clone()));
+    assert_eq!(other.unwrap().unwrap().get(), 2);
+    assert_eq!(send(&mut producer, "t", "v"), 0);
+    producer.flush().unwrap();
+    clock.advance(Duration::from_secs(300));
+    sender.step();
+    send(&mut producer, "t", "v");
+    shared.send("t", record(None, "v")).unwrap();
+    let next: Vec<_> = (0..3).map(|_| send(&mut producer, "t", "v")).collect();
+    assert_eq!(next.iter().copied().collect::<std::collections::BTreeSet<_>>().len(), 3, "{next:?}");
+    assert_eq!(shared.partitions("t").unwrap(), 3);
+    shared.send("t", named).unwrap();
+    clock.advance(Duration::from_millis(5));
+    sender.step();
+    producer.flush().unwrap();
+    assert_eq!(shared.metrics().records, 3);
 }
