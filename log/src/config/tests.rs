@@ -151,3 +151,61 @@ fn consumers_take_what_kafkas_take() {
         assert_eq!(assignors(wrong), Err(message));
     }
 }
+
+#[test]
+fn the_table_of_topics_settings_agrees_with_their_defaults() {
+    let defaults: BTreeMap<_, _> = describe(&BTreeMap::new(), &BTreeMap::new())
+        .into_iter()
+        .map(|entry| {
+            assert_eq!(entry.source, ConfigSource::Default, "{}", entry.name);
+            assert!(entry.documentation.ends_with('.'), "{}", entry.name);
+            (entry.name.to_owned(), entry.value)
+        })
+        .collect();
+    assert_eq!(TopicConfig::from_overrides(&defaults).unwrap(), TopicConfig::default());
+    assert!(TopicConfig::KEYS.is_sorted());
+}
+
+#[test]
+fn a_broker_setting_gives_the_default_of_topics() {
+    let log = |properties: &[(&str, &str)]| LogConfig::from_properties(properties.iter().copied());
+    for (properties, expected) in [
+        (&[("log.retention.hours", "2")][..], Some(Duration::from_secs(7200))),
+        (&[("log.retention.hours", "2"), ("log.retention.minutes", "3")], Some(Duration::from_secs(180))),
+        (&[("log.retention.minutes", "3"), ("log.retention.ms", "4")], Some(Duration::from_millis(4))),
+        (&[("log.retention.hours", "-1")], None),
+        (&[], Some(Duration::from_secs(7 * 24 * 3600))),
+    ] {
+        let defaults = log(properties).unwrap().topic_defaults;
+        let config = TopicConfig::resolve(&defaults, &BTreeMap::new()).unwrap();
+        assert_eq!(config.retention, expected, "{properties:?}");
+    }
+    for (key, value, expected) in [
+        (
+            "log.roll.hours",
+            "x",
+            "invalid value \"x\" for log.roll.hours: it takes a whole number from 1 to 9223372036854775807",
+        ),
+        (
+            "log.retention.hour",
+            "1",
+            "unknown log config \"log.retention.hour\": did you mean \"log.retention.hours\"?",
+        ),
+        (
+            "message.max.bytes",
+            "-5",
+            "invalid value \"-5\" for message.max.bytes: it takes a whole number from 0 to 2147483647",
+        ),
+    ] {
+        assert_eq!(log(&[(key, value)]).unwrap_err().to_string(), expected);
+    }
+    assert_eq!(
+        TopicConfig::from_overrides(&BTreeMap::from([
+            ("min.compaction.lag.ms".to_owned(), "6".to_owned()),
+            ("max.compaction.lag.ms".to_owned(), "5".to_owned()),
+        ]))
+        .unwrap_err()
+        .to_string(),
+        "invalid value \"6\" for min.compaction.lag.ms: it must not be larger than max.compaction.lag.ms (5)"
+    );
+}

@@ -9,7 +9,6 @@ use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::error::Result;
 use crate::mutex::Mutex;
-use crate::partition::sync_partitions;
 use crate::types::{Offset, Timestamp};
 
 /// Tails of partitions that were not written to for longer leave memory.
@@ -22,14 +21,14 @@ enum Duty {
     Transactions,
     /// Delete what is past retention, and start new segments where idle ones are past their time.
     Retention,
-    /// Write how far the partitions are on stable storage and where they start.
-    Checkpoints,
     /// Let go of tails that nobody reads and of files that are deleted.
     Idle,
+    /// Write how far the partitions are on stable storage and where they start. After all that moves that on.
+    Checkpoints,
 }
 
 impl Duty {
-    const ALL: [Self; 4] = [Self::Transactions, Self::Retention, Self::Checkpoints, Self::Idle];
+    const ALL: [Self; 4] = [Self::Transactions, Self::Retention, Self::Idle, Self::Checkpoints];
 
     fn interval(self, config: &LogConfig) -> Duration {
         match self {
@@ -75,8 +74,9 @@ impl Schedule {
 
 impl Log {
     /// Does all that is ever due by the clock, now: starts new segments, deletes those past retention, aborts
-    /// transactions and removes group members past their timeout, syncs what `flush.ms` asks for, lets go of idle memory and deleted files,
-    /// writes checkpoints. One duty that fails keeps none of the others from being done; the first error is returned.
+    /// transactions and removes group members past their timeout, syncs what `flush.ms` asks for, lets go of idle
+    /// memory and deleted files, writes checkpoints. One duty that fails keeps none of the others from being done; the
+    /// first error is returned.
     pub fn maintain(&self) -> Result<()> {
         self.inner().maintain(|_| true).map(drop)
     }
@@ -94,24 +94,36 @@ impl Inner {
         self.check_open()?;
         let now = self.clock().monotonic();
         let mut outcome = Ok(());
-        for duty in Duty::ALL.into_iter().filter(|duty| is_due(*duty)) {
+        let (last, first) = Duty::ALL.split_last().expect("there are duties");
+        for &duty in first.iter().filter(|duty| is_due(**duty)) {
             self.schedule.put_off(duty, now, &self.config);
             outcome = outcome.and(self.perform(duty));
         }
         outcome = outcome.and(self.maintain_groups());
-        let mut next = self.schedule.next().min(now.saturating_add(self.groups_due_in()));
-        let mut rolled = Vec::new();
+        let (flushed, flush_in) = self.flush();
+        outcome = outcome.and(flushed);
+        if is_due(*last) {
+            self.schedule.put_off(*last, now, &self.config);
+            outcome = outcome.and(self.perform(*last));
+        }
+        outcome?;
+        let wait = self.schedule.next().saturating_sub(self.clock().monotonic());
+        Ok(wait.min(self.groups_due_in()).min(flush_in))
+    }
+
+    /// Syncs what is due by `flush.ms` and what was left for newer segments. Returns in what time more is due.
+    fn flush(&self) -> (Result<()>, Duration) {
+        let (mut outcome, mut next) = (Ok(()), Duration::MAX);
         for partition in self.open_partitions() {
             match partition.flush_if_due() {
-                Ok(wait) => next = next.min(now.saturating_add(wait.unwrap_or(Duration::MAX))),
+                Ok(wait) => next = next.min(wait.unwrap_or(Duration::MAX)),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
             if partition.has_unsynced_segments() {
-                rolled.push(partition);
+                outcome = outcome.and(partition.sync(partition.end()));
             }
         }
-        outcome.and(sync_partitions(&rolled))?;
-        Ok(next.saturating_sub(self.clock().monotonic()))
+        (outcome, next)
     }
 
     fn perform(&self, duty: Duty) -> Result<()> {
