@@ -322,8 +322,8 @@ fn recovery() {
         println!(
             "start after a kill: {:.0} ms with {} MB flushed and {} MB not",
             time * 1e3,
-            flushed * BATCH_BYTES as u64 >> 20,
-            unflushed * BATCH_BYTES as u64 >> 20
+            (flushed * BATCH_BYTES as u64) >> 20,
+            (unflushed * BATCH_BYTES as u64) >> 20
         );
     }
 }
