@@ -5,7 +5,10 @@ use std::time::Duration;
 use crate::catalogue::{NewTopic, TopicDescription};
 use crate::config::{ConfigChange, ConfigEntry};
 use crate::error::Result;
-use crate::group::Committed;
+use crate::group::protocol::MemberIdentity;
+use crate::group::{
+    Committed, GroupDescription, GroupListing, OffsetCommit, PartitionLag, ResetMode, ResetPlan, ResetScope,
+};
 use crate::transaction::{
     AbortSpec, HangingTransaction, ProducerDescription, ProducerIdentity, TransactionDescription,
     TransactionFilter, TransactionListing,
@@ -47,11 +50,43 @@ pub trait Admin {
         isolation: Isolation,
     ) -> Result<Offset>;
 
-    /// Names of the groups that have committed offsets.
-    fn list_group_names(&self) -> Result<Vec<String>>;
+    /// All groups by id: those with members and those with committed offsets only.
+    fn list_groups(&self) -> Result<Vec<GroupListing>>;
+
+    /// A group with its members.
+    fn describe_group(&self, group_id: &str) -> Result<GroupDescription>;
+
+    /// How far a group is behind the end of what readers of `isolation` see, by partition.
+    fn group_lag(&self, group_id: &str, isolation: Isolation) -> Result<Vec<PartitionLag>>;
 
     /// The offsets that a group has committed, by partition; empty for an unknown group.
-    fn list_group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>>;
+    fn list_group_offsets(&self, group_id: &str) -> Result<Vec<(TopicPartition, Committed)>>;
+
+    /// Deletes groups without members, with their offsets; an outcome for each.
+    fn delete_groups(&self, groups: &[&str]) -> Result<Vec<(String, Result<()>)>>;
+
+    /// Removes a group's offsets in some partitions; an outcome for each.
+    fn delete_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Result<()>)>>;
+
+    /// Removes members from a group, all of them if none is named; an outcome for each.
+    fn remove_members(
+        &self,
+        group_id: &str,
+        members: &[MemberIdentity],
+    ) -> Result<Vec<(MemberIdentity, Result<()>)>>;
+
+    /// Sets offsets of a group without members.
+    fn alter_offsets(&self, group_id: &str, offsets: &[OffsetCommit]) -> Result<()>;
+
+    /// Works out what a reset of a group's offsets would do, without doing it.
+    fn plan_reset(&self, group_id: &str, scope: &ResetScope, mode: &ResetMode) -> Result<ResetPlan>;
+
+    /// Does what was worked out.
+    fn reset_offsets(&self, group_id: &str, plan: &ResetPlan) -> Result<()>;
 
     /// The transactional ids that a filter lets through, in order.
     fn list_transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionListing>>;

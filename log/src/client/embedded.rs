@@ -14,7 +14,11 @@ use crate::consumer::{
 };
 use crate::engine::Log;
 use crate::error::Result;
-use crate::group::{Committed, GroupMetadata, OffsetCommit};
+use crate::group::protocol::MemberIdentity;
+use crate::group::{
+    Committed, GroupDescription, GroupListing, GroupMetadata, OffsetCommit, PartitionLag, ResetMode,
+    ResetPlan, ResetScope,
+};
 use crate::producer::{Flushed, Producer, ProducerMetrics, Record, TopicHandle};
 use crate::record::Header;
 use crate::transaction::{
@@ -84,14 +88,55 @@ impl Admin for Log {
         }
     }
 
-    fn list_group_names(&self) -> Result<Vec<String>> {
+    fn list_groups(&self) -> Result<Vec<GroupListing>> {
         self.inner().check_open()?;
-        Ok(self.groups())
+        Ok(Log::list_groups(self))
     }
 
-    fn list_group_offsets(&self, group: &str) -> Result<Vec<(TopicPartition, Committed)>> {
+    fn describe_group(&self, group_id: &str) -> Result<GroupDescription> {
+        Log::describe_group(self, group_id)
+    }
+
+    fn group_lag(&self, group_id: &str, isolation: Isolation) -> Result<Vec<PartitionLag>> {
+        Log::group_lag(self, group_id, isolation)
+    }
+
+    fn list_group_offsets(&self, group_id: &str) -> Result<Vec<(TopicPartition, Committed)>> {
         self.inner().check_open()?;
-        Ok(self.committed_offsets(group))
+        Ok(self.committed_offsets(group_id))
+    }
+
+    fn delete_groups(&self, groups: &[&str]) -> Result<Vec<(String, Result<()>)>> {
+        self.inner().check_open()?;
+        Ok(Log::delete_groups(self, groups))
+    }
+
+    fn delete_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, Result<()>)>> {
+        Log::delete_offsets(self, group_id, partitions)
+    }
+
+    fn remove_members(
+        &self,
+        group_id: &str,
+        members: &[MemberIdentity],
+    ) -> Result<Vec<(MemberIdentity, Result<()>)>> {
+        Log::remove_members(self, group_id, members)
+    }
+
+    fn alter_offsets(&self, group_id: &str, offsets: &[OffsetCommit]) -> Result<()> {
+        Log::alter_offsets(self, group_id, offsets)
+    }
+
+    fn plan_reset(&self, group_id: &str, scope: &ResetScope, mode: &ResetMode) -> Result<ResetPlan> {
+        Log::plan_reset(self, group_id, scope, mode)
+    }
+
+    fn reset_offsets(&self, group_id: &str, plan: &ResetPlan) -> Result<()> {
+        Log::reset_offsets(self, group_id, plan)
     }
 
     fn list_transactions(&self, filter: &TransactionFilter) -> Result<Vec<TransactionListing>> {

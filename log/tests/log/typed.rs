@@ -99,6 +99,8 @@ fn move_on(client: &dyn Client) {
     let end = client.list_offsets(&tp("out", 0), OffsetSpec::Latest, Isolation::ReadCommitted).unwrap();
     assert_eq!(end.get(), 5, "four records and the marker");
     assert_eq!(client.list_group_offsets("g").unwrap()[0].1.offset.get(), 4);
+    assert_eq!(client.list_groups().unwrap()[0].group_id, "g");
+    assert_eq!(client.group_lag("g", Isolation::ReadCommitted).unwrap().len(), 1);
     assert_eq!(client.list_transactions(&Default::default()).unwrap().len(), 1);
     consumer.close().unwrap();
 }
