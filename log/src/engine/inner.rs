@@ -92,7 +92,7 @@ impl Inner {
             inner.storage().remove_file(&path).context("remove", &path)?;
             inner.storage().sync_dir(&inner.dir).context("sync", &inner.dir)?;
         }
-        inner.replay()?;
+        inner.replay(is_clean)?;
         inner.is_loaded.store(true, Ordering::SeqCst);
         Ok(inner)
     }

@@ -128,7 +128,7 @@ impl Inner {
 
     fn perform(&self, duty: Duty) -> Result<()> {
         match duty {
-            Duty::Transactions => self.maintain_transactions(self.clock().now()),
+            Duty::Transactions => self.maintain_transactions(self.retention_time()),
             Duty::Retention => {
                 self.apply_retention();
                 Ok(())

@@ -3,6 +3,7 @@
 //! ```text
 //! <dir>/.lock  meta.properties  catalogue.json  .kafka_cleanshutdown
 //!       recovery-point-offset-checkpoint  log-start-offset-checkpoint  replication-offset-checkpoint
+//!       producer-id-block
 //!       <topic>-<partition>/00000000000000000000.log .index .timeindex .txnindex .snapshot
 //! ```
 

@@ -4,17 +4,17 @@ use super::*;
 
 impl Inner {
     /// Rebuilds what the log's own topics say, and ends the transactions that were open.
-    pub(super) fn replay(&self) -> Result<()> {
+    pub(super) fn replay(&self, is_clean: bool) -> Result<()> {
         let is_counted = self.transactions.producer_ids.load(self.storage(), &self.dir)?;
         if !self.replay_topic(TRANSACTION_STATE, |_, batch| self.transactions.replay(batch))? {
             self.transactions.mark_torn();
         }
-        let partitions = self.open_partitions();
         if !is_counted {
-            let in_use = partitions.iter().filter_map(|partition| partition.last_producer_id());
-            in_use.for_each(|id| self.transactions.producer_ids.note(id));
+            for id in self.open_partitions().iter().filter_map(|partition| partition.last_producer_id()) {
+                self.transactions.producer_ids.note(id);
+            }
         }
-        self.resume_transactions(&partitions)?;
+        self.resume_transactions(is_clean)?;
         self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))?;
         self.remove_orphaned_offsets()
     }

@@ -135,7 +135,12 @@ impl ProducerStates {
             // Under bumped epochs, what is open in this epoch is a later transaction than the one that ends.
             Origin::BumpedMarker if epoch <= current => return Ok(Verdict::Ended),
             Origin::BumpedMarker => return Ok(Verdict::Append),
-            Origin::Marker if epoch >= current => return state.check_coordinator(partition, batch),
+            Origin::Marker if epoch >= current => {
+                state.check_coordinator(partition, batch)?;
+                // It would end nothing and fence nobody, but come again whenever its transaction cannot be finished.
+                let is_needed = epoch > current || state.transaction_start.is_some();
+                return Ok(if is_needed { Verdict::Append } else { Verdict::Ended });
+            }
             Origin::Marker => {
                 let partition = partition.clone();
                 return Err(LogError::InvalidProducerEpoch { partition, id, epoch, current });
@@ -243,7 +248,7 @@ impl ProducerStates {
 }
 
 impl ProducerState {
-    fn check_coordinator(&self, partition: &TopicPartition, batch: &RecordBatch) -> Result<Verdict> {
+    fn check_coordinator(&self, partition: &TopicPartition, batch: &RecordBatch) -> Result<()> {
         match Marker::of(batch) {
             Some(marker) if marker.coordinator_epoch < self.coordinator_epoch => {
                 Err(LogError::TransactionCoordinatorFenced {
@@ -252,7 +257,7 @@ impl ProducerState {
                     current: self.coordinator_epoch,
                 })
             }
-            _ => Ok(Verdict::Append),
+            _ => Ok(()),
         }
     }
 }

@@ -294,10 +294,13 @@ impl Inner {
             let finished = self.finish(transaction, acks);
             finished.map_err(|error| self.still_ending(transaction, &error))?;
         }
+        if transaction.is_lost_to(input) {
+            self.fence(transaction)?;
+        }
         let mut input = input;
         loop {
-            let now = self.clock().now();
-            let (next, sync, then) = match transaction.step(now, input, &mut || self.new_producer_id())? {
+            let step = transaction.step(self.group_now(), input, &mut || self.new_producer_id())?;
+            let (next, sync, then) = match step {
                 Step::Answer(producer) => return Ok(producer),
                 Step::Write { next, sync, then } => (next, sync, then),
             };
@@ -343,7 +346,7 @@ impl Inner {
             self.sync_written(transaction)?;
         }
         let step =
-            transaction.step(self.clock().now(), Input::MarkersWritten, &mut || self.new_producer_id())?;
+            transaction.step(self.group_now(), Input::MarkersWritten, &mut || self.new_producer_id())?;
         let Step::Write { next, sync, .. } = step else { return Ok(()) };
         self.record(transaction, *next, sync, acks)
     }
@@ -427,8 +430,9 @@ impl Inner {
         self.run(transaction, Input::Fence, Acks::Written).map(drop)
     }
 
-    /// Finishes what is decided and aborts the rest, after the log was opened.
-    pub(crate) fn resume_transactions(&self, partitions: &[Arc<Partition>]) -> Result<()> {
+    /// Finishes what is decided and aborts the rest, after the log was opened. If it was not closed cleanly, what is in
+    /// its partitions is compared with what the coordinator knows.
+    pub(crate) fn resume_transactions(&self, is_clean: bool) -> Result<()> {
         for entry in self.transactions.all() {
             let mut transaction = entry.lock();
             let outcome = match transaction.state {
@@ -452,8 +456,15 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        for partition in partitions {
-            self.catch_up(partition)?;
+        if is_clean {
+            return Ok(());
+        }
+        for partition in self.open_partitions() {
+            self.catch_up(&partition)?;
+        }
+        for entry in self.transactions.all() {
+            let mut transaction = entry.lock();
+            transaction.is_stale = !transaction.state.is_prepared();
         }
         Ok(())
     }
@@ -515,17 +526,20 @@ impl Inner {
     /// Does what is due by the clock: aborts transactions past their timeout, and every ten minutes forgets
     /// transactional ids and producers that are long idle. Kafka looks for the former every 10 seconds
     /// (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+    ///
+    /// `now` is the wall-clock time without jumps, for what is idle for days and across restarts.
     pub(crate) fn maintain_transactions(&self, now: Timestamp) -> Result<()> {
-        self.abort_timed_out_transactions(now)?;
+        let aborted = self.abort_timed_out_transactions();
         let monotonic = self.clock().monotonic();
         {
             let mut due = self.transactions.expiry_due.lock();
             if monotonic < *due {
-                return Ok(());
+                return aborted;
             }
             *due = monotonic.saturating_add(EXPIRY_INTERVAL);
         }
-        let ids = self.expire_transactional_ids(now)?;
+        let expired = self.expire_transactional_ids(now);
+        let ids = *expired.as_ref().unwrap_or(&0);
         let expiration = self.config.producer_id_expiration;
         let partitions = self.open_partitions();
         let producers: usize =
@@ -533,23 +547,26 @@ impl Inner {
         if ids + producers > 0 {
             tracing::info!(ids, producers, "forgot transactional ids and producers that were idle");
         }
-        Ok(())
+        aborted.and(expired.map(drop))
     }
 
     /// Aborts transactions that are open for longer than their timeout, and fences their producers.
-    fn abort_timed_out_transactions(&self, now: Timestamp) -> Result<()> {
+    fn abort_timed_out_transactions(&self) -> Result<()> {
+        let now = self.group_now();
+        let mut outcome = Ok(());
         for entry in self.transactions.all() {
             let mut transaction = entry.lock();
             if transaction.is_timed_out(now) {
                 tracing::warn!(id = %transaction.id, "aborted a transaction that was open for too long");
-                self.fence(&mut transaction)?;
-            } else if transaction.state.is_prepared() {
-                // Whatever kept it from ending may have passed.
-                let finished = self.finish(&mut transaction, Acks::Synced);
-                finished.map_err(|error| self.still_ending(&transaction, &error)).ok();
+                outcome = outcome.and(self.fence(&mut transaction));
+            } else if transaction.state.is_prepared()
+                && let Err(error) = self.finish(&mut transaction, Acks::Synced)
+            {
+                // Whatever kept it from ending has not passed yet.
+                tracing::warn!(id = %transaction.id, %error, "a transaction could not be ended yet");
             }
         }
-        Ok(())
+        outcome
     }
 
     /// Removes transactional ids that were not used for `transactional.id.expiration.ms`. Returns how many.

@@ -17,8 +17,9 @@
 //! - Every end raises the producer's epoch (KIP-890), markers carry the raised one. So a late request of an earlier
 //!   transaction is refused, and a marker that is written again is told from one for a later transaction. For clients
 //!   of the older protocol, whose epoch stays, the record of completion is synced instead.
-//! - A start after a crash finishes what is decided and aborts what is not: producers in this process are gone with
-//!   it, and one elsewhere is told that its transaction was aborted.
+//! - A start finishes what is decided and aborts what is not: producers in this process are gone with it, and one
+//!   elsewhere is fenced. After a crash that is so for all that were there before it, since records of theirs may be
+//!   lost that they think are written.
 //! - A transactional id has one lock, held through each step, markers included. It is taken before a partition's.
 //!
 //! With `acks=all` a commit is on stable storage when it is acknowledged. With `acks=1` it survives the end of the

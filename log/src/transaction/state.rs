@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::request::{ProducerIdentity, TransactionResult, TransactionVersion};
 use crate::error::{LogError, Result};
+use crate::group::Now;
 use crate::types::{ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 
 /// Where a transaction is. Names and numbers are Kafka's.
@@ -91,6 +92,10 @@ pub(crate) struct Transaction {
     pub(crate) partitions: BTreeSet<TopicPartition>,
     pub(crate) last_update: Timestamp,
     pub(crate) start: Timestamp,
+    /// When it began on the clock that never jumps, which timeouts go by. Not recorded: a start ends what is open.
+    pub(crate) begun: Duration,
+    /// Whether a crash may have lost what its producer did since the last record that is left. Not recorded.
+    pub(crate) is_stale: bool,
 }
 
 /// What happens to a transactional id.
@@ -149,6 +154,8 @@ impl Transaction {
             partitions: BTreeSet::new(),
             last_update: now,
             start: Timestamp::NONE,
+            begun: Duration::ZERO,
+            is_stale: false,
         }
     }
 
@@ -156,7 +163,7 @@ impl Transaction {
     /// id where the epochs of this one are used up.
     pub(crate) fn step(
         &self,
-        now: Timestamp,
+        now: Now,
         input: Input<'_>,
         new_id: &mut dyn FnMut() -> Result<ProducerId>,
     ) -> Result<Step> {
@@ -177,7 +184,7 @@ impl Transaction {
         Ok(match step {
             Step::Answer(producer) => Step::Answer(producer),
             Step::Write { mut next, sync, then } => {
-                next.last_update = now;
+                next.last_update = now.wall;
                 Step::Write { next, sync, then }
             }
         })
@@ -196,8 +203,18 @@ impl Transaction {
     }
 
     /// Whether the transaction was open for longer than its producer wanted.
-    pub(crate) fn is_timed_out(&self, now: Timestamp) -> bool {
-        self.state == TransactionState::Ongoing && now.since(self.start) > self.timeout
+    pub(crate) fn is_timed_out(&self, now: Now) -> bool {
+        self.state == TransactionState::Ongoing && now.monotonic.saturating_sub(self.begun) > self.timeout
+    }
+
+    /// Whether this input may go on with what a crash took a part of: its producer has to be fenced first.
+    pub(crate) fn is_lost_to(&self, input: Input<'_>) -> bool {
+        match input {
+            Input::Add { producer, .. } | Input::End { producer, .. } => {
+                self.is_stale && producer == self.producer
+            }
+            Input::Init { .. } | Input::Fence | Input::MarkersWritten => false,
+        }
     }
 
     /// Whether nothing was heard of this id for `expiration`.
@@ -245,11 +262,12 @@ impl Transaction {
         next.state = TransactionState::Empty;
         next.version = TransactionVersion::Classic;
         next.start = Timestamp::NONE;
+        next.is_stale = false;
         // An epoch that is handed out must never be handed out again.
         Ok(Step::Write { next: Box::new(next), sync: Sync::Needed, then: Then::Answer })
     }
 
-    fn add(&self, now: Timestamp, producer: ProducerIdentity, partitions: &[TopicPartition]) -> Result<Step> {
+    fn add(&self, now: Now, producer: ProducerIdentity, partitions: &[TopicPartition]) -> Result<Step> {
         self.check_producer(producer)?;
         let mut next = self.clone();
         match self.state {
@@ -264,7 +282,8 @@ impl Transaction {
             | TransactionState::CompleteAbort
             | TransactionState::Dead => {
                 next.state = TransactionState::Ongoing;
-                next.start = now;
+                next.start = now.wall;
+                next.begun = now.monotonic;
                 next.last_epoch = None;
             }
         }
@@ -275,7 +294,7 @@ impl Transaction {
 
     fn end(
         &self,
-        now: Timestamp,
+        now: Now,
         producer: ProducerIdentity,
         result: TransactionResult,
         version: TransactionVersion,
@@ -322,7 +341,7 @@ impl Transaction {
                 TransactionState::Empty | TransactionState::CompleteCommit | TransactionState::CompleteAbort,
                 TransactionResult::Abort,
             ) if version == TransactionVersion::Bumped => {
-                let begun = Self { start: now, ..self.clone() };
+                let begun = Self { start: now.wall, ..self.clone() };
                 begun.prepare(result, version, new_id)
             }
             (
@@ -364,6 +383,7 @@ impl Transaction {
         next.raise_epoch(new_id)?;
         next.last_epoch = None;
         next.version = TransactionVersion::Classic;
+        next.is_stale = false;
         next.state = TransactionState::PrepareAbort;
         Ok(Step::Write { next: Box::new(next), sync: Sync::NotNeeded, then })
     }

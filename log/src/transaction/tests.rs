@@ -5,6 +5,7 @@ use super::record::{self, Recorded};
 use super::request::{ProducerIdentity, TransactionResult, TransactionVersion};
 use super::state::{Input, Step, Sync, Then, Transaction, TransactionState};
 use crate::error::{LogError, Result};
+use crate::group::Now;
 use crate::record::{BatchBuilder, RecordBatch};
 use crate::types::{ProducerEpoch, ProducerId, Timestamp, TopicPartition};
 
@@ -12,6 +13,10 @@ const MINUTE: Duration = Duration::from_secs(60);
 
 fn producer(id: i64, epoch: i16) -> ProducerIdentity {
     ProducerIdentity::new(ProducerId::new(id), ProducerEpoch::new(epoch))
+}
+
+fn at(millis: i64) -> Now {
+    Now { wall: Timestamp::new(millis), monotonic: Duration::from_millis(millis.unsigned_abs()) }
 }
 
 /// A transactional id that is driven step by step. Producer ids are handed out from 100 on.
@@ -44,7 +49,7 @@ impl Driver {
             next_id += 1;
             Ok(ProducerId::new(next_id - 1))
         };
-        let step = self.transaction.step(Timestamp::new(self.now), input, &mut new_id)?;
+        let step = self.transaction.step(at(self.now), input, &mut new_id)?;
         self.next_id = next_id;
         match step {
             Step::Answer(producer) => Ok((producer, Then::Answer)),
@@ -53,6 +58,7 @@ impl Driver {
                     // What was written is all that a restart would know.
                     let mut reread = reread(&next);
                     reread.last_epoch = next.last_epoch;
+                    reread.begun = next.begun;
                     assert_eq!(reread, *next);
                 }
                 self.transaction = *next;
@@ -225,9 +231,12 @@ fn a_producer_that_knows_its_epoch_gets_the_next_once() {
 fn a_timed_out_transaction_fences_its_producer() {
     let mut tx = Driver::new();
     tx.add(producer(7, 0), 0).unwrap();
-    let start = tx.transaction.start;
-    assert!(!tx.transaction.is_timed_out(start + MINUTE));
-    assert!(tx.transaction.is_timed_out(start + MINUTE + Duration::from_millis(1)));
+    let begun = tx.transaction.start.get();
+    assert!(!tx.transaction.is_timed_out(at(begun + 60_000)));
+    assert!(tx.transaction.is_timed_out(at(begun + 60_001)));
+    // The wall clock may jump.
+    let jumped = Now { wall: Timestamp::new(i64::MAX), ..at(begun) };
+    assert!(!tx.transaction.is_timed_out(jumped));
     tx.run(Input::Fence).unwrap();
     assert_eq!((tx.state(), tx.transaction.producer), (TransactionState::CompleteAbort, producer(7, 1)));
     // Even an abort, which would be answered if the producer itself had aborted.

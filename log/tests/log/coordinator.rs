@@ -408,6 +408,84 @@ fn a_lost_completion_does_not_commit_what_came_after_it() {
 }
 
 #[test]
+fn after_a_crash_producers_of_before_are_fenced() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t")).unwrap();
+    let mut remote = Remote::new(&log, "tx");
+    remote.write(&log, &tp("t", 0), &["1"]).unwrap();
+    remote.end(&log, TransactionResult::Commit).unwrap();
+    // What it wrote next, and that it did, is lost without a trace.
+    let left = Arc::new(storage.fork());
+    let log = open(&left).unwrap();
+    assert_eq!(code(remote.clone().write(&log, &tp("t", 0), &["2"])), ErrorCode::ProducerFenced);
+    assert_eq!(code(remote.clone().end(&log, TransactionResult::Commit)), ErrorCode::ProducerFenced);
+    let mut next = Remote::new(&log, "tx");
+    next.write(&log, &tp("t", 0), &["3"]).unwrap();
+    next.end(&log, TransactionResult::Commit).unwrap();
+    // After a clean close they go on.
+    log.close().unwrap();
+    let log = open(&left).unwrap();
+    next.write(&log, &tp("t", 0), &["4"]).unwrap();
+    next.end(&log, TransactionResult::Commit).unwrap();
+    assert_eq!(committed_values(&log, "t"), ["1", "3", "4"]);
+}
+
+#[test]
+fn while_a_marker_cannot_be_written_others_are_told_to_wait() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").partitions(2)).unwrap();
+    let mut remote = Remote::new(&log, "tx");
+    for partition in [0, 0, 1] {
+        remote.write(&log, &tp("t", partition), &["1"]).unwrap();
+    }
+    let before = remote.clone();
+    remote.end(&log, TransactionResult::Commit).unwrap();
+    // The decision is there, and no marker; one partition is damaged.
+    let left = Arc::new(storage.fork());
+    let cut = |path: &str, records: usize| {
+        let (position, size) = batches_of(&left, path)[records - 1];
+        file(&left, path).truncate(position + size).unwrap();
+    };
+    cut(STATE_FILE, batches_of(&left, STATE_FILE).len() - 1);
+    cut("log/t-0/00000000000000000000.log", 2);
+    cut("log/t-1/00000000000000000000.log", 1);
+    file(&left, "log/t-0/00000000000000000000.log").write_at(65, &[0xff; 4]).unwrap();
+    for _ in 0..2 {
+        let log = open(&left).unwrap();
+        assert_eq!(log.describe_transaction("tx").unwrap().state, TransactionState::PrepareCommit);
+        assert_eq!(read_all(&log, &tp("t", 1), Isolation::ReadCommitted).0.len(), 1);
+        let request =
+            InitProducerId { transactional_id: Some("tx".to_owned()), timeout: MINUTE, current: None };
+        assert_eq!(code(log.init_producer_id(&request)), ErrorCode::ConcurrentTransactions);
+        let mut raised = remote.clone();
+        assert_eq!(code(raised.write(&log, &tp("t", 1), &["2"])), ErrorCode::ConcurrentTransactions);
+        let abort = log.end_txn(&before.request(TransactionResult::Abort));
+        assert_eq!(code(abort), ErrorCode::ConcurrentTransactions);
+        // The producer's own retry hears what is in the way.
+        let commit = log.end_txn(&before.request(TransactionResult::Commit));
+        assert!(matches!(commit, Err(LogError::Corrupt { .. })), "{commit:?}");
+    }
+}
+
+#[test]
+fn a_jump_of_the_clock_aborts_nothing() {
+    let storage = memory();
+    let (log, clock) = with_clock(&storage);
+    log.create_topic(topic("t")).unwrap();
+    let mut remote = Remote::new(&log, "tx");
+    remote.write(&log, &tp("t", 0), &["1"]).unwrap();
+    for jump in [NOW + MINUTE * 60 * 24 * 365, Timestamp::new(0)] {
+        clock.set(jump);
+        log.maintain().unwrap();
+        remote.write(&log, &tp("t", 0), &["2"]).unwrap();
+    }
+    remote.end(&log, TransactionResult::Commit).unwrap();
+    assert_eq!(committed_values(&log, "t").len(), 3);
+}
+
+#[test]
 fn what_nobody_knows_of_is_aborted_only_if_all_is_known() {
     let storage = memory();
     let log = open(&storage).unwrap();
