@@ -23,6 +23,9 @@ pub(crate) mod swap;
 mod throttle;
 mod transactions;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use round::Sources;
 pub(crate) use selection::Extent;
 pub(crate) use state::Cleaner;

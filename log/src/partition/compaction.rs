@@ -1,13 +1,15 @@
 //! What compaction does with a partition: looks at its segments, and puts cleaned ones in the place of others.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Condition, Partition, Surroundings};
 use crate::cleaner::{Extent, Sources, swap};
 use crate::error::Result;
+use crate::producer_state::LastBatch;
 use crate::segment::Segment;
-use crate::types::Offset;
+use crate::types::{Offset, ProducerId};
 
 /// Cleaned segments and the ones whose place they take.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ impl Partition {
         matches!(self.writer.lock().condition, Condition::Open)
     }
 
+    /// What must stay of each producer.
+    pub(crate) fn last_batches(&self) -> BTreeMap<ProducerId, LastBatch> {
+        self.writer.lock().producers.last_batches()
+    }
+
     pub(crate) fn is_deleted(&self) -> bool {
         self.state.lock().is_deleted
     }
@@ -51,7 +58,7 @@ impl Partition {
 
     /// The segments below `end`, where one starts, and what else cleaning them takes.
     pub(crate) fn sources(&self, end: Offset) -> Sources {
-        let producers = self.writer.lock().producers.last_batches();
+        let producers = self.last_batches();
         let state = self.state.lock();
         let count = state.segments.partition_point(|segment| segment.base() < end);
         Sources {
