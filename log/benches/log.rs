@@ -2,6 +2,8 @@
 //!
 //! `append` is to be compared with `plain_loop`, which builds the same bytes, computes their CRC and writes them.
 
+#[path = "log/compaction.rs"]
+mod compaction;
 #[path = "log/counting.rs"]
 mod counting;
 #[path = "log/ratios.rs"]
@@ -170,5 +172,5 @@ fn fetch(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, codec, compression, append, fetch, ratios::ratios);
+criterion_group!(benches, codec, compression, append, fetch, ratios::ratios, compaction::compaction);
 criterion_main!(benches);

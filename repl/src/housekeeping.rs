@@ -1,4 +1,5 @@
-//! What a program that stays up owes its log: retention, transaction timeouts and checkpoints, now and then.
+//! What a program that stays up owes its log: retention, transaction timeouts and checkpoints, now and then, and
+//! compaction all the time.
 
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -6,6 +7,7 @@ use std::time::Duration;
 
 use millstream_log::{Log, LogError};
 
+use crate::compaction::Compaction;
 use crate::error::CliError;
 
 /// Longest time between two looks at what is due. Segments that were left for newer ones wait for it to be synced.
@@ -15,11 +17,13 @@ const WAIT_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Housekeeping {
     stop: Option<Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    _compaction: Compaction,
 }
 
 impl Housekeeping {
     /// Starts looking after `log`; the first time after a while, so that short commands only pay for a thread.
     pub(crate) fn start(log: Log) -> Result<Self, CliError> {
+        let compaction = Compaction::start(log.clone())?;
         let (stop, stopped) = channel();
         let work = move || {
             let mut wait = WAIT_MAX;
@@ -40,7 +44,7 @@ impl Housekeeping {
         let thread = thread::Builder::new().name("housekeeping".to_owned()).spawn(work);
         let thread =
             thread.map_err(|error| CliError::Failed(format!("could not start a thread: {error}")))?;
-        Ok(Self { stop: Some(stop), thread: Some(thread) })
+        Ok(Self { stop: Some(stop), thread: Some(thread), _compaction: compaction })
     }
 }
 

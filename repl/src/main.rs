@@ -11,6 +11,7 @@
 
 mod args;
 mod cell;
+mod compaction;
 mod connect;
 mod consume;
 mod demo;

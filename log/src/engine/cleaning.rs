@@ -30,13 +30,23 @@ impl Log {
     /// fails is left alone until the log is opened again, or for a while if the disk is full; the next call turns to the
     /// others. As Kafka's `LogCleaner`.
     pub fn clean_next(&self) -> Result<Option<Cleaned>> {
+        self.clean_next_unless(&|| false)
+    }
+
+    /// As [`clean_next`](Self::clean_next), but gives up, with `None` and nothing changed, soon after `is_cancelled` says
+    /// so. A round also gives up when the log is closed.
+    pub fn clean_next_unless(&self, is_cancelled: &dyn Fn() -> bool) -> Result<Option<Cleaned>> {
         let inner = self.inner();
         inner.check_open()?;
         let config = &inner.config.cleaner;
         if !config.enable {
             return Ok(None);
         }
-        inner.cleaner.clean_next(&inner.compacted_partitions(), config, &|| inner.is_closing())
+        let is_over = || inner.is_closing() || is_cancelled();
+        match inner.cleaner.clean_next(&inner.compacted_partitions(), config, &is_over) {
+            Err(LogError::Closed) if !inner.is_closing() => Ok(None),
+            outcome => outcome,
+        }
     }
 
     /// Compacts one partition now, however little there is to gain. Fails with [`LogError::InvalidConfig`] if its topic's

@@ -147,6 +147,11 @@ impl Log {
             .expect("nothing in memory is missing, locked or full")
     }
 
+    /// The settings that it was opened with.
+    pub fn config(&self) -> &LogConfig {
+        &self.inner.config
+    }
+
     /// The clock that it was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         self.inner.clock()
