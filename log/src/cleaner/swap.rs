@@ -7,7 +7,7 @@
 //! 2 old files renamed         X.log.deleted Y.log.deleted ..        sync the directory
 //! 3 the log renamed           X.log                                 sync the directory
 //!   the others renamed        X.index ..                            sync the directory
-//! 4 old files removed
+//! 4 old files removed, after `file.delete.delay.ms`
 //! ```
 //! At the next start, [`settle`] undoes a swap while there is a `.cleaned` file at or below its base offset, and else
 //! goes on from where it was. A `.log.swap` ends where the last of the old segments does, so it says what to remove.
@@ -44,14 +44,16 @@ pub(crate) fn commit(storage: &dyn Storage, dir: &Path, outputs: &[Offset]) -> R
     Ok(())
 }
 
-/// Puts the cleaned segments in place of the old ones: steps 2 and 3. After an error only a restart can go on.
+/// Puts the cleaned segments in place of the old ones: steps 2 and 3. After an error only a restart can go on. Returns
+/// the old files, which are still there for those who read them.
 pub(crate) fn complete(
     storage: &dyn Storage,
     dir: &Path,
     sources: &[Offset],
     outputs: &[Offset],
-) -> Result<()> {
+) -> Result<Vec<PathBuf>> {
     let names = names(storage, dir)?;
+    let mut deleted = Vec::new();
     for &base in sources {
         for extension in ALL {
             // A snapshot at the start of a segment that stays is as good as before.
@@ -60,11 +62,13 @@ pub(crate) fn complete(
             if !stays && names.contains(&file_name(&path)) {
                 let to = with_suffix(&path, DELETED);
                 storage.rename(&path, &to).context("rename", &path)?;
+                deleted.push(to);
             }
         }
     }
     sync_dir(storage, dir)?;
-    install(storage, dir, outputs)
+    install(storage, dir, outputs)?;
+    Ok(deleted)
 }
 
 /// Step 3.
@@ -79,20 +83,6 @@ fn install(storage: &dyn Storage, dir: &Path, outputs: &[Offset]) -> Result<()> 
         }
     }
     sync_dir(storage, dir)
-}
-
-/// Removes the old files: step 4.
-pub(crate) fn remove_deleted(storage: &dyn Storage, dir: &Path, sources: &[Offset]) -> Result<()> {
-    let names = names(storage, dir)?;
-    for &base in sources {
-        for extension in ALL {
-            let path = with_suffix(&segment::path(dir, base, extension), DELETED);
-            if names.contains(&file_name(&path)) {
-                storage.remove_file(&path).context("remove", &path)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Removes what an unfinished cleaning left, before step 2.

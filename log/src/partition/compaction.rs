@@ -1,14 +1,14 @@
 //! What compaction does with a partition: looks at its segments, and puts cleaned ones in the place of others.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Condition, Partition, Surroundings};
 use crate::cleaner::{Extent, Sources, swap};
 use crate::error::Result;
 use crate::producer_state::LastBatch;
-use crate::segment::Segment;
+use crate::segment::{self, Segment};
 use crate::types::{Offset, ProducerId};
 
 /// Cleaned segments and the ones whose place they take.
@@ -104,10 +104,24 @@ impl Partition {
                 }
             };
         }
-        let opened = swap::complete(storage, &self.dir, &bases, &outputs)
-            .and_then(|()| outputs.iter().map(|&base| self.open_cleaned(base)).collect::<Result<Vec<_>>>());
-        let segments = match opened {
-            Ok(segments) => segments,
+        {
+            // Whatever comes of this, what is swapped in is on stable storage.
+            let mut writer = self.writer.lock();
+            writer.is_settled = false;
+            writer.unsynced.retain(|unsynced| !sources.iter().any(|source| Arc::ptr_eq(source, unsynced)));
+            let is_replaced = |path: &PathBuf| {
+                let mut extensions = ["index", "timeindex", "txnindex"].iter();
+                let is_of = |base: &Offset, extension| *path == segment::path(&self.dir, *base, extension);
+                extensions.any(|extension| bases.iter().any(|base| is_of(base, extension)))
+            };
+            writer.unsynced_beside.retain(|path| !is_replaced(path));
+        }
+        let completed = swap::complete(storage, &self.dir, &bases, &outputs).and_then(|deleted| {
+            let segments = outputs.iter().map(|&base| self.open_cleaned(base)).collect::<Result<Vec<_>>>()?;
+            Ok((deleted, segments))
+        });
+        let (deleted, segments) = match completed {
+            Ok(completed) => completed,
             Err(error) => {
                 // The files say neither the one nor the other until the next start finishes the swap.
                 self.stop(&mut self.writer.lock(), "a compaction could not be finished", &error);
@@ -115,12 +129,6 @@ impl Partition {
             }
         };
 
-        {
-            let mut writer = self.writer.lock();
-            writer.is_settled = false;
-            // What took their place is on stable storage.
-            writer.unsynced.retain(|unsynced| !sources.iter().any(|source| Arc::ptr_eq(source, unsynced)));
-        }
         {
             let mut state = self.state.lock();
             let from = bases[0];
@@ -133,10 +141,8 @@ impl Partition {
             state.tail.release_below(end);
             state.generation += 1;
         }
-        if let Err(error) = swap::remove_deleted(storage, &self.dir, &bases) {
-            // The next start tries again.
-            tracing::warn!(partition = %self.id, %error, "could not remove segments that were compacted");
-        }
+        let due = self.around.clock.monotonic().saturating_add(self.config().file_delete_delay);
+        self.writer.lock().deleted.extend(deleted.into_iter().map(|path| (due, path)));
         Ok(())
     }
 

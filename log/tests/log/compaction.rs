@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use millstream_log::{
-    CleanerConfig, Codec, Compression, DiskStorage, Entry, File, Locking, OffsetSpec, OpenMode, Producer,
-    ProducerConfig, Record,
+    CleanerConfig, Codec, Compression, Entry, File, Locking, OffsetSpec, OpenMode, Producer, ProducerConfig,
+    Record,
 };
 
 use super::*;
@@ -354,24 +355,18 @@ fn only_compacted_topics_are_compacted() {
 }
 
 /// Memory that keeps a copy of itself from before each change: what a crash at that point leaves behind.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Recorder {
     storage: MemoryStorage,
     copies: Arc<Mutex<Option<Vec<MemoryStorage>>>>,
     fails_at: Arc<Mutex<Option<usize>>>,
+    is_full: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
 struct RecordedFile {
     file: Arc<dyn File>,
     of: Recorder,
-}
-
-impl Clone for Recorder {
-    fn clone(&self) -> Self {
-        let (copies, fails_at) = (self.copies.clone(), self.fails_at.clone());
-        Self { storage: self.storage.clone(), copies, fails_at }
-    }
 }
 
 impl Recorder {
@@ -443,6 +438,9 @@ impl File for RecordedFile {
     }
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
         self.of.change()?;
+        if self.of.is_full.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         self.file.write_at(position, bytes)
     }
     fn size(&self) -> io::Result<u64> {
@@ -504,9 +502,12 @@ fn a_crash_at_any_operation_leaves_a_whole_log() {
     let mut copies = storage.stop();
     copies.push(storage.storage.fork());
     assert!(copies.len() > 30, "{}", copies.len());
-    let check = |log: &Log, at: usize| {
+    let look = |log: &Log, at: usize| {
         assert_eq!(table(log), expected, "after a crash at operation {at}");
         assert!(log.offsets(&tp("t", 0), OffsetSpec::Latest).unwrap() >= end);
+    };
+    let check = |log: &Log, at: usize| {
+        look(log, at);
         log.clean(&tp("t", 0)).unwrap();
         let now = records(log, Isolation::ReadUncommitted);
         assert_eq!(now, cleaned, "after a crash at operation {at} and another round");
@@ -516,16 +517,17 @@ fn a_crash_at_any_operation_leaves_a_whole_log() {
         let again = Arc::new(Recorder::over(copy));
         again.start();
         let log = open_at(&again, &clock);
-        for copy in again.stop() {
-            check(&open_at(&Arc::new(copy), &clock), at);
-        }
-        check(&log, at);
+        let copies = again.stop();
         let names: Vec<_> =
             again.list(Path::new("log/t-0")).unwrap().into_iter().map(|entry| entry.name).collect();
         let left = names
             .iter()
             .find(|name| [".cleaned", ".swap", ".deleted"].iter().any(|suffix| name.ends_with(suffix)));
         assert_eq!(left, None, "after a crash at operation {at}");
+        for copy in copies {
+            look(&open_at(&Arc::new(copy), &clock), at);
+        }
+        check(&log, at);
     }
 }
 
@@ -569,39 +571,114 @@ fn a_failing_disk_harms_nobody_else() {
 
 #[test]
 fn appends_and_readers_go_on_meanwhile() {
-    let dir = tempfile::tempdir().unwrap();
-    let log = Log::builder().dir(dir.path()).storage(Arc::new(DiskStorage)).open().unwrap();
-    log.create_topic(compacted("t").config("segment.bytes", "20000")).unwrap();
-    let is_done = std::sync::atomic::AtomicBool::new(false);
-    let done = |value| is_done.swap(value, std::sync::atomic::Ordering::SeqCst);
+    let Setup { storage, log, clock } = setup();
+    let busy = compacted("t").config("segment.bytes", "20000").config("min.cleanable.dirty.ratio", "0");
+    log.create_topic(busy).unwrap();
+    let (rounds, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
     let last = std::thread::scope(|scope| {
-        let cleaning = scope.spawn(|| {
-            let mut rounds = 0;
-            while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
-                rounds += usize::from(log.clean_next().unwrap().is_some());
+        scope.spawn(|| {
+            while !is_done.load(Ordering::SeqCst) {
+                rounds.fetch_add(usize::from(log.clean_next().unwrap().is_some()), Ordering::SeqCst);
             }
-            rounds
         });
-        let reading = scope.spawn(|| {
-            while !is_done.load(std::sync::atomic::Ordering::SeqCst) {
+        scope.spawn(|| {
+            while !is_done.load(Ordering::SeqCst) {
                 let seen = records(&log, Isolation::ReadCommitted);
                 assert!(seen.is_sorted_by_key(|(offset, ..)| *offset));
             }
         });
         let mut last = BTreeMap::new();
-        for at in 0..30_000_u64 {
+        for at in 0..u64::MAX {
+            if at > 5000 && rounds.load(Ordering::SeqCst) >= 3 {
+                break;
+            }
             let key = (at % 101).to_string();
             put(&log, &[(&key, Some(&at.to_string()))]);
             last.insert(key, at.to_string());
         }
-        done(true);
-        reading.join().unwrap();
-        assert!(cleaning.join().unwrap() > 1);
+        is_done.store(true, Ordering::SeqCst);
         last
     });
     assert_eq!(table(&log), last);
     log.clean(&tp("t", 0)).unwrap();
     assert_eq!(table(&log), last);
     log.close().unwrap();
-    assert_eq!(table(&Log::open(dir.path()).unwrap()), last);
+    assert_eq!(table(&open_at(&storage, &clock)), last);
+}
+
+#[test]
+fn a_full_disk_is_only_a_reason_to_wait() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let storage = Arc::new(Recorder::default());
+    let log = open_at(&storage, &clock);
+    workload(&log);
+    let expected = table(&log);
+    storage.is_full.store(true, Ordering::SeqCst);
+    assert!(matches!(log.clean_next(), Err(LogError::DiskFull { .. })));
+    assert_eq!(log.clean_next().unwrap(), None, "not at once again");
+    assert_eq!(log.cleaner_stats().unwrap()[0].uncleanable, None);
+    storage.is_full.store(false, Ordering::SeqCst);
+    clock.advance(Duration::from_secs(15));
+    assert!(log.clean_next().unwrap().is_some());
+    assert_eq!(table(&log), expected);
+}
+
+#[test]
+fn a_round_gives_up_when_it_is_told_to() {
+    let Setup { storage, log, .. } = setup();
+    workload(&log);
+    let before = records(&log, Isolation::ReadUncommitted);
+    let polls = AtomicUsize::new(0);
+    let mut given_up = 0;
+    loop {
+        let left = given_up;
+        polls.store(0, Ordering::SeqCst);
+        let outcome = log.clean_next_unless(&|| polls.fetch_add(1, Ordering::SeqCst) >= left).unwrap();
+        if outcome.is_some() {
+            break;
+        }
+        given_up += 1;
+        let names = storage.list(Path::new("log/t-0")).unwrap();
+        assert!(!names.iter().any(|entry| entry.name.ends_with(".cleaned")), "given up after {left} polls");
+        if given_up == 1 {
+            assert_eq!(records(&log, Isolation::ReadUncommitted), before);
+        }
+    }
+    assert!(given_up > 10);
+}
+
+#[test]
+fn the_logs_own_topics_are_cleaned_too() {
+    let Setup { storage, log, clock } = setup();
+    log.create_topic(topic("in")).unwrap();
+    append(&log, "in", &["1"]).unwrap();
+    for round in 0..300 {
+        log.commit_offsets("g", &[(tp("in", 0), Offset::new(round % 2), "")]).unwrap();
+    }
+    let partition = tp("__consumer_offsets", 0);
+    // Its segments are large, so what was written stays in the active one.
+    let end = log.offsets(&partition, OffsetSpec::Latest).unwrap();
+    assert!(end.get() >= 300);
+    let stats = log.cleaner_stats().unwrap();
+    assert!(stats.iter().any(|stats| stats.partition == partition), "{stats:?}");
+    log.clean(&partition).unwrap();
+    let committed = log.committed_offsets("g");
+    assert_eq!(committed[0].1.offset, Offset::new(1));
+    log.close().unwrap();
+    assert_eq!(open_at(&storage, &clock).committed_offsets("g"), committed);
+}
+
+#[test]
+fn a_new_topic_owes_nothing_to_an_old_one_of_its_name() {
+    let Setup { log, .. } = setup();
+    for _ in 0..2 {
+        log.create_topic(compacted("t")).unwrap();
+        put(&log, &[("a", Some("1")), ("a", Some("2"))]);
+        seal(&log);
+        let cleaned = log.clean_next().unwrap().unwrap();
+        assert_eq!(cleaned.from, Offset::ZERO);
+        assert_eq!(records(&log, Isolation::ReadUncommitted), seen(&[(1, "a", Some("2"))]));
+        log.delete_topic("t").unwrap();
+        assert_eq!(log.cleaner_stats().unwrap(), []);
+    }
 }
