@@ -226,6 +226,11 @@ fn this_log_reads_what_kafka_writes() {
     for topic in &topics {
         move_partitions(topic, &theirs.path().join("data"), ours.path());
     }
+    // What the broker's cleaner has been over has gaps; this log keeps that beside the checkpoint.
+    let cleaned = theirs.path().join("data/cleaner-offset-checkpoint");
+    for name in ["cleaner-offset-checkpoint", "millstream-compacted-offset-checkpoint"] {
+        fs::copy(&cleaned, ours.path().join(name)).unwrap();
+    }
     for is_clean in [true, false] {
         if !is_clean {
             fs::remove_file(ours.path().join(".kafka_cleanshutdown")).unwrap();
@@ -261,8 +266,7 @@ fn take_over(log: &Log, dir: &Path) -> Vec<TopicDescription> {
     let mut partitions = std::collections::BTreeMap::<String, u32>::new();
     for entry in fs::read_dir(dir).unwrap().map(|entry| entry.unwrap()) {
         let name = entry.file_name().into_string().unwrap();
-        if let Some((topic, _)) =
-            name.rsplit_once('-').filter(|(topic, _)| !topic.starts_with("__") && *topic != "compacted")
+        if let Some((topic, _)) = name.rsplit_once('-').filter(|(topic, _)| !topic.starts_with("__"))
             && entry.file_type().unwrap().is_dir()
         {
             *partitions.entry(topic.to_owned()).or_default() += 1;
