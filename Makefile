@@ -16,7 +16,7 @@ demo: deps ## run the flight-delays job end to end
 	$(RELEASE)/millstream demo
 
 test: deps ## build and run every test, doc tests included
-	$(CARGO) test --release --locked --workspace
+	MILLSTREAM_TEST_PLANTED=1 $(CARGO) test --release --locked --workspace
 
 bench: deps ## run all benchmarks
 	$(CARGO) bench --locked --workspace --benches

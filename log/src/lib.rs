@@ -9,6 +9,9 @@
 //! Not here: replication, value formats with schemas. Nothing is async, and nothing starts a thread but
 //! [`SharedProducer::start`].
 
+#[macro_use]
+mod planted;
+
 mod aborted;
 mod catalogue;
 mod checkpoint;

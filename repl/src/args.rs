@@ -7,6 +7,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::dump_log::DumpLogArgs;
 use crate::output::Format;
+use crate::simulate::SimArgs;
 
 /// Event streams in one program: a log, stream processing, SQL over it, and connectors.
 ///
@@ -99,6 +100,8 @@ pub(crate) enum Command {
     /// Measure the embedded log
     #[command(subcommand)]
     Perf(PerfCommand),
+    /// Run the log on a simulated disk that crashes and fails, by seed
+    Sim(SimArgs),
     /// Run the flight-delays job end to end
     Demo(DemoArgs),
 }

@@ -27,6 +27,7 @@ mod property;
 mod record_format;
 mod session;
 mod shell;
+mod simulate;
 mod sql;
 mod style;
 mod topics;
@@ -52,7 +53,12 @@ fn main() -> ExitCode {
         }
     };
     let colours = Colours::choose(cli.global.color);
-    log_to_stderr(&cli.global, colours);
+    let usual = match cli.command {
+        // Thousands of logs that fail on purpose have nothing to say.
+        Some(Command::Sim(_)) => LevelFilter::OFF,
+        _ => LevelFilter::WARN,
+    };
+    log_to_stderr(&cli.global, usual, colours);
     match run(&cli, colours) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -75,12 +81,13 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
         Some(Command::Connect(command)) => connect::run(&cli.global, command),
         Some(Command::DumpLog(args)) => dump_log::run(&cli.global, args),
         Some(Command::Perf(command)) => perf::run(&cli.global, command),
+        Some(Command::Sim(args)) => simulate::run(args),
         Some(Command::Demo(args)) => demo::run(&cli.global, args, colours),
     }
 }
 
-fn log_to_stderr(global: &Global, colours: Colours) {
-    let default = global.log_level().unwrap_or(LevelFilter::WARN);
+fn log_to_stderr(global: &Global, usual: LevelFilter, colours: Colours) {
+    let default = global.log_level().unwrap_or(usual);
     let filter = EnvFilter::builder().with_default_directive(default.into()).from_env_lossy();
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -406,6 +406,11 @@ impl Newest {
         if !self.knows(record) {
             return true;
         }
-        record.key.is_some_and(|key| self.map.get(key).is_none_or(|newest| record.offset >= newest))
+        record.key.is_some_and(|key| {
+            self.map.get(key).is_none_or(|newest| match planted!("compact_drops_newest") {
+                true => record.offset < newest,
+                false => record.offset >= newest,
+            })
+        })
     }
 }

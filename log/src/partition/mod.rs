@@ -164,8 +164,10 @@ struct State {
 
 impl State {
     fn last_stable_offset(&self) -> Offset {
+        let past = u64::from(planted!("stable_offset_plus_one"));
         // A transaction may be open whose first records are deleted.
         self.first_unstable
+            .map(|first| first + past)
             .map_or(self.high_watermark, |first| first.max(self.start).min(self.high_watermark))
     }
 }
@@ -287,11 +289,6 @@ impl Partition {
         self.writer.lock().producers.last_id()
     }
 
-    /// What is known of all producers.
-    pub(crate) fn producer_states(&self) -> ProducerStates {
-        self.writer.lock().producers.clone()
-    }
-
     /// Lets go of the batches in memory; readers find them in the files.
     pub(crate) fn release_tail(&self) {
         self.state.lock().tail.clear();
@@ -399,7 +396,11 @@ impl Partition {
     fn write_snapshot(&self, writer: &mut Writer) -> Result<()> {
         let path = segment::path(&self.dir, writer.end, "snapshot");
         let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
-        file.write_at(0, &writer.producers.encode()).context("write", &path)?;
+        let states = match planted!("stale_producer_snapshot") {
+            true => ProducerStates::default().encode(),
+            false => writer.producers.encode(),
+        };
+        file.write_at(0, &states).context("write", &path)?;
         let of_active = |extension| segment::path(&self.dir, writer.active.base(), extension);
         let indexes = [of_active("index"), of_active("timeindex")];
         writer.unsynced_beside.push(path);

@@ -152,6 +152,9 @@ impl ProducerStates {
             && first >= 0
             && let Some(span) = state.window.find(first, last)
         {
+            if planted!("retry_duplicates") {
+                return Ok(Verdict::Append);
+            }
             return Ok(Verdict::Duplicate(span.info()));
         }
         if epoch < current {

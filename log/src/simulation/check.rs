@@ -224,7 +224,8 @@ impl Check<'_> {
     /// Compares what is known of producers with what all batches say. Those that were idle for long may be forgotten.
     fn producers(&self, id: &TopicPartition, replayed: &ProducerStates) -> Checked {
         let Ok(partition) = self.log.inner().partition(id) else { return Ok(()) };
-        for (producer, state) in partition.producer_states().iter() {
+        let known = partition.with_producers(ProducerStates::clone);
+        for (producer, state) in known.iter() {
             let expected = replayed.get(producer);
             let is_same = expected.is_some_and(|expected| {
                 // A snapshot keeps the newest batch, a replay the newest five.
@@ -237,7 +238,7 @@ impl Check<'_> {
         }
         let forgotten = replayed.iter().find(|(producer, state)| {
             let age = self.latest.since(Timestamp::new(state.timestamp));
-            partition.producer_states().get(*producer).is_none() && age < PRODUCER_TIME
+            known.get(*producer).is_none() && age < PRODUCER_TIME
         });
         match forgotten {
             Some((producer, _)) => fail("R9", format!("{id} has forgotten producer {producer}")),

@@ -12,6 +12,8 @@ mod fuzz_smoke;
 mod groups;
 mod idempotence;
 mod interop;
+mod kills;
+mod planted;
 mod producers;
 mod properties;
 mod recovery;

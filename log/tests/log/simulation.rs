@@ -26,7 +26,11 @@ fn threads() -> usize {
 fn seeds_keep_all_promises() {
     let first = setting("MILLSTREAM_SIM_SEED", 0);
     let count = setting("MILLSTREAM_SIM_SEEDS", 50);
-    let report = Swarm::new(first..first + count).modes(&[CrashMode::KeepAll]).threads(threads()).run();
+    let modes = match std::env::var("MILLSTREAM_SIM_MODES").as_deref() {
+        Ok("all") => &CrashMode::ALL[..],
+        _ => &[CrashMode::KeepAll],
+    };
+    let report = Swarm::new(first..first + count).modes(modes).threads(threads()).run();
     println!("swarm from seed {first}: {report}");
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} seeds break a rule", report.failures.len());
