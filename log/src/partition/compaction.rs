@@ -72,6 +72,10 @@ impl Partition {
     /// Removes `.cleaned` files, and `.swap` files that did not come into their place.
     pub(crate) fn discard_cleaned(&self) -> Result<()> {
         let _files = self.files.lock();
+        // A swap that failed half way is for the next start to finish: its old files may be gone already.
+        if self.check_open(&self.writer.lock()).is_err() {
+            return Ok(());
+        }
         swap::discard(&*self.around.storage, &self.dir)
     }
 
