@@ -131,8 +131,8 @@ impl Check<'_> {
         let names: BTreeSet<&str> = self.history.topics.iter().map(|topic| &*topic.name).collect();
         for name in names {
             let is_there = self.log.describe_topic(name).is_ok();
-            let runs = self.history.topics.iter().enumerate().filter(|(_, topic)| topic.name == name);
-            let created = runs.filter(|(_, topic)| topic.created.at(self.point) != Known::Never).last();
+            let mut runs = self.history.topics.iter().enumerate().filter(|(_, topic)| topic.name == name);
+            let created = runs.rfind(|(_, topic)| topic.created.at(self.point) != Known::Never);
             let Some((at, topic)) = created else {
                 if is_there {
                     return fail("R2", format!("topic {name} was never created"));

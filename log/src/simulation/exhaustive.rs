@@ -195,7 +195,7 @@ impl Exhaustive {
     ) -> Result<(), Violation> {
         let (history, clock, latest) = (world.history(), world.clock(), world.latest());
         self.recoveries += 1;
-        let is_sampled = self.recoveries % 10 == 0;
+        let is_sampled = self.recoveries.is_multiple_of(10);
         if is_sampled {
             disk.record();
         }

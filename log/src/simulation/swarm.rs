@@ -125,10 +125,10 @@ impl Swarm {
 }
 
 impl Report {
-    fn add(&mut self, seed: u64, outcome: Result<Counts, Failure>) {
+    fn add(&mut self, seed: u64, outcome: Result<Counts, Box<Failure>>) {
         self.seeds += 1;
         match outcome {
-            Err(failure) => self.failures.push(failure),
+            Err(failure) => self.failures.push(*failure),
             Ok(counts) => {
                 self.operations += counts.operations;
                 self.disk_operations += counts.disk_operations;
@@ -162,12 +162,12 @@ impl fmt::Display for Report {
     }
 }
 
-fn run_seed(seed: u64, modes: &[CrashMode]) -> Result<Counts, Failure> {
+fn run_seed(seed: u64, modes: &[CrashMode]) -> Result<Counts, Box<Failure>> {
     let scenario = Scenario::draw(seed, modes);
     run(&scenario).map_err(|violation| {
         let (shrunk, violation) = shrink::shrink(scenario, violation);
         let events = events_of(&shrunk);
-        Failure { seed, violation, shrunk, events }
+        Box::new(Failure { seed, violation, shrunk, events })
     })
 }
 

@@ -92,7 +92,7 @@ impl World {
             transactional: (0..settings.producers).map(|_| None).collect(),
             history: History::default(),
             live: BTreeMap::new(),
-            rng: Rng::with_seed(settings.seed ^ 0x776f_726c_64),
+            rng: Rng::with_seed(settings.seed ^ 0x77_6f72_6c64),
             events: wants_events.then(VecDeque::new),
             counts: Counts::default(),
             latest: START,
@@ -745,8 +745,9 @@ pub(super) fn check_second_restart(
     let mut disk = snapshot.crash(CrashMode::KeepAll, &mut Rng::with_seed(seed));
     for _ in 0..2 {
         let log = open(&disk, clock, seed).or_else(|error| unopened(&error))?;
-        log.close().or_else(|error| {
-            Err(Violation { rule: "R12", text: format!("it does not close: {}", with_cause(&error)) })
+        log.close().map_err(|error| Violation {
+            rule: "R12",
+            text: format!("it does not close: {}", with_cause(&error)),
         })?;
         let files = disk.snapshot().files();
         if let Some(before) = before.replace(files.clone())
