@@ -50,3 +50,12 @@ fn all_short_runs_survive_a_crash_at_any_moment() {
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} sequences break a rule", report.failures.len());
 }
+
+#[test]
+fn seeds_that_once_broke_a_rule_keep_it_now() {
+    let seeds = include_str!("../seeds/process-kills.txt").lines().filter(|line| !line.starts_with('#'));
+    for seed in seeds.filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()) {
+        let report = Swarm::new(seed..seed + 1).modes(&[CrashMode::KeepAll]).run();
+        assert!(report.failures.is_empty(), "{}", report.failures[0]);
+    }
+}
