@@ -1,5 +1,6 @@
 //! The one error type of this crate.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -450,17 +451,26 @@ pub enum LogError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// Bytes on disk that are not what was written. They stay as they are; what lies before them stays readable.
-    #[error("{} is corrupt at position {position} (offset {offset}): {reason}; earlier offsets stay readable, restore the file from a copy", .path.display())]
+    /// Bytes on disk that are not what was written. They stay as they are, and the partition takes no batches until it
+    /// is repaired; what lies before and behind them stays readable.
+    #[error(
+        "{} is corrupt at positions {position} to {position_end} (offsets {offset} to {}): {reason}; other offsets stay \
+         readable, restore the file from a copy or run `millstream repair`",
+        .path.display(), last_offset(*.offset_end)
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// Where in the file the first bad byte range starts.
+        /// Where in the file the bad bytes start.
         position: u64,
+        /// Where in the file they end.
+        position_end: u64,
         /// The first offset that cannot be read.
         offset: Offset,
+        /// The first offset that may be readable again.
+        offset_end: Offset,
         /// What is wrong.
-        reason: &'static str,
+        reason: Cow<'static, str>,
     },
     /// A partition that a failed write or sync has stopped.
     #[error("{partition} is stopped because {reason}: fix the disk, then reopen the log")]
@@ -698,6 +708,14 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
         .filter(|(likeness, _)| *likeness > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate.to_owned())
+}
+
+/// The last offset of a range, as a text; a range whose end is not known ends with the log.
+fn last_offset(end: Offset) -> String {
+    match end.get() {
+        u64::MAX => "the end".to_owned(),
+        end => end.saturating_sub(1).to_string(),
+    }
 }
 
 fn nearest_hint(nearest: &Option<String>) -> String {

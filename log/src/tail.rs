@@ -63,7 +63,7 @@ impl Tail {
     /// Lets go of everything.
     pub(crate) fn clear(&mut self) {
         self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-        self.batches.clear();
+        self.batches = VecDeque::new();
         self.bytes = 0;
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::aborted::AbortedEntry;
 use crate::config::TopicConfig;
 use crate::error::{IoContext, Result};
-use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::record::RecordBatch;
 use crate::segment;
 use crate::storage::{File, OpenMode, Storage};

@@ -7,7 +7,7 @@ use super::log_file::{Found, LogFile};
 use super::problem::Mismatch;
 use super::{Dump, base_offset};
 use crate::error::{LogError, Result};
-use crate::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::record::RecordBatch;
 use crate::storage::OpenMode;
 

@@ -153,7 +153,7 @@ impl Inner {
         let mut outcome = Ok(());
         for partition in self.open_partitions() {
             if partition.idle_time() > TAIL_IDLE {
-                partition.release_tail();
+                partition.release_idle();
             }
             outcome = outcome.and(partition.remove_deleted_files(Some(self.clock().monotonic())));
         }

@@ -151,12 +151,7 @@ impl Partition {
     }
 
     fn open_cleaned(&self, base: Offset) -> Result<Arc<Segment>> {
-        let (segment, is_trusted) =
-            Segment::open(&*self.around.storage, &self.dir, base, &self.config(), true)?;
-        if !is_trusted {
-            return Err(segment.corrupt(0, base, "its indexes are not as they were just written"));
-        }
-        segment.forget_indexes();
+        let segment = Segment::open(&self.around.storage, &self.dir, base, &self.config())?;
         segment.allow_gaps();
         Ok(Arc::new(segment))
     }

@@ -11,7 +11,9 @@
 
 mod append;
 mod check;
+mod checkpoint;
 mod compaction;
+mod damage;
 mod read;
 mod retention;
 mod roll;
@@ -19,27 +21,26 @@ mod sync;
 
 pub(crate) use compaction::Replacement;
 use sync::Syncing;
-pub(crate) use sync::sync_partitions;
+pub(crate) use sync::{UNSYNCED_BYTES_MAX, sync_partitions};
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::aborted::{self, AbortedEntry};
+use crate::aborted::AbortedEntry;
 use crate::catalogue::TopicId;
 use crate::clock::Clock;
 use crate::config::{LiveConfig, TopicConfig};
 use crate::error::{IoContext, LogError, Result};
-use crate::fetched::Fetched;
+use crate::corruption::{CorruptRange, Damage};
 use crate::mutex::Mutex;
 use crate::producer_state::ProducerStates;
-use crate::record::RecordBatch;
-use crate::recovery::{self, Checkpoint, CorruptRange};
+use crate::recovery::{self, Checkpoint};
 use crate::segment::{self, Segment};
 use crate::signal::Watchers;
-use crate::storage::{OpenMode, Storage};
+use crate::storage::{self, OpenMode, Storage};
 use crate::tail::{Tail, TailBudget};
-use crate::types::{Isolation, Offset, OffsetSpec, ProducerId, Timestamp, TopicPartition};
+use crate::types::{Offset, ProducerId, Timestamp, TopicPartition};
 
 /// What the partitions of a log share.
 #[derive(Clone, Debug)]
@@ -130,6 +131,8 @@ struct Writer {
     unwritten_aborted: Vec<AbortedEntry>,
     /// Bytes in the active segment's `.txnindex`.
     aborted_bytes: u64,
+    /// Where the newest snapshot of the producers stands, and the size of the active segment then.
+    snapshot: (Offset, u64),
     /// Whether a file was created whose name may not be on stable storage.
     is_dir_unsynced: bool,
     /// Whether the files are as a clean close left them.
@@ -156,7 +159,7 @@ struct State {
     high_watermark: Offset,
     first_unstable: Option<Offset>,
     aborted: Vec<AbortedEntry>,
-    corrupt: Option<CorruptRange>,
+    damage: Arc<Damage>,
     is_deleted: bool,
     /// Counts how often segments were replaced by compacted ones.
     generation: u64,
@@ -190,19 +193,15 @@ impl Partition {
         checkpoint: Checkpoint,
     ) -> Result<Self> {
         let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
-        let loaded = recovery::load(&*around.storage, &dir, &config.get(), checkpoint)?;
+        let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
         let active = loaded.segments.last().expect("there is always a segment").clone();
-        let first_timestamp = first_timestamp(&active)?;
+        let first_timestamp = active.first_timestamp()?;
         let start = loaded.segments[0].base().max(checkpoint.log_start.unwrap_or_default());
-        let synced = match (&loaded.corrupt, checkpoint.is_clean) {
-            // Kept for the next start, which else would take the damage for a torn tail.
-            (Some(_), _) => checkpoint.recovery_point.unwrap_or_default(),
-            (None, true) => loaded.end,
-            (None, false) => checkpoint.recovery_point.unwrap_or_default().min(loaded.end),
-        };
+        let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
         let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
         let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
-        let condition = loaded.corrupt.clone().map_or(Condition::Open, Condition::Corrupt);
+        let active_position = active.position_hint(loaded.snapshot)?;
+        let condition = loaded.damage.bad.first().cloned().map_or(Condition::Open, Condition::Corrupt);
         // A killed process may have left sealed segments in the page cache only.
         let sealed = loaded.segments.windows(2).filter(|pair| pair[1].base() > synced);
         let unsynced = sealed.map(|pair| pair[0].clone()).collect();
@@ -213,7 +212,7 @@ impl Partition {
             high_watermark: loaded.end,
             first_unstable: loaded.producers.first_unstable(),
             aborted: loaded.aborted,
-            corrupt: loaded.corrupt,
+            damage: Arc::new(loaded.damage),
             is_deleted: false,
             generation: 0,
             segments: loaded.segments,
@@ -235,6 +234,7 @@ impl Partition {
             producers: loaded.producers,
             unwritten_aborted: Vec::new(),
             aborted_bytes,
+            snapshot: (loaded.snapshot, active_position),
             is_dir_unsynced: is_new || !checkpoint.is_clean,
             is_settled: checkpoint.is_clean && !is_new,
         };
@@ -294,14 +294,6 @@ impl Partition {
         self.state.lock().tail.clear();
     }
 
-    /// The recovery point, and where the log starts. Everything below the recovery point is on stable storage, with
-    /// what is known of aborted transactions there.
-    pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
-        let unwritten = self.writer.lock().unwritten_aborted.first().map(|entry| entry.last_offset);
-        let durable = self.syncing.durable();
-        (unwritten.map_or(durable, |offset| durable.min(offset)), self.state.lock().start)
-    }
-
     /// Puts everything on stable storage and takes no more batches. On a full disk what can be rebuilt stays behind,
     /// for the next start to rebuild.
     pub(crate) fn close(&self) -> Result<Closed> {
@@ -318,7 +310,7 @@ impl Partition {
         }
         let written = writer
             .active
-            .flush_indexes()
+            .finish_indexes()
             .and_then(|()| self.write_aborted(&mut writer))
             .and_then(|()| self.write_snapshot(&mut writer));
         let is_clean = match written {
@@ -392,40 +384,15 @@ impl Partition {
         Ok(())
     }
 
-    /// Writes what is known of the producers at the end, which is when the indexes were written too.
-    fn write_snapshot(&self, writer: &mut Writer) -> Result<()> {
-        let path = segment::path(&self.dir, writer.end, "snapshot");
-        let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
-        let states = match planted!("stale_producer_snapshot") {
-            true => ProducerStates::default().encode(),
-            false => writer.producers.encode(),
-        };
-        file.write_at(0, &states).context("write", &path)?;
-        let of_active = |extension| segment::path(&self.dir, writer.active.base(), extension);
-        let indexes = [of_active("index"), of_active("timeindex")];
-        writer.unsynced_beside.push(path);
-        writer.unsynced_beside.extend(indexes);
-        Ok(())
-    }
-
     /// Notes beside the segments which topic they belong to.
     pub(crate) fn write_metadata(&self, topic_id: TopicId) -> Result<()> {
         let path = self.dir.join("partition.metadata");
-        let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
-        file.write_at(0, format!("version: 0\ntopic_id: {topic_id}").as_bytes()).context("write", &path)
+        let text = format!("version: 0\ntopic_id: {topic_id}");
+        storage::replace(&*self.around.storage, &path, text.as_bytes()).context("write", &path)
     }
 
     /// How long nothing was appended.
     pub(crate) fn idle_time(&self) -> Duration {
         self.around.clock.monotonic().saturating_sub(self.writer.lock().last_append)
     }
-}
-
-/// Time of a segment's first batch.
-fn first_timestamp(segment: &Segment) -> Result<Option<Timestamp>> {
-    if segment.size() == 0 {
-        return Ok(None);
-    }
-    let first = segment.read(segment.base(), Offset::new(u64::MAX), 0);
-    Ok(first.ok().and_then(|batches| batches.first().map(RecordBatch::max_timestamp)))
 }

@@ -1,6 +1,15 @@
 //! Reading from a partition: by offset and by time.
 
-use super::*;
+use std::sync::Arc;
+
+use super::Partition;
+use crate::aborted;
+use crate::corruption::CorruptRange;
+use crate::error::{LogError, Result};
+use crate::fetched::Fetched;
+use crate::record::RecordBatch;
+use crate::segment::{Found, Segment, Wanted};
+use crate::types::{Isolation, Offset, OffsetSpec, Timestamp};
 
 impl Partition {
     /// Whole batches from the one holding `from` on and what a reader needs to make sense of them.
@@ -32,34 +41,25 @@ impl Partition {
         if state.is_deleted {
             return Err(self.deleted());
         }
-        if let Some(corrupt) = &state.corrupt
-            && from >= corrupt.offset
-        {
-            return Err(corrupt.to_error());
-        }
         if from < state.start || from > state.end {
             return Err(self.out_of_range(from, &state));
         }
+        if let Some(bad) = state.damage.bad.iter().find(|bad| bad.contains(from)) {
+            return Err(bad.to_error());
+        }
         if from >= upper {
-            // Damage may hide the end of a transaction; nothing will ever come after it.
-            return state.corrupt.as_ref().map_or(Ok(fetched), |corrupt| Err(corrupt.to_error()));
+            return match state.damage.bad.first() {
+                // Damage may hide the end of a transaction, and nothing comes after it before a repair.
+                Some(bad) if from < state.high_watermark => Err(bad.to_error()),
+                _ => Ok(fetched),
+            };
         }
         let in_memory = state.tail.read(from, upper, bytes_max);
-        let at = state.segments.partition_point(|segment| segment.base() <= from).saturating_sub(1);
-        let segment = state.segments[at].clone();
         drop(state);
-        if let Some(batches) = in_memory {
-            fetched.batches = batches;
-        } else {
-            fetched.batches = segment.read(from, upper, bytes_max)?;
-            if fetched.batches.is_empty() {
-                return Err(segment.corrupt(
-                    segment.size(),
-                    from,
-                    "no batch holds an offset that was appended",
-                ));
-            }
-        }
+        fetched.batches = match in_memory {
+            Some(batches) => batches,
+            None => self.read_files(from, upper, bytes_max)?,
+        };
         if isolation == Isolation::ReadCommitted {
             let to = fetched.next_offset(from);
             let state = self.state.lock();
@@ -70,6 +70,66 @@ impl Partition {
             fetched.aborted = aborted::overlapping(&state.aborted, from, to);
         }
         Ok(fetched)
+    }
+
+    /// Batches from the segment that holds `from`, or from the next one that has any.
+    fn read_files(&self, from: Offset, upper: Offset, bytes_max: usize) -> Result<Vec<RecordBatch>> {
+        let mut base = from;
+        loop {
+            let (segment, next, end, damage) = {
+                let state = self.state.lock();
+                if from < state.start {
+                    return Err(self.out_of_range(from, &state));
+                }
+                let at = state.segments.partition_point(|segment| segment.base() <= base).saturating_sub(1);
+                let next = state.segments.get(at + 1).map(|next| next.base());
+                (state.segments[at].clone(), next, next.unwrap_or(state.end), state.damage.clone())
+            };
+            let wanted = Wanted { from, upper, bytes_max, end, damage: &damage.bad };
+            match segment.find(&wanted) {
+                Ok(Found::Batches(batches)) if !batches.is_empty() => return Ok(batches),
+                Ok(Found::Batches(_)) => match next {
+                    Some(next) if next < upper => {
+                        let is_known = damage.bad.iter().any(|bad| bad.offset_end == next);
+                        let may_have_gaps = segment.has_gaps() || is_known;
+                        if next > from && !may_have_gaps && !damage.explains_gap(from, next) {
+                            self.note_damage(CorruptRange::missing(&self.dir, from, next));
+                            return Err(CorruptRange::missing(&self.dir, from, next).to_error());
+                        }
+                        base = next;
+                    }
+                    _ => {
+                        let reason = "no batch holds an offset that was appended";
+                        let range = segment.damage(segment.size(), segment.size(), from, end, reason)?;
+                        self.note_damage(range.clone());
+                        return Err(range.to_error());
+                    }
+                },
+                Ok(Found::Damage(range)) => {
+                    let is_here = range.contains(from);
+                    self.note_damage(range.clone());
+                    if is_here {
+                        return Err(range.to_error());
+                    }
+                }
+                Err(error) => self.check_still_there(&segment, from, error)?,
+            }
+        }
+    }
+
+    /// Passes an error on, unless it came about because the segment was deleted or replaced meanwhile.
+    fn check_still_there(&self, segment: &Arc<Segment>, from: Offset, error: LogError) -> Result<()> {
+        let state = self.state.lock();
+        if state.is_deleted {
+            return Err(self.deleted());
+        }
+        if from < state.start {
+            return Err(self.out_of_range(from, &state));
+        }
+        match state.segments.iter().any(|other| Arc::ptr_eq(other, segment)) {
+            true => Err(error),
+            false => Ok(()),
+        }
     }
 
     /// The offset that `spec` stands for.

@@ -59,7 +59,7 @@ impl Partition {
         let outcome = self.write_aborted(writer).and_then(|()| {
             writer.active.seal()?;
             self.write_snapshot(writer)?;
-            Segment::create(&*self.around.storage, &self.dir, writer.end, config)
+            Segment::create(&self.around.storage, &self.dir, writer.end, config)
         });
         match outcome {
             Ok(next) => {
@@ -70,6 +70,7 @@ impl Partition {
                 writer.active_since = self.around.clock.monotonic();
                 writer.jitter_draw = self.around.draw();
                 writer.aborted_bytes = 0;
+                writer.snapshot.1 = 0;
                 writer.is_dir_unsynced = true;
                 self.state.lock().segments.push(writer.active.clone());
                 Ok(())

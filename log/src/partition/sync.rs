@@ -104,7 +104,10 @@ impl SyncWork {
 
 fn sync_all(storage: &dyn Storage, works: &[SyncWork]) -> Result<()> {
     let segments = || works.iter().flat_map(|work| &work.segments);
-    let mut files: Vec<Arc<dyn File>> = segments().map(|segment| segment.file().clone()).collect();
+    let mut files: Vec<Arc<dyn File>> = Vec::new();
+    for segment in segments() {
+        files.extend(segment.files_to_sync()?);
+    }
     for path in works.iter().flat_map(|work| &work.beside) {
         match storage.open(path, OpenMode::Existing) {
             // Compacted or deleted since.

@@ -141,6 +141,10 @@ impl Storage for CachedStorage {
         Ok(handle)
     }
 
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        self.storage.size(path)
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         self.storage.create_dir(path)
     }

@@ -33,6 +33,10 @@ impl Storage for DiskStorage {
         Ok(Arc::new(DiskFile(file)))
     }
 
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        Ok(fs::metadata(path)?.len())
+    }
+
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)
     }

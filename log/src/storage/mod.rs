@@ -21,6 +21,10 @@ pub use read_only::ReadOnlyStorage;
 pub trait Storage: Send + Sync + fmt::Debug {
     /// Opens a file for reading and writing, as `mode` says.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>>;
+    /// Size of a file.
+    fn size(&self, path: &Path) -> io::Result<u64> {
+        self.open(path, OpenMode::Existing)?.size()
+    }
     /// Creates a directory and its parents; one that exists is fine.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
     /// Names of the files and directories directly inside a directory, in no order.

@@ -82,13 +82,19 @@ fn a_flipped_byte_before_sound_batches_is_corruption() {
         }
         let storage = Arc::new(left.fork());
         flip(&storage, LOG, at);
+        let unsynced = Arc::new(storage.fork());
+        assert_eq!(values(&open(&unsynced).unwrap(), "t"), ["a", "b"], "byte {at}: a torn tail, not synced");
+        say_recovery_point(&storage, "t 0 6");
         let log = open(&storage).unwrap();
         let (read, error) = read_all(&log, &tp("t", 0), Isolation::ReadUncommitted);
         assert_eq!(read.len(), 2, "byte {at}");
-        let Some(LogError::Corrupt { path, position, offset, .. }) = error else {
+        let Some(LogError::Corrupt { path, position, position_end, offset, offset_end, .. }) = error else {
             panic!("byte {at}: {error:?}")
         };
         assert_eq!((path.as_path(), position, offset.get()), (Path::new(LOG), ends[1], 2), "byte {at}");
+        assert_eq!((position_end, offset_end.get()), (ends[2], 4), "byte {at}");
+        let behind = log.read(&tp("t", 0), Offset::new(4), 1, Isolation::ReadUncommitted).unwrap();
+        assert_eq!(behind.batches[0].base_offset().get(), 4, "byte {at}: what lies behind stays readable");
         assert!(matches!(append(&log, "t", &["g"]), Err(LogError::Corrupt { .. })), "byte {at}");
         log.close().unwrap();
         assert_eq!(file(&storage, LOG).size().unwrap(), ends[3], "nothing is cut away");
@@ -138,8 +144,8 @@ fn damage_in_a_settled_segment_is_found_by_its_readers() {
     assert_eq!(
         error.unwrap().to_string(),
         format!(
-            "{LOG} is corrupt at position 0 (offset 0): the CRC does not match; earlier offsets stay readable, \
-             restore the file from a copy"
+            "{LOG} is corrupt at positions 0 to 70 (offsets 0 to 0): the CRC does not match; other offsets stay \
+             readable, restore the file from a copy or run `millstream repair`"
         )
     );
 }
@@ -174,6 +180,13 @@ fn lost_and_broken_indexes_are_rebuilt() {
             append(&log, "t", &["more"]).unwrap();
         }
     }
+}
+
+/// Writes a recovery point checkpoint of these entries.
+pub(crate) fn say_recovery_point(storage: &MemoryStorage, entries: &str) {
+    let path = Path::new("log/recovery-point-offset-checkpoint");
+    let file = storage.open(path, millstream_log::OpenMode::Truncate).unwrap();
+    file.write_at(0, format!("0\n{}\n{entries}\n", entries.lines().count()).as_bytes()).unwrap();
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -1,0 +1,92 @@
+//! What a partition puts beside its batches so that the next start has little to do.
+
+use super::{Condition, Partition, Writer};
+use crate::error::{IoContext, Result};
+use crate::producer_state::ProducerStates;
+use crate::segment;
+use crate::storage::{self, OpenMode};
+use crate::types::Offset;
+
+/// Bytes that a start may have to walk again for the producers' sake.
+const SNAPSHOT_BYTES: u64 = 4 << 20;
+
+impl Partition {
+    /// The recovery point, and where the log starts. Everything below the recovery point is on stable storage, with
+    /// what is known of aborted transactions there.
+    ///
+    /// Index entries are written, and a snapshot of the producers if the last one is far behind: a start after a crash
+    /// reads from the recovery point on, and from the newest snapshot.
+    pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
+        if let Err(error) = self.prepare_checkpoint() {
+            // The start after a crash takes longer.
+            tracing::warn!(partition = %self.id, %error, "could not prepare a checkpoint");
+        }
+        let unwritten = self.writer.lock().unwritten_aborted.first().map(|entry| entry.last_offset);
+        let durable = self.syncing.durable();
+        (unwritten.map_or(durable, |offset| durable.min(offset)), self.state.lock().start)
+    }
+
+    fn prepare_checkpoint(&self) -> Result<()> {
+        let (offset, bytes) = {
+            let mut writer = self.writer.lock();
+            if !matches!(writer.condition, Condition::Open) {
+                return Ok(());
+            }
+            writer.active.flush_indexes()?;
+            if writer.active.size().saturating_sub(writer.snapshot.1) < SNAPSHOT_BYTES {
+                return Ok(());
+            }
+            self.write_aborted(&mut writer)?;
+            (writer.end, writer.producers.encode())
+        };
+        // A snapshot counts only below the recovery point, so what it stands for has to be on stable storage.
+        self.sync(offset)?;
+        let path = segment::path(&self.dir, offset, "snapshot");
+        storage::replace(&*self.around.storage, &path, &bytes).context("write", &path)?;
+        let (replaced, is_at_start) = {
+            let mut writer = self.writer.lock();
+            let replaced = std::mem::replace(&mut writer.snapshot, (offset, 0)).0;
+            // A roll may have come between, and then the snapshot stands in the segment before.
+            writer.snapshot.1 = if writer.active.base() <= offset { writer.active.position_hint(offset)? } else { 0 };
+            let segments = &self.state.lock().segments;
+            (replaced, segments.binary_search_by_key(&replaced, |segment| segment.base()).is_ok())
+        };
+        if replaced < offset && !is_at_start {
+            let path = segment::path(&self.dir, replaced, "snapshot");
+            match self.around.storage.remove_file(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                outcome => outcome.context("remove", &path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what is known of the producers at the end, which is when the indexes were written too. The next sync
+    /// covers them, so that the append lock is not held over one; until then the recovery point stays below.
+    pub(super) fn write_snapshot(&self, writer: &mut Writer) -> Result<()> {
+        let path = segment::path(&self.dir, writer.end, "snapshot");
+        let temporary = segment::path(&self.dir, writer.end, "snapshot.tmp");
+        let storage = &self.around.storage;
+        let file = storage.open(&temporary, OpenMode::Truncate).context("create", &temporary)?;
+        let states = match planted!("stale_producer_snapshot") {
+            true => ProducerStates::default().encode(),
+            false => writer.producers.encode(),
+        };
+        file.write_at(0, &states).context("write", &temporary)?;
+        storage.rename(&temporary, &path).context("rename", &temporary)?;
+        let of_active = |extension| segment::path(&self.dir, writer.active.base(), extension);
+        let indexes = [of_active("index"), of_active("timeindex")];
+        writer.unsynced_beside.push(path);
+        writer.unsynced_beside.extend(indexes);
+        writer.snapshot = (writer.end, writer.active.size());
+        Ok(())
+    }
+
+    /// Lets go of the memory that only a partition in use needs.
+    pub(crate) fn release_idle(&self) {
+        self.release_tail();
+        if let Err(error) = self.writer.lock().active.flush_indexes() {
+            tracing::warn!(partition = %self.id, %error, "keeps its index entries in memory");
+        }
+    }
+}
