@@ -32,6 +32,17 @@ pub(crate) fn read(storage: &dyn Storage, path: &Path) -> Result<Offsets> {
         .map_err(|reason| LogError::InvalidFile { path: path.to_path_buf(), reason: reason.to_owned() })
 }
 
+/// The same, but one that cannot be understood counts as empty: then a start looks at everything.
+pub(crate) fn read_or_none(storage: &dyn Storage, path: &Path) -> Result<Offsets> {
+    match read(storage, path) {
+        Err(error @ LogError::InvalidFile { .. }) => {
+            tracing::error!(%error, "left out of account");
+            Ok(Offsets::new())
+        }
+        outcome => outcome,
+    }
+}
+
 /// Replaces a checkpoint as a whole.
 pub(crate) fn write(storage: &dyn Storage, path: &Path, offsets: &Offsets) -> Result<()> {
     let mut text = format!("0\n{}\n", offsets.len());

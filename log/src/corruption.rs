@@ -81,7 +81,8 @@ impl Damage {
         self.bad.retain(|known| {
             known.base != range.base || known.offset >= range.offset_end || range.offset >= known.offset_end
         });
-        let at = self.bad.partition_point(|known| (known.offset, known.position) < (range.offset, range.position));
+        let at =
+            self.bad.partition_point(|known| (known.offset, known.position) < (range.offset, range.position));
         self.bad.insert(at, range);
     }
 
@@ -142,8 +143,7 @@ impl Damage {
                     let (offset, offset_end) = (Offset::new(number()?), Offset::new(number()?));
                     let reason = words.next()?.to_owned().into();
                     let path = segment::path(dir, base, "log");
-                    let bad =
-                        CorruptRange { path, base, position, position_end, offset, offset_end, reason };
+                    let bad = CorruptRange { path, base, position, position_end, offset, offset_end, reason };
                     damage.bad.push(bad);
                 }
                 "lost" => {

@@ -36,6 +36,7 @@ mod producer;
 mod producer_state;
 mod record;
 mod recovery;
+mod repair;
 mod segment;
 pub mod serde;
 mod signal;
@@ -71,6 +72,7 @@ pub use producer::{
 pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };
+pub use repair::{LostRange, RepairMode, RepairReport};
 pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, ReadOnlyStorage, Storage};
 pub use transaction::{
     AbortSpec, AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, HangingTransaction, InitProducerId,

@@ -15,7 +15,7 @@
 
 mod hash;
 mod offset_map;
-mod output;
+pub(crate) mod output;
 mod round;
 mod selection;
 mod state;

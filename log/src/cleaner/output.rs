@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::aborted::AbortedEntry;
 use crate::config::TopicConfig;
 use crate::error::{IoContext, Result};
-use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::record::RecordBatch;
 use crate::segment;
+use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::storage::{File, OpenMode, Storage};
 use crate::types::{Offset, Timestamp};
 
@@ -17,7 +17,7 @@ pub(super) const CLEANED: &str = "cleaned";
 
 /// A segment that is being written beside the ones it will replace.
 #[derive(Debug)]
-pub(super) struct Output {
+pub(crate) struct Output {
     base: Offset,
     next_offset: Offset,
     path: PathBuf,
@@ -38,14 +38,14 @@ pub(super) struct Output {
 
 /// A cleaned segment whose files are complete and on stable storage.
 #[derive(Debug)]
-pub(super) struct Finished {
+pub(crate) struct Finished {
     pub(super) base: Offset,
     pub(super) aborted: Vec<AbortedEntry>,
-    pub(super) size: u64,
+    pub(crate) size: u64,
 }
 
 impl Output {
-    pub(super) fn create(
+    pub(crate) fn create(
         storage: &dyn Storage,
         dir: &Path,
         base: Offset,
@@ -78,7 +78,7 @@ impl Output {
         self.next_offset
     }
 
-    pub(super) fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.written + self.buffer.len() as u64
     }
 
@@ -91,7 +91,7 @@ impl Output {
     }
 
     /// Adds a batch behind the last one.
-    pub(super) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<()> {
         let relative = batch.last_offset().since(self.base) as u32;
         let timestamp = batch.max_timestamp();
         let grew = self.largest.is_none_or(|largest| timestamp.get() > largest.timestamp);
@@ -116,12 +116,12 @@ impl Output {
     }
 
     /// Notes an aborted transaction whose marker was just added.
-    pub(super) fn push_aborted(&mut self, entry: AbortedEntry) {
+    pub(crate) fn push_aborted(&mut self, entry: AbortedEntry) {
         self.aborted.push(entry);
     }
 
     /// Writes what is left, and the indexes, and puts all of it on stable storage.
-    pub(super) fn finish(mut self, storage: &dyn Storage, dir: &Path) -> Result<Finished> {
+    pub(crate) fn finish(mut self, storage: &dyn Storage, dir: &Path) -> Result<Finished> {
         self.flush()?;
         self.file.sync().context("sync", &self.path)?;
         self.push_time_entry();

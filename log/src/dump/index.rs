@@ -7,8 +7,8 @@ use super::log_file::{Found, LogFile};
 use super::problem::Mismatch;
 use super::{Dump, base_offset};
 use crate::error::{LogError, Result};
-use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::record::RecordBatch;
+use crate::segment::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::storage::OpenMode;
 
 impl Dump<'_> {

@@ -40,12 +40,18 @@ impl Inner {
         recovery::ensure_dir_durably(&*storage, &dir)?;
         let lock = DirectoryLock::acquire(&*storage, &dir)?;
         write_meta(&*storage, &dir, &mut random.lock())?;
-        let recovery_points = checkpoint::read(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
-        let log_starts = checkpoint::read(&*storage, &dir.join(checkpoint::LOG_START))?;
+        let recovery_points = checkpoint::read_or_none(&*storage, &dir.join(checkpoint::RECOVERY_POINT))?;
+        let log_starts = checkpoint::read_or_none(&*storage, &dir.join(checkpoint::LOG_START))?;
         let cleaner = Cleaner::open(&*storage, &dir)?;
         let topics = catalogue::read(&*storage, &dir.join(catalogue::FILE), &config.topic_defaults)?;
         let entries = storage.list(&dir).context("list", &dir)?;
         let is_clean = entries.iter().any(|entry| entry.name == CLEAN_SHUTDOWN);
+        if is_clean {
+            // Gone for certain before anything is written.
+            let path = dir.join(CLEAN_SHUTDOWN);
+            storage.remove_file(&path).context("remove", &path)?;
+            storage.sync_dir(&dir).context("sync", &dir)?;
+        }
 
         let coordination = Coordination::new(config.groups.clone(), random.lock().fork());
         let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));
@@ -86,12 +92,6 @@ impl Inner {
         // Writes checkpoints, which are those of the partitions that are open.
         inner.finish_deletions()?;
         inner.remove_deleted_dirs()?;
-        if is_clean {
-            // Gone for certain before anything is written.
-            let path = inner.dir.join(CLEAN_SHUTDOWN);
-            inner.storage().remove_file(&path).context("remove", &path)?;
-            inner.storage().sync_dir(&inner.dir).context("sync", &inner.dir)?;
-        }
         inner.replay(is_clean)?;
         inner.is_loaded.store(true, Ordering::SeqCst);
         Ok(inner)

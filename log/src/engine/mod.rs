@@ -12,6 +12,7 @@ mod configs;
 mod groups;
 mod inner;
 mod maintenance;
+mod repair;
 mod replay;
 mod topics;
 mod transactions;

@@ -47,7 +47,8 @@ impl Partition {
             let mut writer = self.writer.lock();
             let replaced = std::mem::replace(&mut writer.snapshot, (offset, 0)).0;
             // A roll may have come between, and then the snapshot stands in the segment before.
-            writer.snapshot.1 = if writer.active.base() <= offset { writer.active.position_hint(offset)? } else { 0 };
+            writer.snapshot.1 =
+                if writer.active.base() <= offset { writer.active.position_hint(offset)? } else { 0 };
             let segments = &self.state.lock().segments;
             (replaced, segments.binary_search_by_key(&replaced, |segment| segment.base()).is_ok())
         };

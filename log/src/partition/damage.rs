@@ -25,9 +25,4 @@ impl Partition {
             tracing::warn!(partition = %self.id, %error, "damage is not kept in mind beyond the next start");
         }
     }
-
-    /// What is known to be wrong with the files.
-    pub(crate) fn damage(&self) -> Arc<Damage> {
-        self.state.lock().damage.clone()
-    }
 }

@@ -15,6 +15,7 @@ mod checkpoint;
 mod compaction;
 mod damage;
 mod read;
+mod repair;
 mod retention;
 mod roll;
 mod sync;
@@ -31,14 +32,14 @@ use crate::aborted::AbortedEntry;
 use crate::catalogue::TopicId;
 use crate::clock::Clock;
 use crate::config::{LiveConfig, TopicConfig};
-use crate::error::{IoContext, LogError, Result};
 use crate::corruption::{CorruptRange, Damage};
+use crate::error::{IoContext, LogError, Result};
 use crate::mutex::Mutex;
 use crate::producer_state::ProducerStates;
-use crate::recovery::{self, Checkpoint};
+use crate::recovery::{self, Checkpoint, Loaded};
 use crate::segment::{self, Segment};
 use crate::signal::Watchers;
-use crate::storage::{self, OpenMode, Storage};
+use crate::storage::{OpenMode, Storage};
 use crate::tail::{Tail, TailBudget};
 use crate::types::{Offset, ProducerId, Timestamp, TopicPartition};
 
@@ -194,50 +195,13 @@ impl Partition {
     ) -> Result<Self> {
         let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
         let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
-        let active = loaded.segments.last().expect("there is always a segment").clone();
-        let first_timestamp = active.first_timestamp()?;
-        let start = loaded.segments[0].base().max(checkpoint.log_start.unwrap_or_default());
         let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
-        let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
-        let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
-        let active_position = active.position_hint(loaded.snapshot)?;
-        let condition = loaded.damage.bad.first().cloned().map_or(Condition::Open, Condition::Corrupt);
+        let (mut writer, state) = take_up(loaded, &around, checkpoint.log_start)?;
         // A killed process may have left sealed segments in the page cache only.
-        let sealed = loaded.segments.windows(2).filter(|pair| pair[1].base() > synced);
-        let unsynced = sealed.map(|pair| pair[0].clone()).collect();
-        let state = State {
-            tail: Tail::new(around.budget.clone()),
-            start: start.min(loaded.end),
-            end: loaded.end,
-            high_watermark: loaded.end,
-            first_unstable: loaded.producers.first_unstable(),
-            aborted: loaded.aborted,
-            damage: Arc::new(loaded.damage),
-            is_deleted: false,
-            generation: 0,
-            segments: loaded.segments,
-        };
-        let writer = Writer {
-            condition,
-            active,
-            unsynced,
-            unsynced_beside: Vec::new(),
-            unsynced_bytes: 0,
-            unsynced_since: None,
-            deleted: Vec::new(),
-            end: loaded.end,
-            bytes_since_entry: loaded.bytes_since_entry,
-            first_timestamp,
-            active_since: around.clock.monotonic(),
-            last_append: around.clock.monotonic(),
-            jitter_draw: around.draw(),
-            producers: loaded.producers,
-            unwritten_aborted: Vec::new(),
-            aborted_bytes,
-            snapshot: (loaded.snapshot, active_position),
-            is_dir_unsynced: is_new || !checkpoint.is_clean,
-            is_settled: checkpoint.is_clean && !is_new,
-        };
+        let sealed = state.segments.windows(2).filter(|pair| pair[1].base() > synced);
+        writer.unsynced = sealed.map(|pair| pair[0].clone()).collect();
+        writer.is_dir_unsynced = is_new || !checkpoint.is_clean;
+        writer.is_settled = checkpoint.is_clean && !is_new;
         Ok(Self {
             id,
             dir,
@@ -387,12 +351,57 @@ impl Partition {
     /// Notes beside the segments which topic they belong to.
     pub(crate) fn write_metadata(&self, topic_id: TopicId) -> Result<()> {
         let path = self.dir.join("partition.metadata");
-        let text = format!("version: 0\ntopic_id: {topic_id}");
-        storage::replace(&*self.around.storage, &path, text.as_bytes()).context("write", &path)
+        let file = self.around.storage.open(&path, OpenMode::Truncate).context("create", &path)?;
+        file.write_at(0, format!("version: 0\ntopic_id: {topic_id}").as_bytes()).context("write", &path)
     }
 
     /// How long nothing was appended.
     pub(crate) fn idle_time(&self) -> Duration {
         self.around.clock.monotonic().saturating_sub(self.writer.lock().last_append)
     }
+}
+
+/// What appends and reads start from, after the files were loaded.
+fn take_up(loaded: Loaded, around: &Surroundings, log_start: Option<Offset>) -> Result<(Writer, State)> {
+    let active = loaded.segments.last().expect("there is always a segment").clone();
+    let first_timestamp = active.first_timestamp()?;
+    let start = loaded.segments[0].base().max(log_start.unwrap_or_default());
+    let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
+    let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
+    let active_position = active.position_hint(loaded.snapshot)?;
+    let condition = loaded.damage.bad.first().cloned().map_or(Condition::Open, Condition::Corrupt);
+    let state = State {
+        tail: Tail::new(around.budget.clone()),
+        start: start.min(loaded.end),
+        end: loaded.end,
+        high_watermark: loaded.end,
+        first_unstable: loaded.producers.first_unstable(),
+        aborted: loaded.aborted,
+        damage: Arc::new(loaded.damage),
+        is_deleted: false,
+        generation: 0,
+        segments: loaded.segments,
+    };
+    let writer = Writer {
+        condition,
+        active,
+        unsynced: Vec::new(),
+        unsynced_beside: Vec::new(),
+        unsynced_bytes: 0,
+        unsynced_since: None,
+        deleted: Vec::new(),
+        end: loaded.end,
+        bytes_since_entry: loaded.bytes_since_entry,
+        first_timestamp,
+        active_since: around.clock.monotonic(),
+        last_append: around.clock.monotonic(),
+        jitter_draw: around.draw(),
+        producers: loaded.producers,
+        unwritten_aborted: Vec::new(),
+        aborted_bytes,
+        snapshot: (loaded.snapshot, active_position),
+        is_dir_unsynced: true,
+        is_settled: false,
+    };
+    Ok((writer, state))
 }

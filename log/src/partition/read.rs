@@ -88,23 +88,25 @@ impl Partition {
             let wanted = Wanted { from, upper, bytes_max, end, damage: &damage.bad };
             match segment.find(&wanted) {
                 Ok(Found::Batches(batches)) if !batches.is_empty() => return Ok(batches),
-                Ok(Found::Batches(_)) => match next {
-                    Some(next) if next < upper => {
-                        let is_known = damage.bad.iter().any(|bad| bad.offset_end == next);
-                        let may_have_gaps = segment.has_gaps() || is_known;
-                        if next > from && !may_have_gaps && !damage.explains_gap(from, next) {
-                            self.note_damage(CorruptRange::missing(&self.dir, from, next));
-                            return Err(CorruptRange::missing(&self.dir, from, next).to_error());
-                        }
-                        base = next;
-                    }
-                    _ => {
+                Ok(Found::Batches(_)) => {
+                    let Some(next) = next else {
                         let reason = "no batch holds an offset that was appended";
                         let range = segment.damage(segment.size(), segment.size(), from, end, reason)?;
                         self.note_damage(range.clone());
                         return Err(range.to_error());
+                    };
+                    let is_known = damage.bad.iter().any(|bad| bad.offset_end == next);
+                    let is_gap_fine = segment.has_gaps() || is_known || damage.explains_gap(from, next);
+                    if next > from && !is_gap_fine {
+                        let range = CorruptRange::missing(&self.dir, from, next);
+                        self.note_damage(range.clone());
+                        return Err(range.to_error());
                     }
-                },
+                    if next >= upper {
+                        return Ok(Vec::new());
+                    }
+                    base = next;
+                }
                 Ok(Found::Damage(range)) => {
                     let is_here = range.contains(from);
                     self.note_damage(range.clone());

@@ -112,7 +112,7 @@ impl Partition {
         outcome.inspect_err(|error| self.stop(writer, "deleting a segment failed", error))
     }
 
-    fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {
+    pub(super) fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {
         for extension in ["log", "index", "timeindex", "txnindex", "snapshot"] {
             let path = segment::path(&self.dir, base, extension);
             writer.unsynced_beside.retain(|unsynced| *unsynced != path);

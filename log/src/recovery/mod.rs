@@ -138,6 +138,11 @@ pub(crate) fn ensure_dir_durably(storage: &dyn Storage, dir: &Path) -> Result<()
     Ok(())
 }
 
+/// Base offsets of the segments whose files are in `dir`, in order.
+pub(crate) fn segment_bases(storage: &dyn Storage, dir: &Path) -> Result<Vec<Offset>> {
+    Ok(Names::list(storage, dir)?.segments)
+}
+
 /// Checks that a directory is there, creating it with its parents if not. Says whether it was created.
 pub(crate) fn ensure_dir(storage: &dyn Storage, dir: &Path) -> Result<bool> {
     match storage.list(dir) {

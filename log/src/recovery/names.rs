@@ -36,11 +36,14 @@ impl Names {
                 (Some(base), "snapshot") => drop(snapshots.insert(base)),
                 (Some(base), "txnindex") => drop(aborted.insert(base)),
                 (Some(base), "index" | "timeindex") => drop(indexes.insert((base, entry.name))),
-                _ if entry.name.ends_with(".deleted") || entry.name.ends_with(".tmp") => leftovers.push(entry.name),
+                _ if entry.name.ends_with(".deleted") || entry.name.ends_with(".tmp") => {
+                    leftovers.push(entry.name)
+                }
                 _ => {}
             }
         }
-        leftovers.extend(indexes.into_iter().filter(|(base, _)| !segments.contains(base)).map(|(_, name)| name));
+        leftovers
+            .extend(indexes.into_iter().filter(|(base, _)| !segments.contains(base)).map(|(_, name)| name));
         let orphans = aborted.iter().filter(|base| !segments.contains(base));
         leftovers.extend(orphans.map(|base| format!("{:020}.txnindex", base.get())));
         aborted.retain(|base| segments.contains(base));

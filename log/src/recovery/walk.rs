@@ -42,10 +42,7 @@ pub(super) fn walk(
             }
         }
         if let Some(next) = next {
-            if next > loaded.end
-                && !segment.has_gaps()
-                && !loaded.damage.explains_gap(loaded.end, next)
-            {
+            if next > loaded.end && !segment.has_gaps() && !loaded.damage.explains_gap(loaded.end, next) {
                 loaded.damage.add(CorruptRange::missing(dir, loaded.end, next));
             }
             if next > point {
@@ -70,7 +67,9 @@ struct Step {
 enum Outcome {
     Sound,
     /// A torn tail starts behind what was counted in.
-    Torn { bytes: u64 },
+    Torn {
+        bytes: u64,
+    },
 }
 
 impl Step {

@@ -1,6 +1,6 @@
 //! How far damage reaches: from a bad batch to the next sound one.
 
-use super::{SCAN_BYTES, Segment};
+use super::{SCAN_BYTES, Scan, Segment};
 use crate::corruption::CorruptRange;
 use crate::error::Result;
 use crate::record::{HEADER_BYTES, PREFIX_BYTES, RecordBatch};
@@ -9,6 +9,25 @@ use crate::types::Offset;
 const MAGIC_AT: usize = 16;
 
 impl Segment {
+    /// All damage of the segment, in which nothing reaches `end`, and the offset behind its last sound batch.
+    pub(crate) fn examine(&self, end: Offset) -> Result<(Vec<CorruptRange>, Offset)> {
+        let (mut found, mut reached) = (Vec::new(), self.base());
+        let size = self.size();
+        let mut scanner = self.scan(0, SCAN_BYTES).below(end);
+        loop {
+            match scanner.next()? {
+                Scan::Batch { batch } => reached = batch.next_offset(),
+                Scan::End => return Ok((found, reached)),
+                Scan::Bad { position, reason } => {
+                    let range = self.damage(position, size, reached, end, reason)?;
+                    reached = range.offset_end;
+                    scanner = self.scan(range.position_end, SCAN_BYTES).below(end).expecting(reached);
+                    found.push(range);
+                }
+            }
+        }
+    }
+
     /// The damage that starts at `position` of a file with `size` bytes, where a batch at or above `expected` should be.
     /// Nothing in the segment reaches `end`.
     pub(crate) fn damage(
@@ -90,8 +109,7 @@ impl Segment {
             return Ok(None);
         }
         let behind = self.read_bytes(position + length, HEADER_BYTES)?;
-        let is_followed =
-            length == left || is_plausible(&behind, left - length, batch.next_offset(), end);
+        let is_followed = length == left || is_plausible(&behind, left - length, batch.next_offset(), end);
         // The last whole batch of a file that was cut off has no successor.
         let is_cut_off = behind.len() < HEADER_BYTES
             || length_in(&behind).is_some_and(|next| behind[MAGIC_AT] == 2 && next > left - length);

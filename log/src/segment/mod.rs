@@ -24,8 +24,8 @@ use crate::error::{IoContext, LogError, Result};
 use crate::record::{HEADER_BYTES, RecordBatch};
 use crate::storage::{File, Storage};
 use crate::types::{Offset, Timestamp};
-pub(crate) use index::{IndexEntry, OffsetEntry, TimeEntry};
 use index::{Broken, SparseIndex};
+pub(crate) use index::{IndexEntry, OffsetEntry, TimeEntry};
 use lazy_file::LazyFile;
 pub(crate) use scan::{SCAN_BYTES, Scan, Scanner};
 
@@ -188,8 +188,13 @@ impl Segment {
 
     /// Timestamp of the first batch, `None` without one.
     pub(crate) fn first_timestamp(&self) -> Result<Option<Timestamp>> {
-        let header = self.read_bytes(0, HEADER_BYTES.min(usize::try_from(self.size()).unwrap_or(usize::MAX)))?;
-        Ok(header.get(35..43).and_then(|time| time.try_into().ok()).map(i64::from_be_bytes).map(Timestamp::new))
+        let header =
+            self.read_bytes(0, HEADER_BYTES.min(usize::try_from(self.size()).unwrap_or(usize::MAX)))?;
+        Ok(header
+            .get(35..43)
+            .and_then(|time| time.try_into().ok())
+            .map(i64::from_be_bytes)
+            .map(Timestamp::new))
     }
 
     /// Whether a batch that ends at `last` has no room in the indexes.
@@ -336,7 +341,8 @@ impl Segment {
             match scanner.next()? {
                 Scan::Batch { batch } => {
                     if !std::mem::replace(&mut is_hint_checked, true)
-                        && hint.is_some_and(|hint| batch.last_offset() != self.base + u64::from(hint.relative))
+                        && hint
+                            .is_some_and(|hint| batch.last_offset() != self.base + u64::from(hint.relative))
                     {
                         let reason = "an index entry leads to another batch than it stands for";
                         return Ok(Collected::Bad { position, expected: self.base, reason });

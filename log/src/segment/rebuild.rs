@@ -55,11 +55,6 @@ impl Segment {
         self.size.store(size, Ordering::Release);
     }
 
-    /// Takes no more batches, as after [`seal`](Self::seal).
-    pub(crate) fn mark_sealed(&self) {
-        self.is_sealed.store(true, Ordering::Release);
-    }
-
     /// Whether an index entry leads to the batch it stands for.
     fn leads_to_its_batch(&self, entry: OffsetEntry) -> Result<bool> {
         Ok(match self.scan(u64::from(entry.position), 0).next()? {
@@ -98,9 +93,8 @@ impl Segment {
             Err(broken) => Err(broken),
         };
         let Ok(stored) = stored else { return self.rebuild_indexes() };
-        let mut largest = stored.map_or((Timestamp::NONE.get(), 0), |entry| {
-            (entry.timestamp, u64::from(entry.relative))
-        });
+        let mut largest =
+            stored.map_or((Timestamp::NONE.get(), 0), |entry| (entry.timestamp, u64::from(entry.relative)));
         let hint = self.verified_hint(Offset::new(u64::MAX))?;
         let start = hint.map_or(0, |hint| u64::from(hint.position));
         let mut scanner = self.scan(start, 64 << 10);

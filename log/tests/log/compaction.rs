@@ -356,7 +356,7 @@ fn only_compacted_topics_are_compacted() {
 
 /// Memory that keeps a copy of itself from before each change: what a crash at that point leaves behind.
 #[derive(Clone, Debug, Default)]
-struct Recorder {
+pub(super) struct Recorder {
     storage: MemoryStorage,
     copies: Arc<Mutex<Option<Vec<MemoryStorage>>>>,
     fails_at: Arc<Mutex<Option<usize>>>,
@@ -370,15 +370,15 @@ struct RecordedFile {
 }
 
 impl Recorder {
-    fn over(storage: MemoryStorage) -> Self {
+    pub(super) fn over(storage: MemoryStorage) -> Self {
         Self { storage, ..Self::default() }
     }
 
-    fn start(&self) {
+    pub(super) fn start(&self) {
         *self.copies.lock().unwrap() = Some(Vec::new());
     }
 
-    fn stop(&self) -> Vec<MemoryStorage> {
+    pub(super) fn stop(&self) -> Vec<MemoryStorage> {
         self.copies.lock().unwrap().take().unwrap()
     }
 

@@ -17,6 +17,7 @@ mod planted;
 mod producers;
 mod properties;
 mod recovery;
+mod repair;
 mod shared_producer;
 mod simulation;
 mod topics;

@@ -293,7 +293,10 @@ fn damage_in_one_partition_does_not_undo_what_was_committed_in_others() {
         for round in 0..2 {
             let log = open(&left).unwrap();
             let (_, error) = read_all(&log, &tp("a", 0), Isolation::ReadCommitted);
-            assert!(matches!(error, Some(LogError::Corrupt { .. })), "picture {at}, round {round}: {error:?}");
+            assert!(
+                matches!(error, Some(LogError::Corrupt { .. })),
+                "picture {at}, round {round}: {error:?}"
+            );
             assert_eq!(committed_values(&log, "b"), expected, "picture {at}, round {round}");
             let end = log.offsets(&tp("b", 0), millstream_log::OffsetSpec::Latest).unwrap();
             assert_eq!(log.last_stable_offset(&tp("b", 0)).unwrap(), end, "picture {at}, round {round}");
