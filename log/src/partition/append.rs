@@ -8,7 +8,7 @@ use crate::config::TopicConfig;
 use crate::error::{LogError, Result};
 use crate::fetched::AppendInfo;
 use crate::producer_state::Verdict;
-use crate::record::{RecordBatch, assign_offset};
+use crate::record::{RecordBatch, assign_leader_epoch, assign_offset};
 use crate::types::Offset;
 
 impl Partition {
@@ -25,6 +25,7 @@ impl Partition {
         let writer = &mut *guard;
         self.check_open(writer)?;
         assign_offset(&mut batch, writer.end);
+        assign_leader_epoch(&mut batch, writer.epochs.last());
         let batch = RecordBatch::parse(batch.freeze())?;
         match writer.producers.check(&self.id, &batch, origin)? {
             Verdict::Append => {}

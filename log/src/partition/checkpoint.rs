@@ -33,6 +33,10 @@ impl Partition {
                 return Ok(());
             }
             writer.active.flush_indexes()?;
+            let start = self.state.lock().start;
+            if writer.epochs.start_at(start) {
+                writer.epochs.write(&*self.around.storage, &self.dir)?;
+            }
             if writer.active.size().saturating_sub(writer.snapshot.1) < SNAPSHOT_BYTES {
                 return Ok(());
             }

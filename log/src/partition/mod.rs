@@ -14,6 +14,7 @@ mod check;
 mod checkpoint;
 mod compaction;
 mod damage;
+mod epochs;
 mod read;
 mod repair;
 mod retention;
@@ -21,10 +22,11 @@ mod roll;
 mod sync;
 
 pub(crate) use compaction::Replacement;
+use epochs::LeaderEpochs;
 use sync::Syncing;
 pub(crate) use sync::{UNSYNCED_BYTES_MAX, sync_partitions};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +130,7 @@ struct Writer {
     /// What the active segment's share of `segment.jitter.ms` follows from.
     jitter_draw: u32,
     producers: ProducerStates,
+    epochs: LeaderEpochs,
     /// Aborted transactions of the active segment that are not yet in its `.txnindex`.
     unwritten_aborted: Vec<AbortedEntry>,
     /// Bytes in the active segment's `.txnindex`.
@@ -196,7 +199,7 @@ impl Partition {
         let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
         let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
         let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
-        let (mut writer, state) = take_up(loaded, &around, checkpoint.log_start)?;
+        let (mut writer, state) = take_up(loaded, &dir, &around, checkpoint.log_start)?;
         // A killed process may have left sealed segments in the page cache only.
         let sealed = state.segments.windows(2).filter(|pair| pair[1].base() > synced);
         writer.unsynced = sealed.map(|pair| pair[0].clone()).collect();
@@ -362,7 +365,12 @@ impl Partition {
 }
 
 /// What appends and reads start from, after the files were loaded.
-fn take_up(loaded: Loaded, around: &Surroundings, log_start: Option<Offset>) -> Result<(Writer, State)> {
+fn take_up(
+    loaded: Loaded,
+    dir: &Path,
+    around: &Surroundings,
+    log_start: Option<Offset>,
+) -> Result<(Writer, State)> {
     let active = loaded.segments.last().expect("there is always a segment").clone();
     let first_timestamp = active.first_timestamp()?;
     let start = loaded.segments[0].base().max(log_start.unwrap_or_default());
@@ -397,6 +405,7 @@ fn take_up(loaded: Loaded, around: &Surroundings, log_start: Option<Offset>) -> 
         last_append: around.clock.monotonic(),
         jitter_draw: around.draw(),
         producers: loaded.producers,
+        epochs: LeaderEpochs::open(&*around.storage, dir, start, loaded.end, loaded.leader_epoch)?,
         unwritten_aborted: Vec::new(),
         aborted_bytes,
         snapshot: (loaded.snapshot, active_position),

@@ -18,7 +18,6 @@ use crate::error::{IoContext, LogError, Result};
 use crate::recovery::{self, Checkpoint};
 use crate::repair::{LostRange, RepairMode, RepairReport};
 use crate::segment::{self, SCAN_BYTES, Scan, Segment};
-use crate::storage::Storage;
 use crate::types::Offset;
 
 impl Partition {
@@ -121,7 +120,7 @@ impl Partition {
                 is_clean: false,
             };
             let loaded = recovery::load(&self.around.storage, &self.dir, &self.config(), checkpoint)?;
-            take_up(loaded, &self.around, Some(start))
+            take_up(loaded, &self.dir, &self.around, Some(start))
         });
         match outcome {
             Ok((repaired, state)) => {

@@ -269,6 +269,11 @@ pub(crate) fn assign_offset(batch: &mut BytesMut, base: Offset) {
     batch[12..16].copy_from_slice(&0_i32.to_be_bytes());
 }
 
+/// Writes the epoch of the leader, for a log that goes on with the files of another.
+pub(crate) fn assign_leader_epoch(batch: &mut BytesMut, epoch: i32) {
+    batch[12..16].copy_from_slice(&epoch.to_be_bytes());
+}
+
 /// Replaces the records' times by the time of the append.
 pub(crate) fn assign_append_time(batch: &mut BytesMut, now: Timestamp) {
     let attributes = i16::from_be_bytes([batch[21], batch[22]]) | LOG_APPEND_TIME;

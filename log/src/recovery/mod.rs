@@ -55,6 +55,8 @@ pub(crate) struct Loaded {
     pub(crate) snapshot: Offset,
     pub(crate) aborted: Vec<AbortedEntry>,
     pub(crate) damage: Damage,
+    /// The largest epoch among the batches that were looked at.
+    pub(crate) leader_epoch: i32,
 }
 
 /// Opens the files in `dir`, which exists.
@@ -96,6 +98,7 @@ pub(crate) fn load(
         snapshot,
         aborted,
         damage: known.clone(),
+        leader_epoch: 0,
         segments,
     };
     walk::walk(&mut loaded, &**storage, dir, config, checkpoint, snapshot)?;

@@ -101,6 +101,7 @@ impl Step {
                     {
                         loaded.aborted.push(entry);
                     }
+                    loaded.leader_epoch = loaded.leader_epoch.max(batch.leader_epoch());
                     loaded.end = batch.next_offset();
                 }
                 Scan::End => break,

@@ -132,8 +132,9 @@ impl Storage for CachedStorage {
             return Ok(handle);
         }
         let is_new = slot.file.is_none();
+        // What a new file holds, nothing, needs no sync; what an old one held has to go for certain.
+        slot.is_dirty |= mode == OpenMode::Truncate && self.storage.size(path).is_ok_and(|size| size > 0);
         slot.file = Some(self.storage.open(path, mode)?);
-        slot.is_dirty |= mode == OpenMode::Truncate;
         drop(slot);
         if is_new {
             self.cache.admit(&handle);

@@ -13,6 +13,7 @@ mod groups;
 mod idempotence;
 mod interop;
 mod kills;
+mod limits;
 mod planted;
 mod producers;
 mod properties;

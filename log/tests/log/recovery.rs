@@ -189,6 +189,217 @@ pub(crate) fn say_recovery_point(storage: &MemoryStorage, entries: &str) {
     file.write_at(0, format!("0\n{}\n{entries}\n", entries.lines().count()).as_bytes()).unwrap();
 }
 
+#[test]
+fn no_file_but_the_log_itself_is_missed() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("segment.bytes", "1000").config("index.interval.bytes", "0")).unwrap();
+    let mut producer =
+        log.producer(millstream_log::ProducerConfig::default().transactional_id("tx")).unwrap();
+    let mut all = Vec::new();
+    for number in 0..60 {
+        let value = number.to_string();
+        producer.begin_transaction().unwrap();
+        let record = millstream_log::Record { value: Some(value.clone().into()), ..Default::default() };
+        producer.send("t", record).unwrap();
+        producer.flush().unwrap();
+        if number % 3 == 0 {
+            producer.abort_transaction().unwrap();
+        } else {
+            producer.commit_transaction().unwrap();
+            all.push(value);
+        }
+    }
+    drop(producer);
+    let killed = Arc::new(storage.fork());
+    log.close().unwrap();
+    for storage in [storage, killed] {
+        let mut paths = Vec::new();
+        for dir in ["log", "log/t-0"] {
+            let entries = storage.list(Path::new(dir)).unwrap().into_iter().filter(|entry| !entry.is_dir);
+            paths.extend(entries.map(|entry| format!("{dir}/{}", entry.name)));
+        }
+        paths.retain(|path| {
+            !path.ends_with(".log") && !path.ends_with("catalogue.json") && !path.ends_with(".properties")
+        });
+        assert!(paths.len() > 20, "{paths:?}");
+        for path in &paths {
+            for damage in ["remove", "empty", "halve", "garble", "zero", "lengthen"] {
+                let storage = Arc::new(storage.fork());
+                let file = file(&storage, path);
+                let size = file.size().unwrap();
+                match damage {
+                    "remove" => storage.remove_file(Path::new(path)).unwrap(),
+                    "empty" => file.truncate(0).unwrap(),
+                    "halve" => file.truncate(size / 2).unwrap(),
+                    "garble" => file.write_at(0, &vec![0xa5; size as usize]).unwrap(),
+                    "zero" => file.write_at(0, &vec![0; size as usize]).unwrap(),
+                    _ => file.write_at(size, &[0; 7]).unwrap(),
+                }
+                let log = open(&storage).unwrap_or_else(|error| panic!("{damage} {path}: {error}"));
+                assert_eq!(committed_values(&log, "t"), all, "{damage} {path}");
+                let id = tp("t", 0);
+                let at = log.offsets(&id, OffsetSpec::At(Timestamp::new(0))).unwrap();
+                assert_eq!(at, Offset::ZERO, "{damage} {path}");
+                append(&log, "t", &["more"]).unwrap_or_else(|error| panic!("{damage} {path}: {error}"));
+                log.close().unwrap();
+                let log = open(&storage).unwrap();
+                assert_eq!(committed_values(&log, "t").len(), all.len() + 1, "{damage} {path}");
+            }
+        }
+    }
+}
+
+#[test]
+fn tails_that_a_crash_may_leave_are_cut_off() {
+    let (left, ends) = killed();
+    let whole = ends[3];
+    let mut bytes = vec![0; whole as usize];
+    file(&left, LOG).read_at(0, &mut bytes).unwrap();
+    let second = &bytes[ends[1] as usize..ends[2] as usize];
+    let mut moved = second.to_vec();
+    moved[7] = 9; // a sound batch that belongs further behind
+    let tails: [(&str, Vec<u8>); 7] = [
+        ("zeros", vec![0; 5000]),
+        ("one zero", vec![0]),
+        ("garbage", (0..3000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect()),
+        ("a header and nothing behind it", second[..61].to_vec()),
+        ("a batch with the wrong CRC", [&second[..70], &[0xee], &second[71..]].concat()),
+        ("a batch of earlier offsets", second.to_vec()),
+        ("a batch of later offsets", moved),
+    ];
+    for (name, tail) in tails {
+        for sound in 0..=3 {
+            let storage = Arc::new(left.fork());
+            file(&storage, LOG).truncate(ends[sound]).unwrap();
+            file(&storage, LOG).write_at(ends[sound], &tail).unwrap();
+            if sound == 1 && name == "a batch of earlier offsets" {
+                continue; // there it is in its place
+            }
+            for round in 0..2 {
+                let log = open(&storage).unwrap();
+                assert_eq!(
+                    values(&log, "t"),
+                    &["a", "b", "c", "d", "e", "f"][..2 * sound],
+                    "{name} behind {sound}"
+                );
+                assert_eq!(
+                    file(&storage, LOG).size().unwrap(),
+                    ends[sound],
+                    "{name} behind {sound}, round {round}"
+                );
+                drop(log);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_torn_tail_takes_the_segments_behind_it_along() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("segment.bytes", "300")).unwrap();
+    for number in 10..30 {
+        append(&log, "t", &[&number.to_string()]).unwrap();
+    }
+    let storage = Arc::new(storage.fork());
+    file(&storage, "log/t-0/00000000000000000008.log").truncate(100).unwrap();
+    let log = open(&storage).unwrap();
+    let expected: Vec<_> = (10..19).map(|number| number.to_string()).collect();
+    assert_eq!(values(&log, "t"), expected, "nothing was synced, and no more than 8 MiB are behind it");
+    append(&log, "t", &["more"]).unwrap();
+    drop(log);
+    assert_eq!(values(&open(&storage).unwrap(), "t").len(), 10);
+}
+
+#[test]
+fn a_start_after_a_kill_reads_from_the_recovery_point_on() {
+    let mut read = Vec::new();
+    for synced in [1_u32, 8] {
+        let storage = memory();
+        let clock = Arc::new(ManualClock::new(NOW));
+        let log = Log::builder().dir("log").storage(storage.clone()).clock(clock.clone()).open().unwrap();
+        log.create_topic(topic("t")).unwrap();
+        let value = "v".repeat(100_000);
+        for at in 0..synced * 50 {
+            let acks = if at % 50 == 49 { Acks::Synced } else { Acks::Written };
+            log.append(&tp("t", 0), batch(&[&value]), acks).unwrap();
+            if at % 50 == 49 {
+                clock.advance(Duration::from_secs(120));
+                log.maintain().unwrap();
+            }
+        }
+        append(&log, "t", &[&value]).unwrap();
+        let metered = Arc::new(Metered { storage: storage.fork(), read: Arc::default() });
+        let log = open(&metered).unwrap();
+        assert_eq!(log.offsets(&tp("t", 0), OffsetSpec::Latest).unwrap().get(), u64::from(synced) * 50 + 1);
+        read.push(metered.read.load(std::sync::atomic::Ordering::Relaxed));
+    }
+    let unsynced = 5 << 20; // at most so much lies behind the last snapshot, too
+    assert!(read.iter().all(|bytes| *bytes < 2 * unsynced), "{read:?}");
+}
+
+/// Memory that counts the bytes read.
+#[derive(Debug)]
+struct Metered {
+    storage: MemoryStorage,
+    read: Arc<std::sync::atomic::AtomicU64>,
+}
+
+#[derive(Debug)]
+struct MeteredFile(Arc<dyn millstream_log::File>, Arc<std::sync::atomic::AtomicU64>);
+
+impl Storage for Metered {
+    fn open(
+        &self,
+        path: &Path,
+        mode: millstream_log::OpenMode,
+    ) -> std::io::Result<Arc<dyn millstream_log::File>> {
+        Ok(Arc::new(MeteredFile(self.storage.open(path, mode)?, self.read.clone())))
+    }
+    fn create_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.storage.create_dir(path)
+    }
+    fn list(&self, dir: &Path) -> std::io::Result<Vec<millstream_log::Entry>> {
+        self.storage.list(dir)
+    }
+    fn rename(&self, from: &Path, to: &Path) -> std::io::Result<()> {
+        self.storage.rename(from, to)
+    }
+    fn remove_file(&self, path: &Path) -> std::io::Result<()> {
+        self.storage.remove_file(path)
+    }
+    fn remove_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.storage.remove_dir(path)
+    }
+    fn sync_dir(&self, path: &Path) -> std::io::Result<()> {
+        self.storage.sync_dir(path)
+    }
+    fn lock(&self, path: &Path, holder: &str) -> std::io::Result<millstream_log::Locking> {
+        self.storage.lock(path, holder)
+    }
+}
+
+impl millstream_log::File for MeteredFile {
+    fn read_at(&self, position: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.0.read_at(position, buffer)?;
+        self.1.fetch_add(read as u64, std::sync::atomic::Ordering::Relaxed);
+        Ok(read)
+    }
+    fn write_at(&self, position: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self.0.write_at(position, bytes)
+    }
+    fn size(&self) -> std::io::Result<u64> {
+        self.0.size()
+    }
+    fn truncate(&self, size: u64) -> std::io::Result<()> {
+        self.0.truncate(size)
+    }
+    fn sync(&self) -> std::io::Result<()> {
+        self.0.sync()
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     Remove,
