@@ -84,7 +84,8 @@ impl Step {
             if !self.is_clean {
                 segment.forget_cached(0)?;
             }
-            segment.restart(from)?
+            // After a clean close, the indexes are as they should be up to the end.
+            segment.restart(from, if self.is_clean { self.point } else { Offset::ZERO })?
         };
         let bound = self.next.unwrap_or(Offset::new(u64::MAX));
         let mut scanner = segment.scan(start, SCAN_BYTES).until(size).below(bound);

@@ -193,7 +193,8 @@ impl<E: IndexEntry> SparseIndex<E> {
     pub(crate) fn truncate(&self, is_kept: impl Fn(&E) -> bool) -> Result<()> {
         let mut entries = self.entries.lock();
         entries.pending = Vec::new();
-        let (mut low, mut high) = (0, self.stored(&mut entries)?.unwrap_or(0));
+        let stored = self.stored(&mut entries)?;
+        let (mut low, mut high) = (0, stored.unwrap_or(0));
         while low < high {
             let middle = low + (high - low) / 2;
             match self.read(middle, 1)?.pop() {
@@ -201,9 +202,12 @@ impl<E: IndexEntry> SparseIndex<E> {
                 _ => high = middle,
             }
         }
+        if stored == Ok(low) {
+            return Ok(());
+        }
         if low == 0 {
             self.file.create().context("create", self.file.path())?;
-        } else if entries.stored != Some(low) {
+        } else {
             let file = self.file.open().context("open", self.file.path())?;
             file.truncate((low * E::BYTES) as u64).context("truncate", self.file.path())?;
         }

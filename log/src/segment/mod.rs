@@ -42,6 +42,8 @@ pub(crate) struct Segment {
     /// Largest timestamp, and the last offset of its batch relative to the base.
     max_timestamp: AtomicI64,
     max_timestamp_relative: AtomicU64,
+    /// Relative offset of the last entry of the offset index, -1 without one.
+    last_offset_entry: AtomicI64,
     /// Timestamp of the last entry of the time index.
     last_time_entry: AtomicI64,
     /// Whether the largest timestamp was looked up.
@@ -125,6 +127,7 @@ impl Segment {
             size: AtomicU64::new(0),
             max_timestamp: AtomicI64::new(Timestamp::NONE.get()),
             max_timestamp_relative: AtomicU64::new(0),
+            last_offset_entry: AtomicI64::new(-1),
             last_time_entry: AtomicI64::new(Timestamp::NONE.get()),
             is_time_known: AtomicBool::new(false),
             is_index_doubtful: AtomicBool::new(false),
@@ -225,7 +228,11 @@ impl Segment {
             self.max_timestamp.store(batch.max_timestamp().get(), Ordering::Release);
         }
         if *bytes_since_entry > u64::from(interval) {
-            self.offsets.push(OffsetEntry { relative: relative as u32, position: position as u32 });
+            // A start goes over batches that have their entry.
+            if relative as i64 > self.last_offset_entry.load(Ordering::Acquire) {
+                self.offsets.push(OffsetEntry { relative: relative as u32, position: position as u32 });
+                self.last_offset_entry.store(relative as i64, Ordering::Release);
+            }
             self.push_time_entry();
             *bytes_since_entry = 0;
         }

@@ -8,18 +8,20 @@ use crate::error::Result;
 use crate::types::{Offset, Timestamp};
 
 impl Segment {
-    /// Prepares for counting batches in again from the last index entry at or below `from` on: entries behind it are
-    /// forgotten. Returns the position to go on at, 0 if no entry can be trusted.
-    pub(crate) fn restart(&self, from: Offset) -> Result<u64> {
+    /// Prepares for counting batches in again from the last index entry at or below `from` on. Entries behind that one
+    /// are forgotten, but for those below `trusted`. Returns the position to go on at, 0 if no entry is right.
+    pub(crate) fn restart(&self, from: Offset, trusted: Offset) -> Result<u64> {
         let mut entry = self.verified_hint(from)?;
-        self.keep_entries(entry)?;
+        self.keep_entries(entry, trusted)?;
         let mut largest = self.times.last()?.ok().flatten();
         if let Some(last) = largest
             && self.verified_time(last)?.is_none()
         {
             (entry, largest) = (None, None);
-            self.keep_entries(None)?;
+            self.keep_entries(None, Offset::ZERO)?;
         }
+        let last = self.offsets.last()?.ok().flatten();
+        self.last_offset_entry.store(last.map_or(-1, |last| i64::from(last.relative)), Ordering::Release);
         let largest = largest.unwrap_or(TimeEntry { timestamp: Timestamp::NONE.get(), relative: 0 });
         self.max_timestamp.store(largest.timestamp, Ordering::Release);
         self.max_timestamp_relative.store(u64::from(largest.relative), Ordering::Release);
@@ -32,8 +34,10 @@ impl Segment {
         Ok(position)
     }
 
-    fn keep_entries(&self, last: Option<OffsetEntry>) -> Result<()> {
-        let is_kept = |relative| last.is_some_and(|last| relative <= last.relative);
+    fn keep_entries(&self, last: Option<OffsetEntry>, trusted: Offset) -> Result<()> {
+        let is_kept = |relative: u32| {
+            last.is_some_and(|last| relative <= last.relative) || self.base + u64::from(relative) < trusted
+        };
         self.offsets.truncate(|entry| is_kept(entry.relative))?;
         self.times.truncate(|entry| is_kept(entry.relative))
     }
