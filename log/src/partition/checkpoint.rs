@@ -47,23 +47,32 @@ impl Partition {
         self.sync(offset)?;
         let path = segment::path(&self.dir, offset, "snapshot");
         storage::replace(&*self.around.storage, &path, &bytes).context("write", &path)?;
-        let (replaced, is_at_start) = {
-            let mut writer = self.writer.lock();
-            let replaced = std::mem::replace(&mut writer.snapshot, (offset, 0)).0;
-            // A roll may have come between, and then the snapshot stands in the segment before.
-            writer.snapshot.1 =
-                if writer.active.base() <= offset { writer.active.position_hint(offset)? } else { 0 };
-            let segments = &self.state.lock().segments;
-            (replaced, segments.binary_search_by_key(&replaced, |segment| segment.base()).is_ok())
-        };
-        if replaced < offset && !is_at_start {
-            let path = segment::path(&self.dir, replaced, "snapshot");
-            match self.around.storage.remove_file(&path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                outcome => outcome.context("remove", &path)?,
-            }
+        let mut writer = self.writer.lock();
+        // A roll may have come between, and then the snapshot stands in the segment before.
+        let is_active = writer.active.base() <= offset;
+        let position = if is_active { writer.active.position_hint(offset)? } else { 0 };
+        self.count_snapshot(&mut writer, (offset, position))
+    }
+
+    /// Takes note of a new snapshot and removes the one before, unless it stands at the start of a segment.
+    fn count_snapshot(&self, writer: &mut Writer, new: (Offset, u64)) -> Result<()> {
+        if new.0 <= writer.snapshot.0 {
+            return Ok(());
         }
-        Ok(())
+        let replaced = std::mem::replace(&mut writer.snapshot, new).0;
+        let is_at_start = {
+            let segments = &self.state.lock().segments;
+            segments.binary_search_by_key(&replaced, |segment| segment.base()).is_ok()
+        };
+        if is_at_start {
+            return Ok(());
+        }
+        let path = segment::path(&self.dir, replaced, "snapshot");
+        writer.unsynced_beside.retain(|unsynced| *unsynced != path);
+        match self.around.storage.remove_file(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            outcome => outcome.context("remove", &path),
+        }
     }
 
     /// Writes what is known of the producers at the end, which is when the indexes were written too. The next sync
@@ -83,8 +92,8 @@ impl Partition {
         let indexes = [of_active("index"), of_active("timeindex")];
         writer.unsynced_beside.push(path);
         writer.unsynced_beside.extend(indexes);
-        writer.snapshot = (writer.end, writer.active.size());
-        Ok(())
+        let new = (writer.end, writer.active.size());
+        self.count_snapshot(writer, new)
     }
 
     /// Lets go of the memory that only a partition in use needs.

@@ -173,8 +173,8 @@ impl Partition {
             self.copy_sound(segment, &ranges)?;
             let base = [segment.base()];
             swap::commit(storage, &self.dir, &base)?;
-            swap::complete(storage, &self.dir, &base, &base)?;
-            swap::remove_deleted(storage, &self.dir, &base)?;
+            let deleted = swap::complete(storage, &self.dir, &base, &base)?;
+            writer.deleted.extend(deleted.into_iter().map(|path| (Duration::ZERO, path)));
         }
         Ok(())
     }

@@ -220,7 +220,10 @@ fn no_file_but_the_log_itself_is_missed() {
             paths.extend(entries.map(|entry| format!("{dir}/{}", entry.name)));
         }
         paths.retain(|path| {
-            !path.ends_with(".log") && !path.ends_with("catalogue.json") && !path.ends_with(".properties")
+            !path.ends_with(".log")
+                && !path.ends_with("catalogue.json")
+                && !path.ends_with(".properties")
+                && !path.ends_with("producer-id-block")
         });
         assert!(paths.len() > 20, "{paths:?}");
         for path in &paths {
