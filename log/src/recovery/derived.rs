@@ -67,9 +67,14 @@ pub(super) fn read_aborted(
     for &base in &names.aborted {
         let path = segment::path(dir, base, "txnindex");
         let entries = AbortedEntry::decode_all(&read(storage, &path)?);
+        // Nothing else tells an entry from zeros, or from another segment's.
         let follows = |entries: &Vec<AbortedEntry>| {
-            let first = entries.first().map_or(Offset::new(u64::MAX), |entry| entry.last_offset);
-            first >= base && aborted.last().is_none_or(|last| last.last_offset < first)
+            let mut end = base.max(aborted.last().map_or(base, |last| last.last_offset + 1));
+            entries.iter().all(|entry| {
+                let is_next = entry.first_offset < entry.last_offset && entry.last_offset >= end;
+                end = entry.last_offset + 1;
+                is_next
+            })
         };
         match entries.filter(follows) {
             Some(entries) => aborted.extend(entries),

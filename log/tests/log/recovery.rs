@@ -231,6 +231,10 @@ fn no_file_but_the_log_itself_is_missed() {
                 let storage = Arc::new(storage.fork());
                 let file = file(&storage, path);
                 let size = file.size().unwrap();
+                // A segment without aborted transactions has no such file, and nothing says how many entries it has.
+                if path.ends_with(".txnindex") && ["remove", "empty", "halve"].contains(&damage) {
+                    continue;
+                }
                 match damage {
                     "remove" => storage.remove_file(Path::new(path)).unwrap(),
                     "empty" => file.truncate(0).unwrap(),
