@@ -210,7 +210,7 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// Where reading starts. On the wire Kafka writes -2, -1 or a time.
+/// Where reading starts. On the wire Kafka writes -2, -1, a time, or -3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetSpec {
     /// The log start offset.
@@ -219,6 +219,8 @@ pub enum OffsetSpec {
     Latest,
     /// The first record whose timestamp is this or later.
     At(Timestamp),
+    /// The first record with the largest timestamp.
+    MaxTimestamp,
 }
 
 /// What a reader may see, `isolation.level`.

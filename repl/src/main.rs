@@ -12,25 +12,32 @@
 mod args;
 mod cell;
 mod compaction;
+mod configs;
 mod connect;
 mod consume;
 mod demo;
+mod deserializer;
 mod dump_log;
 mod error;
+mod groups;
 mod housekeeping;
 mod interrupt;
 mod line_reader;
 mod output;
 mod perf;
+mod place;
 mod produce;
+mod properties_file;
 mod property;
 mod record_format;
+mod repair;
 mod session;
 mod shell;
 mod simulate;
 mod sql;
 mod style;
 mod topics;
+mod transactions;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -76,6 +83,10 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
         None => shell::run(&cli.global, colours),
         Some(Command::Sql(args)) => sql::run(&cli.global, args),
         Some(Command::Topics(command)) => topics::run(&cli.global, command),
+        Some(Command::Configs(command)) => configs::run(&cli.global, command),
+        Some(Command::Transactions(command)) => transactions::run(&cli.global, command),
+        Some(Command::Groups(command)) => groups::run(&cli.global, command),
+        Some(Command::Repair(args)) => repair::run(&cli.global, args),
         Some(Command::Produce(args)) => produce::run(&cli.global, args),
         Some(Command::Consume(args)) => consume::run(&cli.global, args),
         Some(Command::Connect(command)) => connect::run(&cli.global, command),

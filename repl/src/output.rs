@@ -120,6 +120,32 @@ impl Out {
         }
         self.flush()
     }
+
+    /// Prints a whole result as the Kafka tools do: for people, aligned columns without lines around them, `-` for
+    /// what is missing.
+    pub(crate) fn columns(&mut self, grid: &Grid) -> Result<(), CliError> {
+        if self.format != Format::Table {
+            return self.grid(grid);
+        }
+        let text = |cell: &Cell| match cell {
+            Cell::Null => "-".to_owned(),
+            cell => cell.text().into_owned(),
+        };
+        let heads = grid.headings.iter().map(|heading| heading.name.clone()).collect();
+        let rows: Vec<Vec<String>> = std::iter::once(heads)
+            .chain(grid.rows.iter().map(|row| row.iter().map(text).collect()))
+            .collect();
+        let width = |column: usize| {
+            rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default().max(10)
+        };
+        let widths: Vec<usize> = (0..grid.headings.len()).map(width).collect();
+        for row in &rows {
+            let cells: Vec<String> =
+                row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+            self.line(cells.join(" ").trim_end())?;
+        }
+        self.flush()
+    }
 }
 
 /// Rows of a result that has no end: widths are settled by the first rows, and later cells are cut to them.

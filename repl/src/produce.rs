@@ -1,6 +1,7 @@
-//! `millstream produce`: lines of standard input become records.
+//! `millstream produce`: lines of standard input or of files become records.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use bytes::Bytes;
 use millstream_log::{Header, Log, NewTopic, Producer, ProducerConfig, TopicHandle};
@@ -8,17 +9,29 @@ use millstream_log::{Header, Log, NewTopic, Producer, ProducerConfig, TopicHandl
 use crate::args::{Global, ProduceArgs};
 use crate::error::CliError;
 use crate::line_reader::LineReader;
+use crate::properties_file;
 
 /// Reads until the end of the input. A topic that does not exist is created with one partition, as Kafka does.
 pub(crate) fn run(global: &Global, args: &ProduceArgs) -> Result<(), CliError> {
-    let reader = LineReader::from_properties(&args.properties)?;
-    let acks = args.request_required_acks.iter().map(|acks| ("acks", acks.as_str()));
-    let given = args.producer_properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let config = ProducerConfig::from_properties(acks.chain(given))?;
+    let properties = properties_file::with(args.reader_config.as_deref(), &args.properties)?;
+    let reader = LineReader::from_properties(&properties)?;
+    let given = properties_file::with(args.producer_config.as_deref(), &args.producer_properties)?;
+    let config = ProducerConfig::from_properties(settings(args).into_iter().chain(given))?;
     let log = Log::open(global.log_dir())?;
     let result = produce(&log, args, &reader, config);
     log.close()?;
     result
+}
+
+/// The producer's settings, as the options say.
+fn settings(args: &ProduceArgs) -> Vec<(String, String)> {
+    let options = [
+        ("acks", args.request_required_acks.clone()),
+        ("compression.type", args.compression_codec.clone()),
+        ("batch.size", args.batch_size.map(|bytes| bytes.to_string())),
+        ("linger.ms", args.timeout.map(|millis| millis.to_string())),
+    ];
+    options.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn produce(
@@ -34,41 +47,70 @@ fn produce(
     }
     let mut producer = log.producer(config)?;
     let topic = producer.topic(name)?;
-    let result = send_lines(&mut producer, topic, args.sync, reader);
+    let mut sending = Sending { producer: &mut producer, topic, reader, sync: args.sync };
+    let result = sending.send(args);
     // What came before a bad line is written all the same.
     producer.flush()?;
     result
 }
 
-fn send_lines(
-    producer: &mut Producer,
+/// Lines on their way into a topic.
+struct Sending<'a> {
+    producer: &'a mut Producer,
     topic: TopicHandle,
+    reader: &'a LineReader,
     sync: bool,
-    reader: &LineReader,
-) -> Result<(), CliError> {
-    let interactive = io::stdin().is_terminal();
-    let mut input = io::stdin().lock();
-    let mut line = Vec::new();
-    for number in 1.. {
-        if interactive {
-            io::stderr().write_all(b">")?;
+}
+
+impl Sending<'_> {
+    fn send(&mut self, args: &ProduceArgs) -> Result<(), CliError> {
+        if args.files.is_empty() {
+            let interactive = io::stdin().is_terminal();
+            self.sync |= interactive;
+            return self.send_lines(io::stdin().lock(), interactive);
         }
-        line.clear();
-        if input.read_until(b'\n', &mut line)? == 0 {
-            break;
+        for path in &args.files {
+            let file = File::open(path).map_err(|source| CliError::File {
+                action: "read",
+                path: path.clone(),
+                source,
+            })?;
+            self.send_lines(BufReader::with_capacity(256 * 1024, file), false).map_err(
+                |error| match error {
+                    CliError::Failed(what) => CliError::Failed(format!("{}: {what}", path.display())),
+                    other => other,
+                },
+            )?;
         }
-        let parsed = reader.parse(without_line_break(&line), number)?;
-        let headers: Vec<Header> = parsed
-            .headers
-            .iter()
-            .map(|(name, value)| Header { key: (*name).to_owned(), value: value.map(Bytes::copy_from_slice) })
-            .collect();
-        producer.append(topic, None, None, parsed.key, parsed.value, &headers)?;
-        if sync || interactive {
-            producer.flush()?;
-        }
+        Ok(())
     }
-    Ok(())
+
+    fn send_lines(&mut self, mut input: impl BufRead, prompt: bool) -> Result<(), CliError> {
+        let mut line = Vec::new();
+        for number in 1.. {
+            if prompt {
+                io::stderr().write_all(b">")?;
+            }
+            line.clear();
+            if input.read_until(b'\n', &mut line)? == 0 {
+                break;
+            }
+            let parsed = self.reader.parse(without_line_break(&line), number)?;
+            let headers: Vec<Header> = parsed
+                .headers
+                .iter()
+                .map(|(name, value)| Header {
+                    key: (*name).to_owned(),
+                    value: value.map(Bytes::copy_from_slice),
+                })
+                .collect();
+            self.producer.append(self.topic, None, None, parsed.key, parsed.value, &headers)?;
+            if self.sync {
+                self.producer.flush()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 fn without_line_break(line: &[u8]) -> &[u8] {

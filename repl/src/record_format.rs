@@ -4,10 +4,13 @@
 //! CreateTime:1700000000000⇥Partition:0⇥Offset:42⇥Epoch:0⇥h1:v1,h2:v2⇥key⇥value
 //! ```
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value};
 
+use crate::deserializer::Deserializer;
 use crate::error::CliError;
 use crate::property;
 
@@ -25,9 +28,9 @@ pub(crate) struct Printable<'a> {
     /// Names and values, in order.
     pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
     /// The key.
-    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) key: Option<Cow<'a, [u8]>>,
     /// The value.
-    pub(crate) value: Option<&'a [u8]>,
+    pub(crate) value: Option<Cow<'a, [u8]>>,
 }
 
 /// Which parts are printed and what stands between them.
@@ -44,10 +47,13 @@ pub(crate) struct RecordFormat {
     line_separator: Vec<u8>,
     headers_separator: Vec<u8>,
     null_literal: Vec<u8>,
+    key_deserializer: Deserializer,
+    value_deserializer: Deserializer,
 }
 
-const PROPERTIES: [&str; 11] = [
+const PROPERTIES: [&str; 13] = [
     "headers.separator",
+    "key.deserializer",
     "key.separator",
     "line.separator",
     "null.literal",
@@ -58,6 +64,7 @@ const PROPERTIES: [&str; 11] = [
     "print.partition",
     "print.timestamp",
     "print.value",
+    "value.deserializer",
 ];
 
 impl Default for RecordFormat {
@@ -74,6 +81,8 @@ impl Default for RecordFormat {
             line_separator: b"\n".to_vec(),
             headers_separator: b",".to_vec(),
             null_literal: b"null".to_vec(),
+            key_deserializer: Deserializer::String,
+            value_deserializer: Deserializer::String,
         }
     }
 }
@@ -94,11 +103,48 @@ impl RecordFormat {
                 "key.separator" => format.key_separator = property::text(value),
                 "line.separator" => format.line_separator = property::text(value),
                 "headers.separator" => format.headers_separator = property::text(value),
+                "key.deserializer" => {
+                    format.key_deserializer = Deserializer::parse(value).map_err(CliError::Usage)?;
+                }
+                "value.deserializer" => {
+                    format.value_deserializer = Deserializer::parse(value).map_err(CliError::Usage)?;
+                }
                 "null.literal" => format.null_literal = value.clone().into_bytes(),
                 _ => return Err(property::unknown("property of the formatter", name, &PROPERTIES)),
             }
         }
         Ok(format)
+    }
+
+    /// Sets how keys and values are understood; a property of that name wins.
+    #[must_use]
+    pub(crate) fn deserializers(mut self, key: Deserializer, value: Deserializer) -> Self {
+        let default = Deserializer::String;
+        self.key_deserializer = if self.key_deserializer == default { key } else { self.key_deserializer };
+        self.value_deserializer =
+            if self.value_deserializer == default { value } else { self.value_deserializer };
+        self
+    }
+
+    /// The record with its key and value as text. Fails if they are not what the deserializers take.
+    pub(crate) fn deserialize<'a>(&self, record: Printable<'a>) -> Result<Printable<'a>, CliError> {
+        let text = |what: &str, deserializer: Deserializer, bytes: Option<Cow<'a, [u8]>>| match (
+            deserializer,
+            bytes,
+        ) {
+            (Deserializer::String, bytes) => Ok(bytes),
+            (_, None) => Ok(None),
+            (_, Some(bytes)) => match deserializer.text(&bytes) {
+                Ok(text) => Ok(Some(Cow::Owned(text.into_owned()))),
+                Err(reason) => Err(CliError::Failed(format!(
+                    "{}-{}, offset {}: the {what} cannot be shown: {reason}",
+                    record.topic, record.partition, record.offset
+                ))),
+            },
+        };
+        let key = text("key", self.key_deserializer, record.key.clone())?;
+        let value = text("value", self.value_deserializer, record.value.clone())?;
+        Ok(Printable { key, value, ..record })
     }
 
     /// Appends the record as a line. Bytes that are not UTF-8 are copied as they are.
@@ -132,10 +178,10 @@ impl RecordFormat {
             part(line, &self.headers_text(record));
         }
         if self.key {
-            part(line, record.key.unwrap_or(&self.null_literal));
+            part(line, record.key.as_deref().unwrap_or(&self.null_literal));
         }
         if self.value {
-            part(line, record.value.unwrap_or(&self.null_literal));
+            part(line, record.value.as_deref().unwrap_or(&self.null_literal));
         }
         line.extend_from_slice(&self.line_separator);
     }
@@ -174,8 +220,8 @@ pub(crate) fn json(record: &Printable<'_>) -> String {
         Value::Object(header)
     });
     object.insert("headers".to_owned(), headers.collect());
-    insert_bytes(&mut object, "key", record.key);
-    insert_bytes(&mut object, "value", record.value);
+    insert_bytes(&mut object, "key", record.key.as_deref());
+    insert_bytes(&mut object, "value", record.value.as_deref());
     Value::Object(object).to_string()
 }
 
@@ -200,15 +246,16 @@ mod tests {
             offset: 42,
             timestamp: 1_700_000_000_000,
             headers: vec![("h1".to_owned(), Some(b"v1".to_vec())), ("h2".to_owned(), None)],
-            key: Some(b"k"),
-            value: Some(b"v\xff"),
+            key: Some(b"k".into()),
+            value: Some(b"v\xff".into()),
         }
     }
 
-    fn check(properties: &[(&str, &str)], record: &Printable<'_>, expected: &[u8]) {
+    fn check(properties: &[(&str, &str)], record: &Printable<'static>, expected: &[u8]) {
         let properties: Vec<_> = properties.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         let mut line = Vec::new();
-        RecordFormat::from_properties(&properties).unwrap().write(record, &mut line);
+        let format = RecordFormat::from_properties(&properties).unwrap();
+        format.write(&format.deserialize(record.clone()).unwrap(), &mut line);
         assert_eq!(line.escape_ascii().to_string(), expected.escape_ascii().to_string());
     }
 
@@ -238,6 +285,15 @@ mod tests {
             &record(),
             b"k=v\xff;",
         );
+    }
+
+    #[test]
+    fn deserializers_show_what_bytes_stand_for() {
+        let number = Printable { value: Some(7_i64.to_be_bytes().to_vec().into()), ..record() };
+        check(&[("value.deserializer", "long")], &number, b"7\n");
+        let format = RecordFormat::default().deserializers(Deserializer::String, Deserializer::Integer);
+        let error = format.deserialize(number).unwrap_err().to_string();
+        assert_eq!(error, "t-1, offset 42: the value cannot be shown: it takes 4 bytes, not 8");
     }
 
     #[test]

@@ -1,4 +1,6 @@
-//! `millstream topics`: list, create, describe and delete.
+//! `millstream topics`: list, create, describe, alter and delete topics; their offsets and records.
+
+mod offsets;
 
 use millstream_log::{Log, LogError, NewTopic, OffsetSpec, TopicDescription, TopicPartition};
 
@@ -6,6 +8,7 @@ use crate::args::{Global, TopicsCommand};
 use crate::cell::Cell;
 use crate::error::CliError;
 use crate::output::{Format, Grid, Heading, Out};
+use crate::place;
 
 /// Runs one of the commands.
 pub(crate) fn run(global: &Global, command: &TopicsCommand) -> Result<(), CliError> {
@@ -17,7 +20,9 @@ pub(crate) fn run(global: &Global, command: &TopicsCommand) -> Result<(), CliErr
 
 fn act(log: &Log, command: &TopicsCommand, out: &mut Out) -> Result<(), CliError> {
     match command {
-        TopicsCommand::List { exclude_internal } => list(log, *exclude_internal, out),
+        TopicsCommand::List { topic, exclude_internal } => {
+            list(&select(log, topic.as_deref(), *exclude_internal)?, out)
+        }
         TopicsCommand::Create { topic, partitions, replication_factor, configs, if_not_exists } => {
             let name = topic.get();
             let mut new = NewTopic::new(name).partitions(*partitions).replication_factor(*replication_factor);
@@ -31,37 +36,70 @@ fn act(log: &Log, command: &TopicsCommand, out: &mut Out) -> Result<(), CliError
             }
             out.flush()
         }
-        TopicsCommand::Describe { topic, exclude_internal } => {
-            let described = match topic.get() {
-                Some(name) => vec![log.describe_topic(name)?],
-                None => shown_topics(log, *exclude_internal),
-            };
-            describe(log, &described, out)
+        TopicsCommand::Describe { topic, exclude_internal, topics_with_overrides, if_exists } => {
+            let mut described = named(log, topic.get(), *exclude_internal, *if_exists)?;
+            if *topics_with_overrides {
+                described.retain(|topic| !topic.configs.is_empty());
+            }
+            describe(log, &described, !topics_with_overrides, out)
         }
-        TopicsCommand::Delete { topic, if_exists } => match log.delete_topic(topic.get()) {
-            Err(LogError::UnknownTopic { .. }) if *if_exists => Ok(()),
-            deleted => Ok(deleted?),
-        },
+        TopicsCommand::Alter { topic, partitions, if_exists } => {
+            for topic in named(log, Some(topic.get()), true, *if_exists)? {
+                log.create_partitions(&topic.name, *partitions)?;
+            }
+            Ok(())
+        }
+        TopicsCommand::Delete { topic, if_exists } => {
+            for topic in named(log, Some(topic.get()), true, *if_exists)? {
+                log.delete_topic(&topic.name)?;
+            }
+            Ok(())
+        }
+        TopicsCommand::Offsets(args) => offsets::list(log, args, out),
+        TopicsCommand::DeleteRecords { before, offset_json_file } => {
+            offsets::delete_records(log, before, offset_json_file.as_deref(), out)
+        }
     }
 }
 
-fn list(log: &Log, exclude_internal: bool, out: &mut Out) -> Result<(), CliError> {
-    let topics = shown_topics(log, exclude_internal);
+/// The topic of this name, or else those that match it as a pattern, or all.
+fn named(
+    log: &Log,
+    name: Option<&str>,
+    exclude_internal: bool,
+    if_exists: bool,
+) -> Result<Vec<TopicDescription>, CliError> {
+    let Some(name) = name else { return select(log, None, exclude_internal) };
+    let missing = match log.describe_topic(name) {
+        Ok(topic) => return Ok(vec![topic]),
+        Err(error @ LogError::UnknownTopic { .. }) => error,
+        Err(error) => return Err(error.into()),
+    };
+    let matching = select(log, Some(name), exclude_internal)?;
+    if matching.is_empty() && !if_exists { Err(missing.into()) } else { Ok(matching) }
+}
+
+fn list(topics: &[TopicDescription], out: &mut Out) -> Result<(), CliError> {
     if out.format() == Format::Table {
-        for topic in &topics {
+        for topic in topics {
             out.line(&topic.name)?;
         }
         return out.flush();
     }
     let mut grid = Grid::new(vec![Heading::text("topic"), Heading::number("partitions")]);
-    for topic in &topics {
+    for topic in topics {
         grid.push(vec![topic.name.as_ref().into(), topic.partitions.into()]);
     }
     out.grid(&grid)
 }
 
 /// Kafka's layout for people: a line for the topic, an indented one for each partition.
-fn describe(log: &Log, topics: &[TopicDescription], out: &mut Out) -> Result<(), CliError> {
+fn describe(
+    log: &Log,
+    topics: &[TopicDescription],
+    with_partitions: bool,
+    out: &mut Out,
+) -> Result<(), CliError> {
     let columns = ["topic", "topic_id", "partition", "log_start_offset", "log_end_offset", "configs"];
     let numeric = ["partition", "log_start_offset", "log_end_offset"];
     let heading =
@@ -77,13 +115,14 @@ fn describe(log: &Log, topics: &[TopicDescription], out: &mut Out) -> Result<(),
                 topic.name, topic.id, topic.partitions
             ))?;
         }
-        for partition in 0..topic.partitions {
+        let shown = if with_partitions || out.format() != Format::Table { topic.partitions } else { 0 };
+        for partition in 0..shown {
             let place = TopicPartition::new(topic.name.clone(), partition);
             let start = log.offsets(&place, OffsetSpec::Earliest)?.get();
             let end = log.offsets(&place, OffsetSpec::Latest)?.get();
             if out.format() == Format::Table {
                 out.line(&format!(
-                    "\tTopic: {}\tPartition: {partition}\tLeader: 1\tReplicas: 1\tIsr: 1\tOffsets: {start} to {end}",
+                    "\tTopic: {}\tPartition: {partition}\tLeader: 1\tReplicas: 1\tIsr: 1\tElr: \tLastKnownElr: \tOffsets: {start} to {end}",
                     topic.name
                 ))?;
             }
@@ -100,9 +139,18 @@ fn describe(log: &Log, topics: &[TopicDescription], out: &mut Out) -> Result<(),
     if out.format() == Format::Table { out.flush() } else { out.grid(&grid) }
 }
 
-fn shown_topics(log: &Log, exclude_internal: bool) -> Vec<TopicDescription> {
+/// Topics by name whose whole names match, all without a pattern.
+fn select(
+    log: &Log,
+    pattern: Option<&str>,
+    exclude_internal: bool,
+) -> Result<Vec<TopicDescription>, CliError> {
+    let pattern = pattern.map(place::pattern).transpose()?;
     let mut topics = log.topics();
-    topics.retain(|topic| !exclude_internal || !topic.internal);
+    topics.retain(|topic| {
+        !(exclude_internal && topic.internal)
+            && pattern.as_ref().is_none_or(|pattern| pattern.is_match(&topic.name))
+    });
     topics.sort_by(|a, b| a.name.cmp(&b.name));
-    topics
+    Ok(topics)
 }

@@ -10,6 +10,7 @@ use super::DumpOptions;
 use super::coordinator::{self, Topic};
 use super::schema::Value;
 use crate::record::Codec;
+use crate::types::Offset;
 
 /// How the bytes of a key or value are printed. Kafka names a class for each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,13 @@ impl Decoder {
             "DefaultDecoder" | "hex" => Some(Self::Hex),
             _ => None,
         }
+    }
+
+    /// A record of an internal topic as a JSON object with `key` and `value`; `None` for decoders of other topics.
+    pub fn record_to_json(self, offset: Offset, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<String> {
+        let offset = i64::try_from(offset.get()).unwrap_or(i64::MAX);
+        let (key, value) = coordinator::decode(self.topic()?, offset, key, value);
+        Some(serde_json::json!({ "key": key, "value": value }).to_string())
     }
 
     fn topic(self) -> Option<Topic> {

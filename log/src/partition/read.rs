@@ -145,6 +145,9 @@ impl Partition {
                 OffsetSpec::Earliest => return Ok(start),
                 OffsetSpec::Latest => return Ok(high_watermark),
                 OffsetSpec::At(time) => time,
+                OffsetSpec::MaxTimestamp => {
+                    segments.iter().map(|segment| segment.max_timestamp()).max().unwrap_or_default()
+                }
             };
             let outcome = first_offset_at(&segments, time);
             // Segments that compaction removed meanwhile may be gone for good.

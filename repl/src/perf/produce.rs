@@ -1,11 +1,13 @@
 //! `millstream perf produce`: writes records of one size and reports rates and latencies.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use millstream_log::{Clock, Log, NewTopic, Producer, ProducerConfig, TopicHandle};
 
 use super::MEGABYTE;
-use super::histogram::Histogram;
+use super::latency::Latencies;
 use crate::args::Global;
 use crate::error::CliError;
 use crate::interrupt::Interrupt;
@@ -17,10 +19,12 @@ pub(super) struct Load<'a> {
     pub(super) topic: &'a str,
     /// How many records count.
     pub(super) records: u64,
-    /// Bytes of a value.
-    pub(super) record_size: usize,
+    /// What is written.
+    pub(super) values: Values,
     /// Records per second, or as fast as it goes.
     pub(super) throughput: Option<u64>,
+    /// How long a transaction stays open, if records are written in transactions.
+    pub(super) transaction: Option<Duration>,
     /// Records before those that count.
     pub(super) warmup: u64,
     /// Milliseconds between progress lines.
@@ -55,48 +59,35 @@ impl Load<'_> {
         if !log.topics().iter().any(|topic| &*topic.name == self.topic) {
             log.create_topic(NewTopic::new(self.topic))?;
         }
-        if self.record_size > config.max_request_size {
+        if self.values.bytes_max > config.max_request_size {
             return Err(CliError::Usage(format!(
-                "--record-size {} is more than max.request.size, {}: lower it, or raise that setting",
-                self.record_size, config.max_request_size
+                "a value of {} bytes is more than max.request.size, {}: use smaller ones, or raise that setting",
+                self.values.bytes_max, config.max_request_size
             )));
         }
         let mut producer = log.producer(config)?;
         let topic = producer.topic(self.topic)?;
         let clock = log.clock().as_ref();
-        let values = self.values();
         // A flush acknowledges what was handed over since the last one: about one batch.
-        let per_flush = (batch_bytes as u64 / (self.record_size as u64 + 8)).clamp(1, 1 << 20);
+        let per_flush = (batch_bytes as u64 / (self.values.bytes_mean as u64 + 8)).clamp(1, 1 << 20);
 
-        let mut warmup = Run::new(clock, None, per_flush);
-        warmup.write(&mut producer, topic, &values, self.warmup, interrupt, |_| Ok(()))?;
+        let mut warmup = Run::new(clock, None, per_flush, self.transaction);
+        warmup.write(&mut producer, topic, &self.values, self.warmup, interrupt, |_| Ok(()))?;
 
-        let mut run = Run::new(clock, self.throughput, per_flush);
+        let mut run = Run::new(clock, self.throughput, per_flush, self.transaction);
         let interval = Duration::from_millis(self.reporting_interval_ms.max(1));
         let mut window = Window::default();
-        let size = self.record_size;
-        run.write(&mut producer, topic, &values, self.records, interrupt, |run| {
+        let size = self.values.bytes_mean;
+        run.write(&mut producer, topic, &self.values, self.records, interrupt, |run| {
             window.report_when_due(run, interval, size, out)
         })?;
         self.summary(&run, out)
     }
 
-    /// Some values to choose from, so that a disk that compresses does not cheat.
-    fn values(&self) -> Vec<Vec<u8>> {
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut letter = || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            b'A' + (state % 26) as u8
-        };
-        (0..64).map(|_| (0..self.record_size).map(|_| letter()).collect()).collect()
-    }
-
     fn summary(&self, run: &Run<'_>, out: &mut Out) -> Result<(), CliError> {
         let seconds = run.elapsed().as_secs_f64().max(1e-9);
         let rate = run.written as f64 / seconds;
-        let megabytes = rate * self.record_size as f64 / MEGABYTE;
+        let megabytes = rate * self.values.bytes_mean as f64 / MEGABYTE;
         let latency = &run.latency;
         let quantiles = [0.5, 0.95, 0.99, 0.999, 0.9999].map(|share| latency.quantile_ms(share));
         if out.format() == Format::Table {
@@ -119,6 +110,56 @@ impl Load<'_> {
     }
 }
 
+/// Values to choose from.
+pub(super) struct Values {
+    all: Vec<Vec<u8>>,
+    bytes_max: usize,
+    bytes_mean: usize,
+}
+
+impl Values {
+    /// The lines of a file, or else some of one size, different so that a disk that compresses does not cheat.
+    pub(super) fn new(size: usize, file: Option<&Path>) -> Result<Self, CliError> {
+        let all: Vec<Vec<u8>> = match file {
+            None => Self::made_up(size),
+            Some(path) => {
+                let action = "read";
+                let bytes = fs::read(path).map_err(|source| CliError::File {
+                    action,
+                    path: path.to_owned(),
+                    source,
+                })?;
+                bytes
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| !line.is_empty())
+                    .map(<[u8]>::to_vec)
+                    .collect()
+            }
+        };
+        if all.is_empty() {
+            return Err(CliError::Usage("the payload file has no lines".to_owned()));
+        }
+        let bytes_max = all.iter().map(Vec::len).max().unwrap_or_default();
+        let bytes_mean = all.iter().map(Vec::len).sum::<usize>() / all.len();
+        Ok(Self { all, bytes_max, bytes_mean })
+    }
+
+    fn made_up(size: usize) -> Vec<Vec<u8>> {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut letter = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            b'A' + (state % 26) as u8
+        };
+        (0..64).map(|_| (0..size).map(|_| letter()).collect()).collect()
+    }
+
+    fn get(&self, number: u64) -> &[u8] {
+        &self.all[number as usize % self.all.len()]
+    }
+}
+
 /// Records being written: since when, how many, how long each took.
 struct Run<'a> {
     clock: &'a dyn Clock,
@@ -127,17 +168,23 @@ struct Run<'a> {
     end: Duration,
     throughput: Option<u64>,
     per_flush: u64,
+    transaction: Option<Duration>,
     written: u64,
-    latency: Histogram,
+    latency: Latencies,
     /// Latencies since the last progress line.
-    recent: Histogram,
+    recent: Latencies,
 }
 
 impl<'a> Run<'a> {
-    fn new(clock: &'a dyn Clock, throughput: Option<u64>, per_flush: u64) -> Self {
+    fn new(
+        clock: &'a dyn Clock,
+        throughput: Option<u64>,
+        per_flush: u64,
+        transaction: Option<Duration>,
+    ) -> Self {
         let start = clock.monotonic();
-        let (latency, recent) = (Histogram::default(), Histogram::default());
-        Self { clock, start, end: start, throughput, per_flush, written: 0, latency, recent }
+        let (latency, recent) = (Latencies::new(), Latencies::new());
+        Self { clock, start, end: start, throughput, per_flush, transaction, written: 0, latency, recent }
     }
 
     fn elapsed(&self) -> Duration {
@@ -155,7 +202,7 @@ impl<'a> Run<'a> {
         &mut self,
         producer: &mut Producer,
         topic: TopicHandle,
-        values: &[Vec<u8>],
+        values: &Values,
         records: u64,
         interrupt: &Interrupt,
         mut after_flush: impl FnMut(&mut Self) -> Result<(), CliError>,
@@ -164,6 +211,10 @@ impl<'a> Run<'a> {
         let mut waiting: Vec<(Duration, u64)> = Vec::new();
         let mut unflushed = 0;
         let mut number = 0;
+        let mut opened = self.clock.monotonic();
+        if self.transaction.is_some() {
+            producer.begin_transaction()?;
+        }
         while number < records {
             let stride = STRIDE.min(records - number).min(self.per_flush - unflushed);
             let mut now = self.clock.monotonic();
@@ -183,14 +234,7 @@ impl<'a> Run<'a> {
                 now = due;
             }
             for _ in 0..stride {
-                producer.append(
-                    topic,
-                    None,
-                    None,
-                    None,
-                    Some(&values[number as usize % values.len()]),
-                    &[],
-                )?;
+                producer.append(topic, None, None, None, Some(values.get(number)), &[])?;
                 number += 1;
             }
             waiting.push((now, stride));
@@ -202,7 +246,15 @@ impl<'a> Run<'a> {
                 if interrupt.is_set() {
                     break;
                 }
+                if self.transaction.is_some_and(|length| self.end - opened >= length) {
+                    producer.commit_transaction()?;
+                    producer.begin_transaction()?;
+                    opened = self.clock.monotonic();
+                }
             }
+        }
+        if self.transaction.is_some() {
+            producer.commit_transaction()?;
         }
         Ok(())
     }
@@ -211,9 +263,9 @@ impl<'a> Run<'a> {
         producer.flush()?;
         self.end = self.clock.monotonic();
         for (since, records) in waiting.drain(..) {
-            let micros = u64::try_from(self.end.saturating_sub(since).as_micros()).unwrap_or(u64::MAX);
-            self.latency.record(micros, records);
-            self.recent.record(micros, records);
+            let latency = self.end.saturating_sub(since);
+            self.latency.record(latency, records);
+            self.recent.record(latency, records);
             self.written += records;
         }
         Ok(())

@@ -59,7 +59,10 @@ fn a_lost_tail_is_reported_by_every_run() {
         program.ok(&["topics", "list"]);
         let (lines, message) = consume(&program);
         assert_eq!(lines, 2000);
-        assert!(message.contains("is corrupt at position") && message.contains("(offset 2000)"), "{message}");
+        assert!(
+            message.contains("is corrupt at position") && message.contains("(offsets 2000 to 2999)"),
+            "{message}"
+        );
     }
 }
 

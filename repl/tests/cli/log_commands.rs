@@ -182,7 +182,7 @@ fn perf_refuses_records_that_no_request_takes() {
     let program = Program::new();
     let load = ["perf", "produce", "--topic", "load", "--num-records", "1", "--record-size", "100000000"];
     let stderr = program.run(&load).failed(2);
-    assert!(stderr.contains("--record-size 100000000 is more than max.request.size, 1048576"), "{stderr}");
+    assert!(stderr.contains("a value of 100000000 bytes is more than max.request.size, 1048576"), "{stderr}");
 }
 
 #[test]

@@ -1,10 +1,19 @@
 //! The command line: every command, its options and their defaults.
 
+mod clients;
+mod groups;
+mod topics;
+mod transactions;
+
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
+pub(crate) use self::clients::{ConsumeArgs, Formatter, PerfCommand, ProduceArgs};
+pub(crate) use self::groups::{GroupsCommand, ResetArgs, ResetTarget};
+pub(crate) use self::topics::{ConfigsCommand, OffsetsArgs, RepairArgs, TopicsCommand};
+pub(crate) use self::transactions::TransactionsCommand;
 use crate::dump_log::DumpLogArgs;
 use crate::output::Format;
 use crate::simulate::SimArgs;
@@ -85,13 +94,24 @@ pub(crate) enum Colour {
 pub(crate) enum Command {
     /// Run SQL statements and print their results
     Sql(SqlArgs),
-    /// List, create, describe and delete topics
+    /// List, create, describe, alter and delete topics, their offsets and records
     #[command(subcommand)]
     Topics(TopicsCommand),
-    /// Write lines of standard input to a topic
+    /// Show and change the settings of topics
+    #[command(subcommand)]
+    Configs(ConfigsCommand),
+    /// Write lines of standard input or of files to a topic
     Produce(ProduceArgs),
     /// Print the records of a topic
     Consume(ConsumeArgs),
+    /// Show consumer groups, move their offsets, delete them
+    #[command(subcommand)]
+    Groups(GroupsCommand),
+    /// Show damage in the log, and give it up so that its partitions take records again
+    Repair(RepairArgs),
+    /// Show and end transactions
+    #[command(subcommand)]
+    Transactions(TransactionsCommand),
     /// Run connectors and show their state
     #[command(subcommand)]
     Connect(ConnectCommand),
@@ -118,50 +138,6 @@ pub(crate) struct SqlArgs {
     /// Session property, as SET would give it
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) properties: Vec<(String, String)>,
-}
-
-/// `millstream topics`
-#[derive(Debug, Subcommand)]
-pub(crate) enum TopicsCommand {
-    /// Print the names, one per line
-    List {
-        /// Leave out the topics that Millstream keeps for itself
-        #[arg(long)]
-        exclude_internal: bool,
-    },
-    /// Create a topic
-    Create {
-        #[command(flatten)]
-        topic: TopicName,
-        /// Number of partitions
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-        partitions: u32,
-        /// Accepted for scripts written for clusters; above 1 is created with 1 and a warning
-        #[arg(long, default_value_t = 1)]
-        replication_factor: u16,
-        /// Setting of the topic
-        #[arg(long = "config", value_name = "NAME=VALUE", value_parser = pair)]
-        configs: Vec<(String, String)>,
-        /// Succeed when the topic exists
-        #[arg(long)]
-        if_not_exists: bool,
-    },
-    /// Show partitions, offsets and settings of one topic or of all
-    Describe {
-        #[command(flatten)]
-        topic: OptionalTopicName,
-        /// Leave out the topics that Millstream keeps for itself
-        #[arg(long)]
-        exclude_internal: bool,
-    },
-    /// Delete a topic with its records
-    Delete {
-        #[command(flatten)]
-        topic: TopicName,
-        /// Succeed when the topic does not exist
-        #[arg(long)]
-        if_exists: bool,
-    },
 }
 
 /// A topic, as an argument or as `--topic`.
@@ -202,61 +178,6 @@ impl OptionalTopicName {
     }
 }
 
-/// `millstream produce`
-#[derive(Args, Debug)]
-pub(crate) struct ProduceArgs {
-    #[command(flatten)]
-    pub(crate) topic: TopicName,
-    /// How a line becomes a record: parse.key, key.separator, parse.headers, headers.delimiter,
-    /// headers.separator, headers.key.separator, null.marker, ignore.error
-    #[arg(long = "property", visible_alias = "reader-property", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) properties: Vec<(String, String)>,
-    /// Setting of the producer
-    #[arg(long = "producer-property", visible_alias = "command-property", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) producer_properties: Vec<(String, String)>,
-    /// 0, 1, -1 or all: what counts as written
-    #[arg(long, value_name = "ACKS")]
-    pub(crate) request_required_acks: Option<String>,
-    /// Wait for each record instead of for batches
-    #[arg(long)]
-    pub(crate) sync: bool,
-}
-
-/// `millstream consume`
-#[derive(Args, Debug)]
-pub(crate) struct ConsumeArgs {
-    #[command(flatten)]
-    pub(crate) topic: TopicName,
-    /// Read this partition only
-    #[arg(long, value_name = "N")]
-    pub(crate) partition: Option<u32>,
-    /// Start at `earliest`, `latest` or an offset
-    #[arg(long, requires = "partition", value_name = "OFFSET")]
-    pub(crate) offset: Option<String>,
-    /// Start at the first record, unless the group has a committed offset
-    #[arg(long, conflicts_with = "offset")]
-    pub(crate) from_beginning: bool,
-    /// Commit offsets as this group; without one nothing is committed
-    #[arg(long)]
-    pub(crate) group: Option<String>,
-    /// Stop after so many records
-    #[arg(long, value_name = "N")]
-    pub(crate) max_messages: Option<u64>,
-    /// Stop when no record came for so long
-    #[arg(long, value_name = "MS")]
-    pub(crate) timeout_ms: Option<u64>,
-    /// read_uncommitted or read_committed
-    #[arg(long, value_name = "LEVEL")]
-    pub(crate) isolation_level: Option<String>,
-    /// What to print: print.timestamp, print.partition, print.offset, print.epoch, print.headers, print.key,
-    /// print.value, key.separator, line.separator, headers.separator, null.literal
-    #[arg(long = "property", visible_alias = "formatter-property", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) properties: Vec<(String, String)>,
-    /// Setting of the consumer
-    #[arg(long = "consumer-property", visible_alias = "command-property", value_name = "NAME=VALUE", value_parser = pair)]
-    pub(crate) consumer_properties: Vec<(String, String)>,
-}
-
 /// `millstream connect`
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConnectCommand {
@@ -275,57 +196,6 @@ pub(crate) enum ConnectCommand {
     Status {
         /// Name of one connector; without one, all
         name: Option<String>,
-    },
-}
-
-/// `millstream perf`
-#[derive(Debug, Subcommand)]
-pub(crate) enum PerfCommand {
-    /// Write records as fast as asked for; reports rates and latencies
-    Produce {
-        #[command(flatten)]
-        topic: TopicName,
-        /// How many records to write
-        #[arg(long, default_value_t = 1_000_000)]
-        num_records: u64,
-        /// Bytes of a record's value
-        #[arg(long, default_value_t = 100)]
-        record_size: usize,
-        /// Records per second; -1 is without limit
-        #[arg(long, default_value_t = -1, allow_negative_numbers = true)]
-        throughput: i64,
-        /// Setting of the producer
-        #[arg(long = "producer-props", visible_alias = "command-property", value_name = "NAME=VALUE", num_args = 1.., value_parser = pair)]
-        producer_properties: Vec<(String, String)>,
-        /// Records that are written first and not counted
-        #[arg(long, default_value_t = 0)]
-        warmup_records: u64,
-        /// Milliseconds between progress lines
-        #[arg(long, default_value_t = 5000)]
-        reporting_interval: u64,
-    },
-    /// Read a topic from its beginning; reports rates
-    Consume {
-        #[command(flatten)]
-        topic: TopicName,
-        /// How many records to read; without it, all that are there
-        #[arg(long)]
-        messages: Option<u64>,
-        /// Commit offsets as this group
-        #[arg(long)]
-        group: Option<String>,
-        /// Start at the end
-        #[arg(long)]
-        from_latest: bool,
-        /// Most bytes of a fetch per partition
-        #[arg(long, default_value_t = 1_048_576)]
-        fetch_size: usize,
-        /// Milliseconds without a record after which to stop
-        #[arg(long, default_value_t = 10_000)]
-        timeout: u64,
-        /// Leave out the line of column names
-        #[arg(long)]
-        hide_header: bool,
     },
 }
 
