@@ -125,7 +125,11 @@ impl Out {
     /// what is missing.
     pub(crate) fn columns(&mut self, grid: &Grid) -> Result<(), CliError> {
         if self.format != Format::Table {
-            return self.grid(grid);
+            let headings = grid
+                .headings
+                .iter()
+                .map(|heading| Heading { name: snake_case(&heading.name), numeric: heading.numeric });
+            return self.grid(&Grid { headings: headings.collect(), rows: grid.rows.clone() });
         }
         let text = |cell: &Cell| match cell {
             Cell::Null => "-".to_owned(),
@@ -197,6 +201,27 @@ impl RowPrinter {
         }
         out.flush()
     }
+}
+
+/// A name for programs: `CURRENT-OFFSET`, `CurrentOffset` and `COORDINATOR (ID)` have one with underscores.
+fn snake_case(name: &str) -> String {
+    let mut snake = String::with_capacity(name.len() + 4);
+    let mut after_lower = false;
+    for character in name.chars() {
+        if character.is_alphanumeric() {
+            if character.is_uppercase() && after_lower {
+                snake.push('_');
+            }
+            after_lower = character.is_lowercase();
+            snake.extend(character.to_lowercase());
+        } else {
+            after_lower = false;
+            if !snake.is_empty() && !snake.ends_with('_') {
+                snake.push('_');
+            }
+        }
+    }
+    snake.trim_end_matches('_').to_owned()
 }
 
 /// Columns of the terminal that standard output or standard error shows on.
@@ -307,6 +332,15 @@ fn fixed_line<'a>(cells: impl Iterator<Item = (&'a str, bool)>, widths: &[usize]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_for_programs() {
+        let names =
+            ["CURRENT-OFFSET", "CurrentOffset", "COORDINATOR (ID)", "#PARTITIONS", "Duration(min)", "name"];
+        let expected =
+            ["current_offset", "current_offset", "coordinator_id", "partitions", "duration_min", "name"];
+        assert_eq!(names.map(snake_case), expected);
+    }
 
     fn grid() -> Grid {
         let mut grid = Grid::new(vec![Heading::text("NAME"), Heading::number("N")]);

@@ -1,14 +1,17 @@
 //! `millstream produce`: lines of standard input or of files become records.
+//!
+//! Silent as Kafka's tool, unless `--output json` or `csv` asks for what is acknowledged: partition, first and last offset.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use bytes::Bytes;
-use millstream_log::{Header, Log, NewTopic, Producer, ProducerConfig, TopicHandle};
+use millstream_log::{Flushed, Header, Log, NewTopic, Producer, ProducerConfig, TopicHandle};
 
 use crate::args::{Global, ProduceArgs};
 use crate::error::CliError;
 use crate::line_reader::LineReader;
+use crate::output::{Format, Out};
 use crate::properties_file;
 
 /// Reads until the end of the input. A topic that does not exist is created with one partition, as Kafka does.
@@ -18,7 +21,7 @@ pub(crate) fn run(global: &Global, args: &ProduceArgs) -> Result<(), CliError> {
     let given = properties_file::with(args.producer_config.as_deref(), &args.producer_properties)?;
     let config = ProducerConfig::from_properties(settings(args).into_iter().chain(given))?;
     let log = Log::open(global.log_dir())?;
-    let result = produce(&log, args, &reader, config);
+    let result = produce(&log, args, &reader, config, &mut Out::new(global.output));
     log.close()?;
     result
 }
@@ -39,6 +42,7 @@ fn produce(
     args: &ProduceArgs,
     reader: &LineReader,
     config: ProducerConfig,
+    out: &mut Out,
 ) -> Result<(), CliError> {
     let name = args.topic.get();
     if !log.topics().iter().any(|topic| &*topic.name == name) {
@@ -47,10 +51,10 @@ fn produce(
     }
     let mut producer = log.producer(config)?;
     let topic = producer.topic(name)?;
-    let mut sending = Sending { producer: &mut producer, topic, reader, sync: args.sync };
+    let mut sending = Sending { producer: &mut producer, topic, reader, sync: args.sync, out };
     let result = sending.send(args);
     // What came before a bad line is written all the same.
-    producer.flush()?;
+    sending.flush()?;
     result
 }
 
@@ -60,6 +64,7 @@ struct Sending<'a> {
     topic: TopicHandle,
     reader: &'a LineReader,
     sync: bool,
+    out: &'a mut Out,
 }
 
 impl Sending<'_> {
@@ -106,10 +111,29 @@ impl Sending<'_> {
                 .collect();
             self.producer.append(self.topic, None, None, parsed.key, parsed.value, &headers)?;
             if self.sync {
-                self.producer.flush()?;
+                self.flush()?;
             }
         }
         Ok(())
+    }
+
+    /// Waits for what was sent. With JSON or CSV asked for, tells where it is.
+    fn flush(&mut self) -> Result<(), CliError> {
+        let flushed = self.producer.flush()?;
+        let place = |flushed: &Flushed| {
+            let partition = &flushed.partition;
+            [partition.partition.get().into(), flushed.first_offset.get(), flushed.last_offset.get()]
+        };
+        for [partition, first, last] in flushed.iter().map(place) {
+            match self.out.format() {
+                Format::Table => {}
+                Format::Json => self.out.line(&format!(
+                    "{{\"partition\":{partition},\"first_offset\":{first},\"last_offset\":{last}}}"
+                ))?,
+                Format::Csv => self.out.line(&format!("{partition},{first},{last}"))?,
+            }
+        }
+        self.out.flush()
     }
 }
 

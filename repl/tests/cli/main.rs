@@ -2,10 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod admin_commands;
 mod connect_command;
 mod damage;
 mod demo;
 mod dump_log;
+mod kills;
 mod log_commands;
 mod sql_command;
 
