@@ -394,7 +394,8 @@ fn start(consumer: &mut Consumer, input: &Input, now: Timestamp) -> Result<Offse
         (None, AutoOffsetReset::Earliest) => consumer.seek_to(partition, OffsetSpec::Earliest)?,
         (None, AutoOffsetReset::Latest) => consumer.seek_to(partition, OffsetSpec::Latest)?,
         (None, AutoOffsetReset::ByDuration(age)) => {
-            let from = Timestamp::new(now.get().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
+            let from =
+                Timestamp::new(now.get().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
             consumer.seek_to(partition, OffsetSpec::At(from))?;
         }
         (None, AutoOffsetReset::None) => {

@@ -3,11 +3,10 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-const CENTRAL: &str = "https://repo1.maven.org/maven2";
-/// `checksum  path in the repository`, one jar a line.
+/// `checksum  path in Maven Central`, one jar a line.
 const JARS: &str = include_str!("jars.sha256");
 /// Seconds that any run of Java may take.
 const TIMEOUT: &str = "300";
@@ -47,22 +46,8 @@ impl Kafka {
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-4.1.1");
         fs::create_dir_all(&dir).unwrap();
-        let mut missing = String::new();
-        for (_, path) in jars() {
-            let file = dir.join(name(path));
-            if !file.exists() {
-                let part = part(&file);
-                missing.push_str(&format!("url = \"{CENTRAL}/{path}\"\noutput = \"{}\"\n", part.display()));
-            }
-        }
-        if !missing.is_empty() {
-            download(&missing)?;
-        }
-        for (_, path) in jars() {
-            let file = dir.join(name(path));
-            if !file.exists() {
-                fs::rename(part(&file), &file).unwrap();
-            }
+        if !jars().all(|(_, path)| dir.join(name(path)).exists()) {
+            download(&dir)?;
         }
         check_sums(&dir);
         Ok(Self { classpath: dir.join("*").to_str().unwrap().to_owned() })
@@ -101,24 +86,43 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().expect("a path has a last part")
 }
 
-fn part(file: &Path) -> PathBuf {
-    file.with_extension(format!("{}.part", std::process::id()))
-}
-
-fn download(config: &str) -> Result<(), String> {
-    let mut curl = Command::new("curl")
-        .args(["--fail", "--silent", "--show-error", "--location", "--parallel"])
-        .args(["--connect-timeout", "10", "--max-time", "300", "--config", "-"])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| format!("curl does not run here: {error}"))?;
-    curl.stdin.take().expect("piped").write_all(config.as_bytes()).map_err(|error| error.to_string())?;
-    let output: Output = curl.wait_with_output().map_err(|error| error.to_string())?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{CENTRAL}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+/// Has Maven, which knows where its repository is, copy the jars into `dir`.
+fn download(dir: &Path) -> Result<(), String> {
+    let dependency = |path: &str| {
+        let mut parts: Vec<_> = path.split('/').collect();
+        parts.pop();
+        let version = parts.pop().expect("a version");
+        let artifact = parts.pop().expect("an artifact");
+        let group = parts.join(".");
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
+        )
+    };
+    let dependencies: String = jars().map(|(_, path)| dependency(path)).collect();
+    let project = format!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>jars</artifactId>\
+         <version>1</version><dependencies>{dependencies}</dependencies></project>"
+    );
+    // Elsewhere first, so that a download that breaks off leaves no half of a jar behind.
+    let aside = dir.with_extension(std::process::id().to_string());
+    fs::create_dir_all(&aside).unwrap();
+    let pom = aside.join("pom.xml");
+    fs::write(&pom, project).unwrap();
+    let output = Command::new("timeout")
+        .args([TIMEOUT, "mvn", "--batch-mode", "--quiet", "--file"])
+        .arg(&pom)
+        .args(["dependency:copy-dependencies", "-DexcludeTransitive=true"])
+        .arg(format!("-DoutputDirectory={}", aside.display()))
+        .output()
+        .map_err(|error| format!("no Maven here: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("Maven: {}", String::from_utf8_lossy(&output.stdout).trim()));
     }
+    for (_, path) in jars() {
+        fs::rename(aside.join(name(path)), dir.join(name(path)))
+            .map_err(|error| format!("{path}: {error}"))?;
+    }
+    fs::remove_dir_all(aside).map_err(|error| error.to_string())
 }
 
 /// A jar that is not the one that was pinned is a failure, not a reason to skip.
