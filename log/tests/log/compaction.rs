@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::TryRecvError;
 
 use millstream_log::{
     CleanerConfig, Codec, Compression, Entry, File, Locking, OffsetSpec, OpenMode, Producer, ProducerConfig,
@@ -569,16 +570,30 @@ fn a_failing_disk_harms_nobody_else() {
     assert!(stopped > 0);
 }
 
+/// Ends the threads of a test however it ends.
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
 #[test]
 fn appends_and_readers_go_on_meanwhile() {
     let Setup { storage, log, clock } = setup();
     let busy = compacted("t").config("segment.bytes", "20000").config("min.cleanable.dirty.ratio", "0");
     log.create_topic(busy).unwrap();
-    let (rounds, is_done) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let is_done = AtomicBool::new(false);
+    let (cleaned, rounds) = std::sync::mpsc::channel();
     let last = std::thread::scope(|scope| {
+        let _ending = SetOnDrop(&is_done);
         scope.spawn(|| {
+            let cleaned = cleaned; // gone with this thread
             while !is_done.load(Ordering::SeqCst) {
-                rounds.fetch_add(usize::from(log.clean_next().unwrap().is_some()), Ordering::SeqCst);
+                if log.clean_next().unwrap().is_some() {
+                    cleaned.send(()).unwrap();
+                }
             }
         });
         scope.spawn(|| {
@@ -587,16 +602,18 @@ fn appends_and_readers_go_on_meanwhile() {
                 assert!(seen.is_sorted_by_key(|(offset, ..)| *offset));
             }
         });
-        let mut last = BTreeMap::new();
-        for at in 0..u64::MAX {
-            if at > 5000 && rounds.load(Ordering::SeqCst) >= 3 {
-                break;
-            }
+        let (mut last, mut at, mut rounds_left) = (BTreeMap::new(), 0, 3);
+        while at < 5000 || rounds_left > 0 {
             let key = (at % 101).to_string();
             put(&log, &[(&key, Some(&at.to_string()))]);
             last.insert(key, at.to_string());
+            at += 1;
+            match rounds.try_recv() {
+                Ok(()) => rounds_left -= 1,
+                Err(TryRecvError::Empty) => {}
+                Err(TryRecvError::Disconnected) => break, // its panic is this test's
+            }
         }
-        is_done.store(true, Ordering::SeqCst);
         last
     });
     assert_eq!(table(&log), last);
