@@ -320,6 +320,17 @@ fn a_blocked_member_takes_part_in_a_rebalance() {
     assert_eq!(numbers(&blocked.join().unwrap()).len(), 1);
 }
 
+/// Values that were read and not committed, by partition; those of partitions given up are forgotten.
+#[derive(Clone, Default)]
+struct Uncommitted(Arc<Mutex<BTreeMap<TopicPartition, Vec<u32>>>>);
+
+impl RebalanceListener for Uncommitted {
+    fn on_revoked(&mut self, _: &mut dyn client::Consumer, partitions: &[TopicPartition]) -> Result<()> {
+        self.0.lock().unwrap().retain(|partition, _| !partitions.contains(partition));
+        Ok(())
+    }
+}
+
 #[test]
 fn consumers_that_come_and_go_read_every_record_once() {
     const RECORDS: u32 = 4000;
@@ -338,21 +349,28 @@ fn consumers_that_come_and_go_read_every_record_once() {
             let settings = ConsumerConfig { max_partition_fetch_bytes: 600, ..config(assignor) };
             let mut consumer = log.consumer(settings).unwrap();
             consumer.subscribe(&["t"]).unwrap();
+            let uncommitted = Uncommitted::default();
+            consumer.set_rebalance_listener(Box::new(uncommitted.clone()));
             let mut seen = Vec::new();
             let mut count = 0;
             while count < polls && done.load(Ordering::SeqCst) < RECORDS as usize {
                 let found = consumer.poll(Duration::from_millis(20)).unwrap();
-                let values: Vec<u32> = found
-                    .iter()
-                    .flat_map(|records| records.records())
-                    .map(|record| {
-                        std::str::from_utf8(record.unwrap().value.unwrap()).unwrap().parse().unwrap()
-                    })
-                    .collect();
+                for records in &found {
+                    let values = records.records().map(|record| {
+                        std::str::from_utf8(record.unwrap().value.unwrap()).unwrap().parse::<u32>().unwrap()
+                    });
+                    let mut uncommitted = uncommitted.0.lock().unwrap();
+                    uncommitted.entry(records.partition.clone()).or_default().extend(values);
+                }
                 match consumer.commit() {
-                    // Only what is committed counts; the rest comes again, to whoever has the partition now.
+                    // Only what is committed counts. The rest comes again, to whoever has the partition then, unless
+                    // that is still this consumer: it goes on where it was.
                     Err(error) => assert_eq!(error.recovery(), millstream_log::Recovery::Rejoin, "{error}"),
                     Ok(()) => {
+                        let values: Vec<_> = std::mem::take(&mut *uncommitted.0.lock().unwrap())
+                            .into_values()
+                            .flatten()
+                            .collect();
                         count += usize::from(!values.is_empty());
                         done.fetch_add(values.len(), Ordering::SeqCst);
                         seen.extend(values);
