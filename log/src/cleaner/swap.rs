@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{IoContext, LogError, Result};
 use crate::record::{HEADER_BYTES, PREFIX_BYTES, RecordBatch};
 use crate::segment;
-use crate::storage::{OpenMode, Storage};
+use crate::storage::{Entry, OpenMode, Storage};
 use crate::types::Offset;
 
 use super::output::CLEANED;
@@ -96,16 +96,17 @@ pub(crate) fn discard(storage: &dyn Storage, dir: &Path) -> Result<()> {
     undo(storage, dir, names(storage, dir)?)
 }
 
-/// Finishes or undoes what a crash interrupted. For a start, before segments are looked for. Twice is as good as once.
-pub(crate) fn settle(storage: &dyn Storage, dir: &Path) -> Result<()> {
-    let names = names(storage, dir)?;
-    if !names.iter().any(|name| name.ends_with(".cleaned") || name.ends_with(".swap")) {
-        return Ok(());
+/// Finishes or undoes what a crash interrupted, as the names in `dir` show. For a start, before segments are looked for.
+/// Says whether there was anything to do. Twice is as good as once.
+pub(crate) fn settle(storage: &dyn Storage, dir: &Path, entries: &[Entry]) -> Result<bool> {
+    let is_left_over = |entry: &Entry| entry.name.ends_with(".cleaned") || entry.name.ends_with(".swap");
+    if !entries.iter().any(is_left_over) {
+        return Ok(false);
     }
     tracing::info!(dir = %dir.display(), "settles an interrupted compaction");
-    undo(storage, dir, names)?;
+    undo(storage, dir, names(storage, dir)?)?;
 
-    let names = self::names(storage, dir)?;
+    let names = names(storage, dir)?;
     let logs: Vec<Offset> = names.iter().filter_map(|name| base_of(name, ".log.swap")).collect();
     if let (Some(&first), Some(&last)) = (logs.first(), logs.last()) {
         let end = end_of(storage, &with_suffix(&segment::path(dir, last, "log"), SWAP))?;
@@ -131,7 +132,8 @@ pub(crate) fn settle(storage: &dyn Storage, dir: &Path) -> Result<()> {
         let to = dir.join(name.trim_end_matches(".swap"));
         storage.rename(&from, &to).context("rename", &from)?;
     }
-    sync_dir(storage, dir)
+    sync_dir(storage, dir)?;
+    Ok(true)
 }
 
 /// Removes `.swap` files for which there is a `.cleaned` file at or below their base, then the `.cleaned` files.

@@ -1,5 +1,7 @@
 //! What all handles to a log share, from open to close.
 
+use std::collections::BTreeSet;
+
 use super::maintenance::Schedule;
 use super::*;
 use crate::storage::CachedStorage;
@@ -75,12 +77,13 @@ impl Inner {
             lock: Mutex::new(Some(lock)),
             around: Surroundings { storage, clock, random, budget },
         };
+        let dirs: BTreeSet<&str> =
+            entries.iter().filter(|entry| entry.is_dir).map(|entry| &*entry.name).collect();
         for topic in inner.all_topics().into_iter().filter(|topic| !topic.is_deleting) {
             for number in 0..topic.partition_count() {
                 let id = TopicPartition { topic: topic.name.clone(), partition: PartitionId::new(number) };
                 let recovery_point = recovery_points.get(&id).copied();
-                let name = topic.dir_name(id.partition);
-                let exists = entries.iter().any(|entry| entry.is_dir && entry.name == name);
+                let exists = dirs.contains(&*topic.dir_name(id.partition));
                 if exists || recovery_point.is_some_and(|point| point > Offset::ZERO) {
                     let log_start = log_starts.get(&id).copied();
                     let compacted_below = inner.cleaner.compacted_below(&id);

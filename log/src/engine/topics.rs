@@ -59,7 +59,8 @@ impl Inner {
         }
         let dir = self.dir.join(topic.dir_name(id.partition));
         let is_new = recovery::ensure_dir(self.storage(), &dir)?;
-        let partition = Partition::open(id, dir, topic.config.clone(), self.around.clone(), checkpoint)?;
+        let (config, around) = (topic.config.clone(), self.around.clone());
+        let partition = Partition::open(id, dir, config, around, checkpoint, is_new)?;
         if is_new {
             partition.write_metadata(topic.id)?;
         }

@@ -188,23 +188,24 @@ pub(crate) struct Closed {
 }
 
 impl Partition {
-    /// Opens the partition in `dir`, creating it if it is not there.
+    /// Opens the partition in `dir`, which was created just now if it `is_new`.
     pub(crate) fn open(
         id: TopicPartition,
         dir: PathBuf,
         config: Arc<LiveConfig>,
         around: Surroundings,
         checkpoint: Checkpoint,
+        is_new: bool,
     ) -> Result<Self> {
-        let is_new = recovery::ensure_dir(&*around.storage, &dir)?;
         let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
         let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
+        let is_settled = loaded.is_settled && !is_new;
         let (mut writer, state) = take_up(loaded, &dir, &around, checkpoint.log_start)?;
         // A killed process may have left sealed segments in the page cache only.
         let sealed = state.segments.windows(2).filter(|pair| pair[1].base() > synced);
         writer.unsynced = sealed.map(|pair| pair[0].clone()).collect();
         writer.is_dir_unsynced = is_new || !checkpoint.is_clean;
-        writer.is_settled = checkpoint.is_clean && !is_new;
+        writer.is_settled = is_settled;
         Ok(Self {
             id,
             dir,

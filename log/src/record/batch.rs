@@ -243,6 +243,32 @@ impl RecordBatch {
     }
 }
 
+/// What the header alone says of a batch whose records were not looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchHead {
+    pub(crate) base_offset: Offset,
+    pub(crate) last_offset: Offset,
+    pub(crate) len_bytes: u64,
+    pub(crate) max_timestamp: Timestamp,
+    pub(crate) leader_epoch: i32,
+}
+
+impl BatchHead {
+    /// `None` if no batch starts like this.
+    pub(crate) fn parse(header: &[u8; HEADER_BYTES]) -> Option<Self> {
+        let length = frame_length(header).ok()??;
+        let next =
+            RecordBatch::next_offset_in(header).filter(|_| header[16] == 2 && read_i32(header, 57) >= 0)?;
+        Some(Self {
+            base_offset: Offset::from_wire(read_i64(header, 0))?,
+            last_offset: Offset::new(next.get() - 1),
+            len_bytes: length as u64,
+            max_timestamp: Timestamp::new(read_i64(header, 35)),
+            leader_epoch: read_i32(header, 12),
+        })
+    }
+}
+
 /// Whose transaction a batch that was not parsed yet claims to be part of.
 pub(crate) fn transactional_producer(bytes: &[u8]) -> Option<(ProducerId, ProducerEpoch)> {
     let header = bytes.get(..HEADER_BYTES)?;

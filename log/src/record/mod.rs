@@ -20,8 +20,8 @@ mod view;
 
 pub use batch::RecordBatch;
 pub(crate) use batch::{
-    HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_leader_epoch, assign_max_timestamp,
-    assign_offset, transactional_producer,
+    BatchHead, HEADER_BYTES, PREFIX_BYTES, ProducerStamp, assign_append_time, assign_leader_epoch,
+    assign_max_timestamp, assign_offset, transactional_producer,
 };
 pub use builder::BatchBuilder;
 pub use compression::{Codec, Compression};

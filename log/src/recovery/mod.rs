@@ -57,6 +57,8 @@ pub(crate) struct Loaded {
     pub(crate) damage: Damage,
     /// The largest epoch among the batches that were looked at.
     pub(crate) leader_epoch: i32,
+    /// Whether the files are as a clean close leaves them.
+    pub(crate) is_settled: bool,
 }
 
 /// Opens the files in `dir`, which exists.
@@ -66,8 +68,10 @@ pub(crate) fn load(
     config: &TopicConfig,
     checkpoint: Checkpoint,
 ) -> Result<Loaded> {
-    swap::settle(&**storage, dir)?;
-    let names = Names::list(&**storage, dir)?;
+    let list = || storage.list(dir).context("list", dir);
+    let entries = list()?;
+    let entries = if swap::settle(&**storage, dir, &entries)? { list()? } else { entries };
+    let names = Names::of(&**storage, dir, entries)?;
     let known = if names.has_damage { Damage::read(&**storage, dir)? } else { Damage::default() };
     let mut segments = names
         .segments
@@ -99,6 +103,7 @@ pub(crate) fn load(
         aborted,
         damage: known.clone(),
         leader_epoch: 0,
+        is_settled: false,
         segments,
     };
     walk::walk(&mut loaded, &**storage, dir, config, checkpoint, snapshot)?;
@@ -143,7 +148,8 @@ pub(crate) fn ensure_dir_durably(storage: &dyn Storage, dir: &Path) -> Result<()
 
 /// Base offsets of the segments whose files are in `dir`, in order.
 pub(crate) fn segment_bases(storage: &dyn Storage, dir: &Path) -> Result<Vec<Offset>> {
-    Ok(Names::list(storage, dir)?.segments)
+    let entries = storage.list(dir).context("list", dir)?;
+    Ok(Names::of(storage, dir, entries)?.segments)
 }
 
 /// Checks that a directory is there, creating it with its parents if not. Says whether it was created.

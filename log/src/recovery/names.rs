@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::corruption;
 use crate::error::{IoContext, Result};
-use crate::storage::Storage;
+use crate::storage::{Entry, Storage};
 use crate::types::Offset;
 
 /// Base offsets in order, by kind of file.
@@ -19,13 +19,13 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// Lists a directory once, and removes what nobody needs any more: files being deleted, and indexes without a log.
-    pub(super) fn list(storage: &dyn Storage, dir: &Path) -> Result<Self> {
+    /// Sorts what `dir` holds, and removes what nobody needs any more: files being deleted, and indexes without a log.
+    pub(super) fn of(storage: &dyn Storage, dir: &Path, entries: Vec<Entry>) -> Result<Self> {
         let [mut segments, mut snapshots, mut aborted] = [(); 3].map(|()| BTreeSet::new());
         let mut indexes = BTreeSet::new();
         let mut names = Self::default();
         let mut leftovers = Vec::new();
-        for entry in storage.list(dir).context("list", dir)? {
+        for entry in entries {
             let Some((stem, extension)) = entry.name.split_once('.') else {
                 names.has_damage |= entry.name == corruption::FILE;
                 continue;

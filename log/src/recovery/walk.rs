@@ -78,6 +78,19 @@ impl Step {
         let from = self.from.max(segment.base());
         // Below the recovery point, nothing is built anew.
         let is_settled = self.next.is_some_and(|next| next <= self.point);
+        // After a clean close there is nothing to find out, unless something does not look like one.
+        if self.is_clean
+            && self.next.is_none()
+            && self.from == self.point
+            && loaded.damage.bad.is_empty()
+            && let Some(resumed) = segment.resume(self.point)?
+        {
+            loaded.is_settled = true;
+            loaded.end = self.point;
+            loaded.bytes_since_entry = resumed.bytes_since_entry;
+            loaded.leader_epoch = loaded.leader_epoch.max(resumed.leader_epoch);
+            return Ok(Outcome::Sound);
+        }
         let start = if is_settled {
             segment.verified_hint(from)?.map_or(0, |hint| u64::from(hint.position))
         } else {

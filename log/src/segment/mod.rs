@@ -12,6 +12,7 @@ mod damage;
 mod index;
 mod lazy_file;
 mod rebuild;
+mod resume;
 mod scan;
 
 use std::path::{Path, PathBuf};

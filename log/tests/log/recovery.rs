@@ -407,6 +407,75 @@ impl millstream_log::File for MeteredFile {
     }
 }
 
+#[test]
+fn a_start_after_a_clean_close_reads_little_however_large_the_batches() {
+    let read = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let storage = Arc::new(Metered { storage: memory().fork(), read: read.clone() });
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("index.interval.bytes", "300000")).unwrap();
+    let large = "x".repeat(200_000);
+    for _ in 0..5 {
+        append(&log, "t", &[&large]).unwrap();
+    }
+    log.close().unwrap();
+    read.store(0, std::sync::atomic::Ordering::Relaxed);
+    let log = open(&storage).unwrap();
+    let bytes = read.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(bytes < 40_000, "{bytes} bytes read");
+    append(&log, "t", &["y"]).unwrap();
+    assert_eq!(values(&log, "t").len(), 6);
+    // Its index goes on as it would have without the close.
+    drop(log);
+    let all_at_once = memory();
+    let log = open(&all_at_once).unwrap();
+    log.create_topic(topic("t").config("index.interval.bytes", "300000")).unwrap();
+    for _ in 0..5 {
+        append(&log, "t", &[&large]).unwrap();
+    }
+    append(&log, "t", &["y"]).unwrap();
+    drop(log);
+    for name in ["log/t-0/00000000000000000000.index", "log/t-0/00000000000000000000.timeindex"] {
+        let content = |storage: &MemoryStorage| {
+            let file = file(storage, name);
+            let mut bytes = vec![0; file.size().unwrap() as usize];
+            file.read_at(0, &mut bytes).unwrap();
+            bytes
+        };
+        assert_eq!(content(&storage.storage), content(&all_at_once), "{name}");
+    }
+}
+
+#[test]
+fn a_clean_mark_is_not_believed_of_a_log_that_looks_otherwise() {
+    let storage = memory();
+    let log = open(&storage).unwrap();
+    log.create_topic(topic("t").config("index.interval.bytes", "300000")).unwrap();
+    let large = "x".repeat(200_000);
+    for _ in 0..4 {
+        append(&log, "t", &[&large]).unwrap();
+    }
+    log.close().unwrap();
+    let size = file(&storage, LOG).size().unwrap();
+    let cut_off = |storage: &MemoryStorage| file(storage, LOG).truncate(size - 1).unwrap();
+    let length = |storage: &MemoryStorage| flip(storage, LOG, size / 2 + 10);
+    let offset = |storage: &MemoryStorage| flip(storage, LOG, size / 4 * 3 + 7);
+    let damages: [(&str, &dyn Fn(&MemoryStorage)); 3] =
+        [("cut off", &cut_off), ("another length", &length), ("another offset", &offset)];
+    for (name, damage) in damages {
+        let storage = Arc::new(storage.fork());
+        damage(&storage);
+        let log = open(&storage).unwrap();
+        assert!(matches!(append(&log, "t", &["y"]), Err(LogError::Corrupt { .. })), "{name}");
+    }
+    for index in ["log/t-0/00000000000000000000.index", "log/t-0/00000000000000000000.timeindex"] {
+        let storage = Arc::new(storage.fork());
+        let lost = file(&storage, index).size().unwrap();
+        file(&storage, index).truncate(0).unwrap();
+        drop(open(&storage).unwrap());
+        assert_eq!(file(&storage, index).size().unwrap(), lost, "{index} is there again");
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     Remove,
