@@ -13,6 +13,7 @@
 mod planted;
 
 mod aborted;
+mod background;
 mod catalogue;
 mod checkpoint;
 mod cleaner;
@@ -47,6 +48,7 @@ mod transaction;
 mod types;
 mod wire;
 
+pub use background::lower_thread_priority;
 pub use catalogue::{NewTopic, TopicDescription, TopicId};
 pub use cleaner::{Cleaned, CleanerStats};
 pub use clock::{Clock, ManualClock, SystemClock};

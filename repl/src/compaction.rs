@@ -6,7 +6,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use millstream_log::{Log, LogError};
+use millstream_log::{Log, LogError, lower_thread_priority};
 
 use crate::error::CliError;
 
@@ -25,6 +25,7 @@ impl Compaction {
         let is_stopping = Arc::new(AtomicBool::new(false));
         let is_cancelled = is_stopping.clone();
         let work = move || {
+            lower_thread_priority();
             let backoff = log.config().cleaner.backoff;
             let mut wait = backoff;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
