@@ -59,8 +59,8 @@ fn build(builder: &mut BatchBuilder, value: &[u8]) -> bytes::BytesMut {
 
 /// Appends with acks=1 against a loop that builds the same batches, computes their CRC and writes them.
 fn append(record_bytes: usize, promised: u32) {
-    const ROUNDS: usize = 9;
-    const BATCHES: usize = 512;
+    const ROUNDS: usize = 41;
+    const BATCHES: usize = 256;
     let clock = SystemClock::new();
     let value = vec![b'v'; record_bytes];
     let (mut plain, mut ours) = (Vec::new(), Vec::new());
