@@ -44,6 +44,9 @@ pub struct StreamsConfig {
     pub max_task_idle: Option<Duration>,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
+    /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
+    /// Default 30 s.
+    pub repartition_purge_interval: Duration,
     /// `windowstore.changelog.additional.retention.ms`: added to a window store's retention. Default 1 day.
     pub changelog_additional_retention: Duration,
     /// `consumer.*`: settings for the threads' consumers, without the prefix.
@@ -58,7 +61,7 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 12] = [
+    pub const KEYS: [&'static str; 13] = [
         "application.id",
         "auto.offset.reset",
         "buffered.records.per.partition",
@@ -67,6 +70,7 @@ impl StreamsConfig {
         "max.task.idle.ms",
         "num.stream.threads",
         "processing.guarantee",
+        "repartition.purge.interval.ms",
         "state.dir",
         "statestore.cache.max.bytes",
         "statestore.uncommitted.max.bytes",
@@ -86,6 +90,7 @@ impl StreamsConfig {
             buffered_records: 1000,
             max_task_idle: Some(Duration::ZERO),
             auto_offset_reset: AutoOffsetReset::Earliest,
+            repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
             consumer: Vec::new(),
             producer: Vec::new(),
@@ -165,6 +170,9 @@ impl StreamsConfig {
             "max.task.idle.ms" => {
                 let millis: i64 = number(key, value)?;
                 self.max_task_idle = u64::try_from(millis).ok().map(Duration::from_millis);
+            }
+            "repartition.purge.interval.ms" => {
+                self.repartition_purge_interval = Duration::from_millis(number(key, value)?);
             }
             "windowstore.changelog.additional.retention.ms" => {
                 self.changelog_additional_retention = Duration::from_millis(number(key, value)?);

@@ -30,6 +30,8 @@ pub(crate) struct Input {
     pub(crate) partition: TopicPartition,
     pub(crate) source: usize,
     pub(crate) reset: AutoOffsetReset,
+    /// Whether only this application writes and reads it.
+    pub(crate) is_repartitioned: bool,
 }
 
 /// The changelog topic of a store.
@@ -70,6 +72,7 @@ impl Plan {
                     partition: TopicPartition::new(topic.resolve(&config.application_id), partition),
                     source: *source,
                     reset: *reset,
+                    is_repartitioned: matches!(topic, TopicName::Internal(_)),
                 });
                 let sub_topology = u32::try_from(number).expect("a topology has fewer than 2^32 nodes");
                 let id = TaskId { sub_topology, partition: PartitionId::new(partition) };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    Clock, Log, ManualClock, NewTopic, Producer, ProducerConfig, Record, SystemClock, Timestamp,
-    TopicPartition,
+    Clock, Log, ManualClock, NewTopic, Offset, OffsetSpec, Producer, ProducerConfig, Record, SystemClock,
+    Timestamp, TopicPartition,
 };
 
 use crate::config::StreamsConfig;
@@ -140,6 +140,41 @@ fn a_crash_at_any_step_of_a_commit_neither_loses_nor_doubles() {
             assert_eq!(committed_output(&log), expected, "after step {steps}, caching {caching}");
         }
     }
+}
+
+#[test]
+fn what_was_repartitioned_and_committed_is_deleted() {
+    let clock = Arc::new(ManualClock::new(Timestamp::new(0)));
+    let log = Log::in_memory(clock.clone());
+    topics(&log, 1);
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<String, i64>("in", Consumed::with(Utf8, Int64))
+        .group_by(|_, value| *value)
+        .count(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    let (topology, config) = (builder.build().unwrap(), StreamsConfig::new("app").exactly_once());
+    let plan = Plan::new(&topology, &config, &log).unwrap();
+    let purge_interval = config.repartition_purge_interval;
+    let shared = Arc::new(Shared::new(config, Arc::new(MemoryBackend::default()), None));
+    let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared).unwrap();
+    let repartitioned = plan.inputs().find(|input| &*input.topic != "in").unwrap();
+    let start = || log.offsets(repartitioned, OffsetSpec::Earliest).unwrap();
+    // What a commit passes on is read and committed by the next one.
+    let mut round = || {
+        write(&log, 0..10);
+        for _ in 0..2 {
+            while worker.poll(Duration::ZERO).unwrap() || worker.process().unwrap() > 0 {}
+            worker.commit().unwrap();
+        }
+    };
+    round();
+    assert_eq!(start(), Offset::ZERO);
+    clock.advance(purge_interval);
+    round();
+    let committed = log.committed_offsets("app").into_iter().find(|(id, _)| id == repartitioned).unwrap().1;
+    assert!(start() >= Offset::new(10) && start() <= committed.offset, "{}", start());
 }
 
 /// The last committed value of every key of the output topic. Counts may only grow by commits.

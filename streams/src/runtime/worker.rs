@@ -41,6 +41,9 @@ pub(crate) struct Worker {
     batch: WriteBatch,
     scratch: Vec<u8>,
     committed_at: Duration,
+    /// Inputs that nobody else reads, and when what was read of them was deleted last.
+    repartitioned: Vec<TopicPartition>,
+    purged_at: Duration,
     dirty: bool,
 }
 
@@ -133,6 +136,13 @@ impl Worker {
             batch: WriteBatch::default(),
             scratch: Vec::new(),
             committed_at,
+            repartitioned: tasks
+                .iter()
+                .flat_map(|task| &task.inputs)
+                .filter(|input| input.is_repartitioned)
+                .map(|input| input.partition.clone())
+                .collect(),
+            purged_at: committed_at,
             dirty: false,
         };
         worker.publish_positions();
@@ -239,7 +249,22 @@ impl Worker {
         self.commit_log(&prepared)?;
         self.apply()?;
         self.committed_at = self.log.clock().monotonic();
+        if self.committed_at.saturating_sub(self.purged_at) >= self.shared.config.repartition_purge_interval {
+            self.purged_at = self.committed_at;
+            self.purge();
+        }
         Ok(())
+    }
+
+    /// Deletes what was read from repartition topics and is committed. What cannot be deleted now is next time.
+    fn purge(&mut self) {
+        for partition in &self.repartitioned {
+            let (task, queue) = self.routes[partition];
+            let committed = self.tasks[task].queues[queue].committed();
+            if let Err(error) = self.log.delete_records(partition, Some(committed)) {
+                tracing::warn!(%partition, %error, "could not delete what was repartitioned");
+            }
+        }
     }
 
     /// First step: what operators and stores hold back goes to the outbox.
