@@ -204,6 +204,9 @@ impl Partition {
         // A killed process may have left sealed segments in the page cache only.
         let sealed = state.segments.windows(2).filter(|pair| pair[1].base() > synced);
         writer.unsynced = sealed.map(|pair| pair[0].clone()).collect();
+        if !checkpoint.is_clean {
+            writer.unsynced_beside = unsynced_aborted(&state, &dir, synced);
+        }
         writer.is_dir_unsynced = is_new || !checkpoint.is_clean;
         writer.is_settled = is_settled;
         Ok(Self {
@@ -363,6 +366,18 @@ impl Partition {
     pub(crate) fn idle_time(&self) -> Duration {
         self.around.clock.monotonic().saturating_sub(self.writer.lock().last_append)
     }
+}
+
+/// The files of aborted transactions that a killed process may have left in the page cache only.
+fn unsynced_aborted(state: &State, dir: &Path, synced: Offset) -> Vec<PathBuf> {
+    let bases: Vec<_> = state.segments.iter().map(|segment| segment.base()).collect();
+    let ends = bases.iter().skip(1).copied().chain([state.end]);
+    let holds_any = |(base, end): &(&Offset, Offset)| {
+        let in_segment = |entry: &AbortedEntry| (**base..*end).contains(&entry.last_offset);
+        *end > synced && state.aborted.iter().any(in_segment)
+    };
+    let bases = bases.iter().zip(ends).filter(holds_any);
+    bases.map(|(base, _)| segment::path(dir, *base, "txnindex")).collect()
 }
 
 /// What appends and reads start from, after the files were loaded.

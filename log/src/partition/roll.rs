@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{Partition, Writer};
 use crate::config::TopicConfig;
-use crate::error::{LogError, Result};
+use crate::error::{IoContext, LogError, Result};
 use crate::record::RecordBatch;
 use crate::segment::Segment;
 use crate::types::Timestamp;
@@ -53,12 +53,17 @@ impl Partition {
 
     /// Seals the active segment and starts the next at the end. On a full disk, the next append tries again.
     ///
-    /// The sealed one is put on stable storage by the next sync: until then the recovery point stays below its end.
+    /// The sealed one is put on stable storage by the next sync: until then the recovery point stays below its end. Only
+    /// the names of the files are synced here, since a log that has lost a segment's name, but not that of the next,
+    /// would seem to start late.
     pub(super) fn roll(&self, writer: &mut Writer, config: &TopicConfig) -> Result<()> {
         writer.is_settled = false;
         let outcome = self.write_aborted(writer).and_then(|()| {
             writer.active.seal()?;
             self.write_snapshot(writer)?;
+            if !planted!("skip_dirsync_roll") {
+                self.around.storage.sync_dir(&self.dir).context("sync", &self.dir)?;
+            }
             Segment::create(&self.around.storage, &self.dir, writer.end, config)
         });
         match outcome {

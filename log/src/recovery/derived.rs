@@ -57,15 +57,22 @@ pub(super) fn remove_snapshots(
     Ok(())
 }
 
-/// The aborted transactions as the files have them, and the base of the first segment whose file makes no sense.
+/// The aborted transactions as the files have them, and the base of the first segment whose file makes no sense. Files
+/// with entries above `synced` are read from the disk: a failed sync may have kept them in the page cache only.
 pub(super) fn read_aborted(
     storage: &dyn Storage,
     dir: &Path,
     names: &Names,
+    synced: Offset,
 ) -> Result<(Vec<AbortedEntry>, Option<Offset>)> {
     let mut aborted: Vec<AbortedEntry> = Vec::new();
     for &base in &names.aborted {
         let path = segment::path(dir, base, "txnindex");
+        let next = names.segments.partition_point(|segment| *segment <= base);
+        if names.segments.get(next).is_none_or(|next| *next > synced) {
+            let file = storage.open(&path, OpenMode::Existing).context("open", &path)?;
+            file.forget_cached(0).context("read", &path)?;
+        }
         let entries = AbortedEntry::decode_all(&read(storage, &path)?);
         // Nothing else tells an entry from zeros, or from another segment's.
         let follows = |entries: &Vec<AbortedEntry>| {

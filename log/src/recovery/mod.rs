@@ -90,7 +90,8 @@ pub(crate) fn load(
         }
     }
     let point = checkpoint.recovery_point.unwrap_or_default();
-    let (mut aborted, broken) = derived::read_aborted(&**storage, dir, &names)?;
+    let synced = if checkpoint.is_clean { Offset::new(u64::MAX) } else { point };
+    let (mut aborted, broken) = derived::read_aborted(&**storage, dir, &names, synced)?;
     let limit = broken.unwrap_or(point).min(point);
     let (producers, snapshot) = derived::read_snapshot(&**storage, dir, &names, limit)?;
     let snapshot = snapshot.max(segments[0].base());

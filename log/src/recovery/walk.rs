@@ -43,6 +43,11 @@ pub(super) fn walk(
         }
         if let Some(next) = next {
             if next > loaded.end && !segment.has_gaps() && !loaded.damage.explains_gap(loaded.end, next) {
+                // The end of a segment may be lost while the name of the one behind it is not.
+                if step.is_torn(loaded, &segment, segment.size(), segment.size())? {
+                    remove_behind(loaded, storage, dir, at)?;
+                    return Ok(());
+                }
                 loaded.damage.add(CorruptRange::missing(dir, loaded.end, next));
             }
             if next > point {
