@@ -146,11 +146,12 @@ impl GroupOffsets {
         self.state.lock().is_pending(group, Some(partition))
     }
 
-    /// Every topic in which a group has something committed.
+    /// Every topic in which a group has something committed, or will have with a transaction.
     pub(crate) fn topics(&self) -> BTreeSet<Arc<str>> {
         let state = self.state.lock();
         let live = state.groups.values().flatten().filter(|(_, entry)| entry.committed.is_some());
-        live.map(|(id, _)| id.topic.clone()).collect()
+        let pending = state.pending.values().flatten().map(|record| &record.partition);
+        live.map(|(id, _)| id).chain(pending).map(|id| id.topic.clone()).collect()
     }
 
     pub(crate) fn of_group(&self, group: &str) -> Vec<(TopicPartition, Committed)> {
@@ -165,14 +166,19 @@ impl GroupOffsets {
         state.groups.iter().filter(|(_, entries)| is_alive(entries)).map(|(group, _)| group.clone()).collect()
     }
 
-    /// Every group that has something committed in a topic, with the partitions.
+    /// Every group that has something committed in a topic, or will have with a transaction, with the partitions.
     pub(crate) fn of_topic(&self, topic: &str) -> Vec<(String, Vec<TopicPartition>)> {
         let state = self.state.lock();
-        let found = state.groups.iter().map(|(group, entries)| {
-            let live = entries.iter().filter(|(id, entry)| &*id.topic == topic && entry.committed.is_some());
-            (group.clone(), live.map(|(id, _)| id.clone()).collect::<Vec<_>>())
+        let live = state.groups.iter().flat_map(|(group, entries)| {
+            let live = entries.iter().filter(|(_, entry)| entry.committed.is_some());
+            live.map(move |(id, _)| (group, id))
         });
-        found.filter(|(_, partitions)| !partitions.is_empty()).collect()
+        let pending = state.pending.values().flatten().map(|record| (&record.group, &record.partition));
+        let mut found: BTreeMap<String, BTreeSet<TopicPartition>> = BTreeMap::new();
+        for (group, id) in live.chain(pending).filter(|(_, id)| &*id.topic == topic) {
+            found.entry(group.clone()).or_default().insert(id.clone());
+        }
+        found.into_iter().map(|(group, partitions)| (group, partitions.into_iter().collect())).collect()
     }
 
     /// A group's partitions for which `is_expired` holds and no transaction or commit is on its way.
@@ -206,12 +212,23 @@ impl GroupOffsets {
 impl State {
     fn apply(&mut self, at: Offset, records: Vec<OffsetRecord>) {
         for record in records {
+            if record.committed.is_none() {
+                // What a transaction would commit is removed with it: a later topic of that name starts without.
+                self.forget_pending(&record.group, &record.partition);
+            }
             let entries = self.groups.entry(record.group).or_default();
             let is_newer = entries.get(&record.partition).is_none_or(|entry| entry.at <= at);
             if is_newer {
                 entries.insert(record.partition, Entry { committed: record.committed, at });
             }
         }
+    }
+
+    fn forget_pending(&mut self, group: &str, partition: &TopicPartition) {
+        self.pending.retain(|_, records| {
+            records.retain(|record| record.group != group || record.partition != *partition);
+            !records.is_empty()
+        });
     }
 
     fn is_pending(&self, group: &str, partition: Option<&TopicPartition>) -> bool {
