@@ -60,6 +60,19 @@ pub(super) enum Promise {
     Synced,
 }
 
+/// What is known about the end that a log came to.
+#[derive(Clone, Debug)]
+pub(super) struct Moment {
+    /// How many operations the disk had done by then.
+    pub(super) point: u64,
+    pub(super) promise: Promise,
+    /// The latest wall-clock time there was.
+    pub(super) latest: Timestamp,
+    /// Directories of partitions whose newest batches a failed sync took. Nothing brings those back, so there the log
+    /// has to stand by what it had synced only, whatever came after.
+    pub(super) failed: BTreeSet<String>,
+}
+
 /// What was found, to go on from.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
@@ -67,6 +80,8 @@ pub(super) struct Found {
     pub(super) topics: BTreeSet<usize>,
     /// Offsets of the first records found of each batch, by its index.
     pub(super) batches: BTreeMap<usize, Offset>,
+    /// Topics of the batches that were sent to an earlier one of the same name.
+    pub(super) moved: BTreeMap<usize, usize>,
     /// Transactions of which something is visible.
     pub(super) committed: BTreeSet<usize>,
     /// Log start offsets.
@@ -81,16 +96,10 @@ fn fail<T>(rule: &'static str, text: String) -> Checked<T> {
     Err(Violation { rule, text })
 }
 
-/// Checks an open log against what was asked up to the operation `point` of the disk before.
-pub(super) fn check(
-    history: &History,
-    log: &Log,
-    point: u64,
-    promise: Promise,
-    latest: Timestamp,
-) -> Checked<Found> {
-    let mut check =
-        Check { history, log, point, promise, latest, found: Found::default(), visible: BTreeMap::new() };
+/// Checks an open log against what was asked of the one before up to its end.
+pub(super) fn check(history: &History, log: &Log, moment: &Moment) -> Checked<Found> {
+    let (point, found, visible) = (moment.point, Found::default(), BTreeMap::new());
+    let mut check = Check { history, log, moment, point, found, visible };
     check.topics()?;
     for name in [CONSUMER_OFFSETS, TRANSACTION_STATE] {
         if let Ok(topic) = log.describe_topic(name) {
@@ -107,10 +116,8 @@ pub(super) fn check(
 struct Check<'a> {
     history: &'a History,
     log: &'a Log,
+    moment: &'a Moment,
     point: u64,
-    promise: Promise,
-    /// The latest wall-clock time there was.
-    latest: Timestamp,
     found: Found,
     /// Serial numbers that read-committed readers see, by batch.
     visible: BTreeMap<usize, BTreeSet<u64>>,
@@ -237,7 +244,7 @@ impl Check<'_> {
             }
         }
         let forgotten = replayed.iter().find(|(producer, state)| {
-            let age = self.latest.since(Timestamp::new(state.timestamp));
+            let age = self.moment.latest.since(Timestamp::new(state.timestamp));
             known.get(*producer).is_none() && age < PRODUCER_TIME
         });
         match forgotten {
@@ -320,8 +327,18 @@ impl Check<'_> {
                 };
                 let batch = &self.history.batches[sent];
                 let what = || format!("{id} at {}: record {serial}", record.offset);
-                if (batch.topic, batch.partition) != (topic, id.partition.get()) {
+                let is_of_name = self.history.topics[batch.topic].name == *run.name;
+                if batch.partition != id.partition.get() || !is_of_name {
                     return fail("R4", format!("{} was sent elsewhere", what()));
+                }
+                if batch.topic != topic {
+                    // A producer keeps records until it flushes, and knows topics by their names.
+                    if batch.base.is_some() {
+                        return fail("R4", format!("{} was of a topic that was deleted", what()));
+                    }
+                    let base = Offset::new(record.offset.get().saturating_sub(at as u64));
+                    self.found.moved.insert(sent, topic);
+                    self.found.batches.entry(sent).or_insert(base);
                 }
                 let expected = batch.records[at];
                 let is_same = record.key == Some(&key(expected.key))
@@ -366,7 +383,7 @@ impl Check<'_> {
                     let known = promised.entry(record.key).or_default();
                     *known = offset.max(*known);
                 }
-                if record.bytes.is_none() && self.latest.since(record.timestamp) >= TOMBSTONE_TIME {
+                if record.bytes.is_none() && self.moment.latest.since(record.timestamp) >= TOMBSTONE_TIME {
                     let known = tombstones.entry(record.key).or_default();
                     *known = offset.max(*known);
                 }
@@ -385,9 +402,14 @@ impl Check<'_> {
 
     /// Whether the log has to stand by its answer to this batch.
     fn is_promised(&self, batch: &Batch) -> bool {
-        let is_strong = match self.promise {
-            Promise::All => batch.acks != Acks::None,
-            Promise::Synced => batch.acks == Acks::Synced,
+        let has_failed = || {
+            let topic = &self.history.topics[batch.topic].name;
+            self.moment.failed.contains(&format!("{topic}-{}", batch.partition))
+        };
+        let is_strong = match (self.moment.promise, batch.acks) {
+            (_, Acks::Synced) => true,
+            (Promise::All, Acks::Written) => !has_failed(),
+            (Promise::Synced, Acks::Written) | (_, Acks::None) => false,
         };
         let is_answered = batch.span.at(self.point) == Known::Done && batch.base.is_some();
         is_answered && is_strong
@@ -415,8 +437,10 @@ impl Check<'_> {
         for (index, batch) in history.batches.iter().enumerate().filter(|(_, batch)| here(batch)) {
             let offsets: Vec<_> =
                 (0..batch.records.len() as u64).map(|at| seen.get(&(batch.serial + at)).copied()).collect();
-            if let Some(first) = offsets.iter().flatten().next() {
-                self.found.batches.insert(index, *first);
+            // Of a compacted batch, the first records may be gone.
+            let first = (0..).zip(&offsets).find_map(|(at, offset)| Some((at, (*offset)?)));
+            if let Some((at, offset)) = first {
+                self.found.batches.insert(index, Offset::new(offset.get().saturating_sub(at)));
             }
             let is_answered = batch.span.at(self.point) == Known::Done;
             for (at, offset) in (0..).zip(&offsets) {
@@ -494,6 +518,8 @@ impl Check<'_> {
             }
         }
         let mut allowed: BTreeMap<(usize, u32), Vec<Option<Offset>>> = BTreeMap::new();
+        // A transaction whose end nobody was told may have come to it after all others.
+        let mut late = Vec::new();
         for commit in &self.history.offset_commits {
             let entry = allowed.entry((commit.topic, commit.partition)).or_insert_with(|| vec![None]);
             let known = match commit.transaction.map(|index| self.history.ending(index, self.point)) {
@@ -501,13 +527,19 @@ impl Check<'_> {
                 Some(_) if commit.span.at(self.point) == Known::Never => Known::Never,
                 Some(Ending::Committed) => commit.span.at(self.point),
                 Some(Ending::Aborted) => Known::Never,
-                Some(Ending::Either) => Known::Maybe,
+                Some(Ending::Either) => {
+                    late.push(commit);
+                    Known::Never
+                }
             };
             match known {
                 Known::Never => {}
                 Known::Maybe => entry.push(Some(commit.offset)),
                 Known::Done => *entry = vec![Some(commit.offset)],
             }
+        }
+        for commit in late {
+            allowed.entry((commit.topic, commit.partition)).or_default().push(Some(commit.offset));
         }
         for &(topic, partition) in allowed.keys().chain(found.keys()) {
             if !self.found.topics.contains(&topic) {

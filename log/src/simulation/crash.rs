@@ -1,7 +1,7 @@
 //! What a disk holds after the machine stopped: all, none or some of what was not synced.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use fastrand::Rng;
@@ -130,6 +130,17 @@ impl Snapshot {
                 fates
             }
         }
+    }
+
+    /// Directories of the segments whose newest bytes a failed sync dropped while reads still show them.
+    pub(super) fn failed_dirs(&self) -> BTreeSet<String> {
+        let mut dirs = BTreeSet::new();
+        self.tree.visit(&mut |path, file| {
+            let is_segment = path.extension().is_some_and(|extension| extension == "log");
+            let dir = path.parent().and_then(Path::file_name).and_then(|name| name.to_str());
+            dirs.extend(dir.filter(|_| file.is_gated && is_segment).map(str::to_owned));
+        });
+        dirs
     }
 
     /// A hash of all names and bytes that are there now.

@@ -696,7 +696,8 @@ impl File for SimFile {
         if file.is_gated {
             let mut content = (*file.durable).clone();
             file.pending.iter().for_each(|(_, change)| change.apply(&mut content));
-            file.current = Arc::new(content);
+            // From here on, reads show what the disk has.
+            (file.current, file.is_gated) = (Arc::new(content), false);
         }
         Ok(())
     }

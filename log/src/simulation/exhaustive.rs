@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fastrand::Rng;
 
-use super::check::{Promise, Violation, check};
+use super::check::{Moment, Promise, Violation, check};
 use super::crash::CrashMode;
 use super::disk::SimDisk;
 use super::scenario::{Operation, Settings};
@@ -193,7 +193,9 @@ impl Exhaustive {
         (point, promise): (u64, Promise),
         modes: &[CrashMode],
     ) -> Result<(), Violation> {
-        let (history, clock, latest) = (world.history(), world.clock(), world.latest());
+        let (history, clock) = (world.history(), world.clock());
+        // The disk does nothing wrong here, so that no sync fails.
+        let mut moment = Moment { point, promise, latest: world.latest(), failed: BTreeSet::new() };
         self.recoveries += 1;
         let is_sampled = self.recoveries.is_multiple_of(10);
         if is_sampled {
@@ -201,7 +203,7 @@ impl Exhaustive {
         }
         let log = open(disk, clock, point).or_else(|error| unopened(&error))?;
         let recording = disk.take_recording();
-        check(history, &log, point, promise, latest)?;
+        check(history, &log, &moment)?;
         if is_sampled {
             check_second_restart(&disk.snapshot(), clock, point)?;
         }
@@ -211,11 +213,11 @@ impl Exhaustive {
             let mode = modes[(at + self.recoveries as usize) % modes.len()];
             self.recoveries += 1;
             self.second_crashes += 1;
-            let promise = if mode.is_power_loss() { Promise::Synced } else { promise };
+            moment.promise = if mode.is_power_loss() { Promise::Synced } else { promise };
             let mut again = || -> Result<(), Violation> {
                 let disk = within.crash(mode, &mut rng);
                 let log = open(&disk, clock, point).or_else(|error| unopened(&error))?;
-                check(history, &log, point, promise, latest).map(drop)
+                check(history, &log, &moment).map(drop)
             };
             again().map_err(|violation| Violation {
                 text: format!("{mode:?} after operation {at} of the recovery: {}", violation.text),

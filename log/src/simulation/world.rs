@@ -1,13 +1,13 @@
 //! Does what a scenario says to a log, notes the answers, and after each start checks what the log still knows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::check::{self, Found, GROUP, Promise, SERIAL, Violation, with_cause};
+use super::check::{self, Found, GROUP, Moment, Promise, SERIAL, Violation, with_cause};
 use super::crash::{CrashMode, Snapshot};
 use super::disk::{Faults, SimDisk};
 use super::history::{Batch, End, History, Known, OffsetCommit, Outcome, Sent, Span, StartMove, TopicRun};
@@ -581,7 +581,8 @@ impl World {
     fn restart(&mut self, stop: Stop, crashes: &mut VecDeque<Crash>) -> Result<(), Violation> {
         self.counts.crashes += u64::from(stop != Stop::Closed);
         let point = self.disk.snapshot().operation();
-        let mut promise = Promise::All;
+        let mut moment =
+            Moment { point, promise: Promise::All, latest: self.latest, failed: BTreeSet::new() };
         let mut mode = match stop {
             // All was synced, so that nothing is left to lose.
             Stop::Closed => CrashMode::ALL[self.rng.usize(..CrashMode::ALL.len())],
@@ -592,12 +593,13 @@ impl World {
         loop {
             self.note(|| format!("{stop:?}, {mode:?}"));
             if !was_closed && mode.is_power_loss() {
-                promise = Promise::Synced;
+                moment.promise = Promise::Synced;
             }
             self.counts.disk_operations += self.disk.operations();
             self.counts.faults += self.disk.faults_hit();
             self.counts.trace = self.counts.trace.rotate_left(7) ^ self.disk.trace();
             let snapshot = self.disk.snapshot();
+            moment.failed.append(&mut snapshot.failed_dirs());
             self.plain.iter_mut().for_each(|producer| drop(producer.take()));
             self.transactional.iter_mut().for_each(|producer| drop(producer.take()));
             drop(self.log.take());
@@ -636,8 +638,8 @@ impl World {
         self.disk.set_faults(Faults::default());
         self.disk.halt_at(u64::MAX);
         let log = self.log.clone().ok_or_else(closed_early)?;
-        let found = check::check(&self.history, &log, point, promise, self.latest)?;
-        let is_durable = promise == Promise::Synced || was_closed;
+        let found = check::check(&self.history, &log, &moment)?;
+        let is_durable = moment.promise == Promise::Synced || was_closed;
         self.settle(&found, point, is_durable);
         if self.rng.u8(..8) == 0 {
             check_second_restart(&self.disk.snapshot(), &self.clock, self.settings.seed)?;
@@ -675,6 +677,7 @@ impl World {
             self.history.transactions[transaction].ends = vec![End { is_commit, span }];
         }
         for (index, batch) in self.history.batches.iter_mut().enumerate() {
+            batch.topic = found.moved.get(&index).copied().unwrap_or(batch.topic);
             let was_answered = batch.span.at(point) == Known::Done && batch.base.is_some();
             match found.batches.get(&index) {
                 Some(base) if !was_answered => {

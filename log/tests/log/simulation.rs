@@ -2,17 +2,6 @@
 
 use millstream_log::simulation::{CrashMode, Exhaustive, Swarm};
 
-/// How the machine may stop in the runs of all short sequences.
-const EXHAUSTIVE_MODES: [CrashMode; 7] = [
-    CrashMode::KeepAll,
-    CrashMode::DropAll,
-    CrashMode::Prefix,
-    CrashMode::Torn(1),
-    CrashMode::Torn(512),
-    CrashMode::Torn(4096),
-    CrashMode::BytesOnly,
-];
-
 /// A number from the environment, for longer runs than the usual ones.
 fn setting(name: &str, usual: u64) -> u64 {
     std::env::var(name).map_or(usual, |text| text.parse().unwrap())
@@ -25,12 +14,8 @@ fn threads() -> usize {
 #[test]
 fn seeds_keep_all_promises() {
     let first = setting("MILLSTREAM_SIM_SEED", 0);
-    let count = setting("MILLSTREAM_SIM_SEEDS", 50);
-    let modes = match std::env::var("MILLSTREAM_SIM_MODES").as_deref() {
-        Ok("all") => &CrashMode::ALL[..],
-        _ => &[CrashMode::KeepAll],
-    };
-    let report = Swarm::new(first..first + count).modes(modes).threads(threads()).run();
+    let count = setting("MILLSTREAM_SIM_SEEDS", 3000);
+    let report = Swarm::new(first..first + count).threads(threads()).run();
     println!("swarm from seed {first}: {report}");
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} seeds break a rule", report.failures.len());
@@ -45,7 +30,7 @@ fn equal_seeds_give_equal_runs() {
 #[test]
 fn all_short_runs_survive_a_crash_at_any_moment() {
     let length = setting("MILLSTREAM_SIM_LENGTH", 2) as usize;
-    let report = Exhaustive::run(length, &EXHAUSTIVE_MODES, threads());
+    let report = Exhaustive::run(length, &CrashMode::ALL, threads());
     println!("all runs of up to {length} steps: {report}");
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} sequences break a rule", report.failures.len());
@@ -53,9 +38,15 @@ fn all_short_runs_survive_a_crash_at_any_moment() {
 
 #[test]
 fn seeds_that_once_broke_a_rule_keep_it_now() {
-    let seeds = include_str!("../seeds/process-kills.txt").lines().filter(|line| !line.starts_with('#'));
-    for seed in seeds.filter_map(|line| line.split(' ').next()?.parse::<u64>().ok()) {
-        let report = Swarm::new(seed..seed + 1).modes(&[CrashMode::KeepAll]).run();
-        assert!(report.failures.is_empty(), "{}", report.failures[0]);
+    let stored = [
+        (include_str!("../seeds/process-kills.txt"), &[CrashMode::KeepAll][..]),
+        (include_str!("../seeds/all-crashes.txt"), &CrashMode::ALL),
+    ];
+    for (seeds, modes) in stored {
+        let lines = seeds.lines().filter(|line| !line.starts_with('#'));
+        for seed in lines.map(|line| line.split(' ').next().unwrap().parse::<u64>().unwrap()) {
+            let report = Swarm::new(seed..seed + 1).modes(modes).run();
+            assert!(report.failures.is_empty(), "{}", report.failures[0]);
+        }
     }
 }
