@@ -86,6 +86,8 @@ pub(super) struct Found {
     pub(super) committed: BTreeSet<usize>,
     /// Log start offsets.
     pub(super) starts: BTreeMap<(usize, u32), Offset>,
+    /// Log end offsets.
+    pub(super) ends: BTreeMap<(usize, u32), Offset>,
     /// The group's offsets.
     pub(super) offsets: BTreeMap<(usize, u32), Offset>,
 }
@@ -288,6 +290,7 @@ impl Check<'_> {
         let run = &self.history.topics[topic];
         let scan = self.scan(id, run.is_compacted)?;
         self.found.starts.insert((topic, id.partition.get()), scan.start);
+        self.found.ends.insert((topic, id.partition.get()), scan.end);
         let moves = self.history.start_moves.iter().filter(|moved| {
             (moved.topic, moved.partition) == (topic, id.partition.get())
                 && moved.span.at(self.point) != Known::Never
