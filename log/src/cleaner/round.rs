@@ -235,6 +235,7 @@ impl<'a> Round<'a> {
             return Ok((Fate::Keep, aborted));
         }
         Ok(match batch.delete_horizon() {
+            _ if planted!("compact_drops_marker") => (Fate::Drop, None),
             Some(horizon) if horizon <= self.now => (self.drop_or_empty(batch), None),
             Some(_) => (Fate::Keep, None),
             None => {
@@ -250,7 +251,8 @@ impl<'a> Round<'a> {
         if batch.record_count() == 0 || self.aborted.covers(batch) {
             return Ok(self.drop_or_empty(batch));
         }
-        let is_past_horizon = batch.delete_horizon().is_some_and(|horizon| horizon <= self.now);
+        let is_past_horizon =
+            planted!("tombstone_early") || batch.delete_horizon().is_some_and(|horizon| horizon <= self.now);
         let records = KeyedRecords::of(batch)?;
         let rewritten = records.filter(
             self.horizon(),

@@ -309,6 +309,10 @@ impl Segment {
             let scanner = self.scanner(u64::from(hint.position), wanted);
             match self.collect(scanner, Some(hint), wanted)? {
                 Collected::Batches(batches) => return Ok(Found::Batches(batches)),
+                Collected::Bad { position, expected, reason } if planted!("trust_index_length") => {
+                    let range = self.damage(position, self.size(), expected, wanted.end, reason)?;
+                    return Ok(Found::Damage(range));
+                }
                 // The index may be what is wrong.
                 Collected::Bad { .. } => {}
             }

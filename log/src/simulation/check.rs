@@ -86,8 +86,8 @@ pub(super) struct Found {
     pub(super) committed: BTreeSet<usize>,
     /// Log start offsets.
     pub(super) starts: BTreeMap<(usize, u32), Offset>,
-    /// Log end offsets.
-    pub(super) ends: BTreeMap<(usize, u32), Offset>,
+    /// Batches of which compaction left nothing.
+    pub(super) compacted: BTreeSet<usize>,
     /// The group's offsets.
     pub(super) offsets: BTreeMap<(usize, u32), Offset>,
 }
@@ -290,7 +290,6 @@ impl Check<'_> {
         let run = &self.history.topics[topic];
         let scan = self.scan(id, run.is_compacted)?;
         self.found.starts.insert((topic, id.partition.get()), scan.start);
-        self.found.ends.insert((topic, id.partition.get()), scan.end);
         let moves = self.history.start_moves.iter().filter(|moved| {
             (moved.topic, moved.partition) == (topic, id.partition.get())
                 && moved.span.at(self.point) != Known::Never
@@ -437,6 +436,8 @@ impl Check<'_> {
             return fail("R5", format!("{id} ends at {}, but {promised_end} was acknowledged", scan.end));
         }
         let is_compacted = history.topics[topic].is_compacted;
+        // Markers behind it may be from the start that came after.
+        let data_end = seen.values().max().map_or(Offset::ZERO, |last| *last + 1);
         for (index, batch) in history.batches.iter().enumerate().filter(|(_, batch)| here(batch)) {
             let offsets: Vec<_> =
                 (0..batch.records.len() as u64).map(|at| seen.get(&(batch.serial + at)).copied()).collect();
@@ -446,6 +447,14 @@ impl Check<'_> {
                 self.found.batches.insert(index, Offset::new(offset.get().saturating_sub(at)));
             }
             let is_answered = batch.span.at(self.point) == Known::Done;
+            // What a crash takes is at the end.
+            let is_no_tail = || {
+                let end = batch.base.map(|base| base + batch.records.len() as u64);
+                self.is_promised(batch) || end.is_some_and(|end| end <= data_end)
+            };
+            if is_compacted && is_answered && first.is_none() && is_no_tail() {
+                self.found.compacted.insert(index);
+            }
             for (at, offset) in (0..).zip(&offsets) {
                 let serial = batch.serial + at;
                 let expected = batch.base.filter(|_| is_answered).map(|base| base + at);

@@ -25,6 +25,7 @@ pub struct Swarm {
     modes: Vec<CrashMode>,
     threads: usize,
     failures_max: usize,
+    shrinks: bool,
 }
 
 /// What a swarm did.
@@ -78,7 +79,7 @@ impl fmt::Display for Failure {
 impl Swarm {
     /// One run for each of these seeds.
     pub fn new(seeds: Range<u64>) -> Self {
-        Self { seeds, modes: CrashMode::ALL.to_vec(), threads: 1, failures_max: 5 }
+        Self { seeds, modes: CrashMode::ALL.to_vec(), threads: 1, failures_max: 5, shrinks: true }
     }
 
     /// Sets how many runs go on at the same time, each on a thread of its own. Default 1.
@@ -92,6 +93,14 @@ impl Swarm {
     #[must_use]
     pub fn modes(mut self, modes: &[CrashMode]) -> Self {
         self.modes = modes.to_vec();
+        self
+    }
+
+    /// Stops at the first failure, and leaves its run as long as it is: quicker, if whether there is one is all that
+    /// matters.
+    #[must_use]
+    pub fn stop_at_once(mut self) -> Self {
+        (self.failures_max, self.shrinks) = (1, false);
         self
     }
 
@@ -110,7 +119,7 @@ impl Swarm {
                 if seed >= self.seeds.end {
                     break;
                 }
-                let outcome = run_seed(seed, &self.modes);
+                let outcome = run_seed(seed, &self.modes, self.shrinks);
                 report.lock().add(seed, outcome);
             }
         };
@@ -162,10 +171,13 @@ impl fmt::Display for Report {
     }
 }
 
-fn run_seed(seed: u64, modes: &[CrashMode]) -> Result<Counts, Box<Failure>> {
+fn run_seed(seed: u64, modes: &[CrashMode], shrinks: bool) -> Result<Counts, Box<Failure>> {
     let scenario = Scenario::draw(seed, modes);
     run(&scenario).map_err(|violation| {
-        let (shrunk, violation) = shrink::shrink(scenario, violation);
+        let (shrunk, violation) = match shrinks {
+            true => shrink::shrink(scenario, violation),
+            false => (scenario, violation),
+        };
         let events = events_of(&shrunk);
         Box::new(Failure { seed, violation, shrunk, events })
     })

@@ -690,14 +690,9 @@ impl World {
                     batch.span.settle(true);
                 }
                 None => {
-                    let at = (batch.topic, batch.partition);
-                    let start = found.starts.get(&at).copied().unwrap_or_default();
-                    let end = found.ends.get(&at).copied().unwrap_or_default();
-                    let is_compacted = self.history.topics[batch.topic].is_compacted;
-                    // Deleted, or compacted away: what was lost would be at the end.
-                    let is_past = batch.base.is_some_and(|base| {
-                        base < start || is_compacted && base + batch.records.len() as u64 <= end
-                    });
+                    let start = found.starts.get(&(batch.topic, batch.partition));
+                    let is_past = batch.base.zip(start.copied()).is_some_and(|(base, start)| base < start)
+                        || found.compacted.contains(&index);
                     batch.span.settle(was_answered && is_past);
                 }
             }

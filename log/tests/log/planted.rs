@@ -4,12 +4,18 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-const BUGS: [&str; 9] = [
+const BUGS: [&str; 15] = [
     "skip_sync",
     "ack_before_sync",
+    "skip_dirsync_roll",
     "retry_failed_sync",
+    "truncate_mid_log",
+    "trust_index_length",
+    "early_clean_marker",
     "stale_producer_snapshot",
     "compact_drops_newest",
+    "compact_drops_marker",
+    "tombstone_early",
     "stable_offset_plus_one",
     "marker_first_partition_only",
     "late_endtxn_accepted",
