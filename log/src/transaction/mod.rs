@@ -5,7 +5,8 @@
 //!                 └─▶ PrepareAbort  ─▶ (a marker in every partition) ─▶ CompleteAbort
 //! ```
 //! Reading order: [`state`] is what is known of one transactional id and what each request makes of it, without I/O;
-//! [`record`] is how that is kept in `__transaction_state`; [`coordinator`] runs it; [`offsets`] and [`append`] are
+//! [`record`] is how that is kept in `__transaction_state`; [`coordinator`] runs it and [`recovery`] takes it up
+//! after a start; [`offsets`] and [`append`] are
 //! what is written inside a transaction; [`admin`] shows and ends transactions; [`producer_ids`] hands out producer
 //! ids.
 //!
@@ -31,6 +32,7 @@ mod coordinator;
 mod offsets;
 mod producer_ids;
 mod record;
+mod recovery;
 mod request;
 mod state;
 
