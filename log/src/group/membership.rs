@@ -1,12 +1,15 @@
 //! One group: its members, its generation, and Kafka's rules for going from one generation to the next.
 
+mod stored;
+mod timers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::coordinator::{GroupConfig, StoredGroup, StoredMember};
+use super::coordinator::GroupConfig;
 use super::protocol::*;
 use super::subscription::Subscription;
 use crate::types::Timestamp;
@@ -640,72 +643,6 @@ impl Group {
         }
     }
 
-    /// Does what is due. Timers that lie ahead lower `cx.wake_at`.
-    pub(super) fn tick(&mut self, cx: &mut Context<'_>) {
-        let now = cx.now.monotonic;
-        let late: Vec<_> = self
-            .pending_members
-            .iter()
-            .filter(|(_, deadline)| **deadline <= now)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in late {
-            self.remove_pending(cx, &id);
-        }
-
-        let late: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.deadline <= now)
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in late {
-            // The removal of one may have ended the wait of others and renewed their sessions.
-            let Some(member) = self.members.get(&id).filter(|member| member.deadline <= now) else {
-                continue;
-            };
-            let is_parked = member.awaiting_join.is_some() || member.awaiting_sync.is_some();
-            if is_parked && !member.is_new {
-                self.touch(cx, &id);
-            } else {
-                tracing::info!(group = self.id, member = id, "removed a member that showed no sign of life");
-                self.remove(cx, &id);
-            }
-        }
-
-        if self.join_deadline.is_some_and(|deadline| deadline <= now) {
-            match &mut self.initial_delay {
-                Some(delay) if delay.has_newcomers && !delay.remaining.is_zero() => {
-                    let next = cx.config.initial_rebalance_delay.min(delay.remaining);
-                    delay.remaining -= next;
-                    delay.has_newcomers = false;
-                    self.join_deadline = Some(cx.after(next));
-                }
-                _ => self.complete_join(cx),
-            }
-        }
-
-        if self.sync_deadline.is_some_and(|deadline| deadline <= now) {
-            self.sync_deadline = None;
-            let silent = std::mem::take(&mut self.unsynced);
-            if !silent.is_empty() {
-                for id in silent {
-                    self.answer_removed(cx, &id);
-                    self.forget(&id);
-                }
-                self.prepare_rebalance(cx);
-            }
-        }
-        self.note_timers(cx);
-    }
-
-    fn note_timers(&self, cx: &mut Context<'_>) {
-        let members = self.members.values().map(|member| member.deadline);
-        let pending = self.pending_members.values().copied();
-        let all = members.chain(pending).chain(self.join_deadline).chain(self.sync_deadline);
-        *cx.wake_at = all.fold(*cx.wake_at, Duration::min);
-    }
-
     /// Removes a member and lets the others rebalance.
     fn remove(&mut self, cx: &mut Context<'_>, id: &str) {
         self.answer_removed(cx, id);
@@ -809,88 +746,6 @@ impl Group {
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             protocol_name: self.protocol.clone().unwrap_or_default(),
             assignment: self.members.get(id).map_or_else(Bytes::new, |member| member.assignment.clone()),
-        }
-    }
-
-    // ---- what is stored ----
-
-    fn write(&mut self, cx: &mut Context<'_>, pending: Pending) {
-        *cx.next_write += 1;
-        let write = *cx.next_write;
-        self.writes.insert(write, pending);
-        cx.outputs.push(Output::Write { group_id: self.id.clone(), write, stored: self.to_stored() });
-    }
-
-    fn to_stored(&self) -> StoredGroup {
-        let protocol = self.protocol.clone().unwrap_or_default();
-        let member = |(id, member): (&String, &Member)| StoredMember {
-            member_id: id.clone(),
-            instance_id: member.instance_id.clone(),
-            client_id: member.client_id.clone(),
-            client_host: member.client_host.clone(),
-            rebalance_timeout: member.rebalance_timeout,
-            session_timeout: member.session_timeout,
-            subscription: member.metadata(&protocol),
-            assignment: member.assignment.clone(),
-        };
-        StoredGroup {
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            generation: self.generation,
-            protocol: self.protocol.clone(),
-            leader: self.leader.clone(),
-            state_since: self.state_since,
-            members: self.members.iter().map(member).collect(),
-        }
-    }
-
-    /// The group as its record says: Stable with its members, or Empty. Members that ran in the log's own process and
-    /// would not come back under a static name are gone with it.
-    pub(super) fn from_stored(id: &str, now: Now, stored: StoredGroup) -> Self {
-        let mut group = Self::new(id, stored.state_since);
-        group.generation = stored.generation;
-        group.protocol_type = Some(stored.protocol_type).filter(|name| !name.is_empty());
-        group.leader = stored.leader;
-        let protocol = stored.protocol.unwrap_or_default();
-        for member in stored.members {
-            let origin = MemberOrigin::of_host(&member.client_host);
-            if origin == MemberOrigin::InProcess && member.instance_id.is_none() {
-                continue;
-            }
-            if let Some(instance) = &member.instance_id {
-                group.static_members.insert(instance.clone(), member.member_id.clone());
-            }
-            let restored = Member {
-                instance_id: member.instance_id,
-                client_id: member.client_id,
-                client_host: member.client_host,
-                origin,
-                session_timeout: member.session_timeout,
-                rebalance_timeout: member.rebalance_timeout,
-                protocols: vec![Protocol { name: protocol.clone(), metadata: member.subscription }],
-                assignment: member.assignment,
-                awaiting_join: None,
-                awaiting_sync: None,
-                is_new: false,
-                deadline: now.monotonic.saturating_add(member.session_timeout),
-            };
-            group.members.insert(member.member_id, restored);
-        }
-        if group.members.is_empty() {
-            group.leader = None;
-        } else {
-            group.state = GroupState::Stable;
-            group.protocol = Some(protocol);
-        }
-        group
-    }
-
-    /// Lets members that are left after a restart divide the work of those that are gone.
-    pub(super) fn settle(&mut self, cx: &mut Context<'_>, stored_count: usize) {
-        if self.state == GroupState::Stable && self.members.len() < stored_count {
-            if self.leader.as_ref().is_none_or(|leader| !self.members.contains_key(leader)) {
-                self.leader = self.members.keys().next().cloned();
-            }
-            self.prepare_rebalance(cx);
         }
     }
 }
