@@ -27,8 +27,8 @@ use crate::types::{Acks, Offset, OffsetSpec, PartitionId, Timestamp, TopicPartit
 const START: Timestamp = Timestamp::new(1_700_000_000_000);
 /// `segment.ms` of all topics.
 const SEGMENT_TIME: Duration = Duration::from_secs(3600);
-/// `delete.retention.ms` of compacted topics.
-pub(super) const TOMBSTONE_TIME: Duration = Duration::from_secs(1800);
+/// `delete.retention.ms` of compacted topics: longer than segments take, so that some are compacted before it is over.
+pub(super) const TOMBSTONE_TIME: Duration = Duration::from_secs(4 * 3600);
 /// How many events are kept for the report of a failure.
 const EVENTS_MAX: usize = 200;
 
