@@ -74,7 +74,9 @@ fn damage_far_from_the_end_is_no_torn_tail() {
         log.create_topic(topic("t").config("segment.bytes", "4000000")).unwrap();
         let id = tp("t", 0);
         let value = "v".repeat(700_000);
-        (0..15).for_each(|_| drop(log.append(&id, batch(&[&value]), Acks::Written).unwrap()));
+        for _ in 0..15 {
+            log.append(&id, batch(&[&value]), Acks::Written).unwrap();
+        }
         // The process is killed, and a bit of the first batch is another one when it starts again.
         let disk = disk.snapshot().crash(CrashMode::KeepAll, &mut rng);
         let path = Path::new("log/t-0/00000000000000000000.log");
