@@ -1,7 +1,7 @@
 //! After the log was opened: ends the transactions that were open, and those that a crash left behind.
 
 use super::request::ProducerIdentity;
-use super::state::TransactionState;
+use super::state::{Transaction, TransactionState};
 use crate::engine::Inner;
 use crate::error::{LogError, Result};
 use crate::partition::{Origin, Partition};
@@ -16,6 +16,9 @@ impl Inner {
             let mut transaction = entry.lock();
             let outcome = match transaction.state {
                 TransactionState::Ongoing => self.fence(&mut transaction),
+                TransactionState::PrepareCommit if !is_clean => {
+                    self.sync_decided(&transaction).and_then(|()| self.finish(&mut transaction, Acks::Synced))
+                }
                 TransactionState::PrepareCommit | TransactionState::PrepareAbort => {
                     self.finish(&mut transaction, Acks::Synced)
                 }
@@ -44,6 +47,23 @@ impl Inner {
         for entry in self.transactions.all() {
             let mut transaction = entry.lock();
             transaction.is_stale = !transaction.state.is_prepared();
+        }
+        Ok(())
+    }
+
+    /// Puts a commit on stable storage that a killed process may have left in the page cache alone, the decision behind
+    /// what it is about. Else a power cut could keep the marker of one partition and lose the records of another.
+    fn sync_decided(&self, transaction: &Transaction) -> Result<()> {
+        for id in transaction.partitions.iter().chain([&self.coordinator_of(&transaction.id)?]) {
+            let synced = match self.partition(id) {
+                Err(LogError::UnknownTopic { .. }) => continue, // deleted meanwhile
+                partition => partition.and_then(|partition| partition.sync(partition.end())),
+            };
+            match synced {
+                // One that takes no marker must not keep the others waiting for theirs.
+                Err(error) if is_local(&error) => {}
+                synced => synced?,
+            }
         }
         Ok(())
     }
