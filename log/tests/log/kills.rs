@@ -111,13 +111,13 @@ fn kills_at_any_moment_lose_nothing_that_was_acknowledged() {
         child.wait().unwrap();
         reader.join().unwrap().iter().for_each(|line| journal.take(line));
     }
-    println!(
+    tell(&format!(
         "{kills} kills, {} records sent, {} acknowledged, {} transfers begun, {} committed",
         journal.sent.len(),
         journal.acknowledged.len(),
         journal.begun.len(),
         journal.committed.len()
-    );
+    ));
 
     let log = Log::open(dir.path()).unwrap();
     if journal.sent.is_empty() {

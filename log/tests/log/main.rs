@@ -25,6 +25,7 @@ mod topics;
 mod transactions;
 mod typed;
 
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +48,12 @@ fn open(storage: &Arc<impl Storage + 'static>) -> Result<Log, LogError> {
         .clock(Arc::new(ManualClock::new(NOW)))
         .config(config)
         .open()
+}
+
+/// Prints past the capture of a test's output: figures that every run should show.
+fn tell(line: &str) {
+    // Nobody may be reading any more: that is no reason to fail.
+    let _unread = writeln!(std::io::stderr(), "{line}");
 }
 
 fn memory() -> Arc<MemoryStorage> {

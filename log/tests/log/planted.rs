@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::tell;
+
 const BUGS: [&str; 15] = [
     "skip_sync",
     "ack_before_sync",
@@ -26,13 +28,13 @@ const BUGS: [&str; 15] = [
 #[test]
 fn each_planted_bug_is_found() {
     if std::env::var_os("MILLSTREAM_TEST_PLANTED").is_none() {
-        println!("skipped: set MILLSTREAM_TEST_PLANTED to build the log with planted bugs");
+        tell("skipped: set MILLSTREAM_TEST_PLANTED to build the log with planted bugs");
         return;
     }
     let program = build();
     assert!(passes(&program, "none"), "without a bug the runs succeed");
     let missed: Vec<_> = BUGS.into_iter().filter(|bug| passes(&program, bug)).collect();
-    println!("{} planted bugs, {} found", BUGS.len(), BUGS.len() - missed.len());
+    tell(&format!("{} planted bugs, {} found", BUGS.len(), BUGS.len() - missed.len()));
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
 

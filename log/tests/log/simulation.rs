@@ -6,7 +6,7 @@ use std::sync::Arc;
 use millstream_log::simulation::{CrashMode, Exhaustive, SimDisk, Swarm};
 use millstream_log::{Acks, Isolation, Log, LogError, ManualClock, Offset, Timestamp};
 
-use super::{batch, topic, tp};
+use super::{batch, tell, topic, tp};
 
 /// A number from the environment, for longer runs than the usual ones.
 fn setting(name: &str, usual: u64) -> u64 {
@@ -26,7 +26,7 @@ fn seeds_keep_all_promises() {
         swarm = swarm.stop_at_once();
     }
     let report = swarm.run();
-    println!("swarm from seed {first}: {report}");
+    tell(&format!("swarm from seed {first}: {report}"));
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} seeds break a rule", report.failures.len());
 }
@@ -41,7 +41,7 @@ fn equal_seeds_give_equal_runs() {
 fn all_short_runs_survive_a_crash_at_any_moment() {
     let length = setting("MILLSTREAM_SIM_LENGTH", 2) as usize;
     let report = Exhaustive::run(length, &CrashMode::ALL, threads());
-    println!("all runs of up to {length} steps: {report}");
+    tell(&format!("all runs of up to {length} steps: {report}"));
     report.failures.iter().for_each(|failure| println!("{failure}"));
     assert!(report.failures.is_empty(), "{} sequences break a rule", report.failures.len());
 }
