@@ -159,8 +159,8 @@ fn print(outcome: Outcome, out: &mut Out, interrupt: &Interrupt) -> Result<(), C
             }
             out.grid(&grid)
         }
-        Outcome::Push(query) => push(query, out, interrupt),
-        Outcome::Print(query) => print_topic(query, out, interrupt),
+        Outcome::Push(query) => push(*query, out, interrupt),
+        Outcome::Print(query) => print_topic(*query, out, interrupt),
     }
 }
 

@@ -17,9 +17,9 @@ pub enum Outcome {
     /// Rows that are there, such as those of SHOW, DESCRIBE and pull queries.
     Table(ResultSet),
     /// Rows that keep coming.
-    Push(PushQuery),
+    Push(Box<PushQuery>),
     /// Records of a topic as they come.
-    Print(PrintQuery),
+    Print(Box<PrintQuery>),
 }
 
 /// Rows with their columns.

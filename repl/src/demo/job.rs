@@ -163,7 +163,7 @@ impl Job {
 
     fn watch(&mut self) -> Result<PushQuery, CliError> {
         match self.session.execute(WATCH)?.pop() {
-            Some(Outcome::Push(query)) => Ok(query),
+            Some(Outcome::Push(query)) => Ok(*query),
             _ => Err(CliError::Failed("the push query of the demo returned something else".to_owned())),
         }
     }

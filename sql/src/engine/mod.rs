@@ -177,7 +177,7 @@ impl Engine {
                 Ok(Outcome::Message("Inserted 1 row".to_owned()))
             }
             Statement::Select(query) => self.select(session, query),
-            Statement::Print(print) => PrintQuery::open(&self.log, print).map(Outcome::Print),
+            Statement::Print(print) => PrintQuery::open(&self.log, print).map(Box::new).map(Outcome::Print),
             Statement::Show(Show::Variables) => Ok(show::variables(session)),
             Statement::Show(show) => self.show(session, show, span),
             Statement::Describe(Describe::Connector(_)) => unsupported("DESCRIBE CONNECTOR"),
@@ -219,7 +219,7 @@ impl Engine {
     /// SELECT: a push query with EMIT CHANGES, else a pull query.
     fn select(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {
         match query.emit {
-            Some(Emit::Changes | Emit::Final) => self.push(session, query).map(Outcome::Push),
+            Some(Emit::Changes | Emit::Final) => self.push(session, query).map(Box::new).map(Outcome::Push),
             None => self.pull(session, query),
         }
     }
