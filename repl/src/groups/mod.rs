@@ -51,7 +51,8 @@ fn act(log: &Log, command: &GroupsCommand, out: &mut Out) -> Result<(), CliError
             let groups = groups.resolve(|| all(log));
             let names: Vec<_> = groups.iter().map(String::as_str).collect();
             let outcomes = log.delete_groups(&names);
-            report("group", outcomes, out)
+            let rows = outcomes.into_iter().map(|(group, outcome)| (vec![Cell::Text(group)], outcome));
+            report(&["GROUP"], rows, out)
         }
         GroupsCommand::ResetOffsets(args) => reset::run(log, args, out),
         GroupsCommand::DeleteOffsets { group, topics } => delete_offsets(log, group.get(), topics, out),
@@ -65,7 +66,8 @@ fn act(log: &Log, command: &GroupsCommand, out: &mut Out) -> Result<(), CliError
             let chosen: Vec<_> = members.chain(instances).collect();
             let outcomes = log.remove_members(group.get(), &chosen)?;
             let name = |member: MemberIdentity| member.instance_id.unwrap_or(member.member_id);
-            report("member", outcomes.into_iter().map(|(member, outcome)| (name(member), outcome)), out)
+            let row = |(member, outcome)| (vec![Cell::Text(name(member))], outcome);
+            report(&["MEMBER"], outcomes.into_iter().map(row), out)
         }
     }
 }
@@ -122,39 +124,27 @@ fn delete_offsets(log: &Log, group: &str, topics: &[String], out: &mut Out) -> R
             ),
         }
     }
-    let outcomes = log.delete_offsets(group, &partitions)?;
-    let mut grid = Grid::new(["TOPIC", "PARTITION", "STATUS"].map(Heading::text).into());
-    let mut failed = None;
-    for (partition, outcome) in outcomes {
-        let status = match &outcome {
-            Ok(()) => "Successful".to_owned(),
-            Err(error) => format!("Error: {error}"),
-        };
-        grid.push(vec![
-            partition.topic.as_ref().into(),
-            partition.partition.get().into(),
-            Cell::Text(status),
-        ]);
-        failed = failed.or(outcome.err());
-    }
-    out.columns(&grid)?;
-    failed.map_or(Ok(()), |error| Err(error.into()))
+    let place = |partition: TopicPartition| {
+        vec![partition.topic.as_ref().into(), Cell::from(partition.partition.get())]
+    };
+    let outcomes = log.delete_offsets(group, &partitions)?.into_iter();
+    report(&["TOPIC", "PARTITION"], outcomes.map(|(partition, outcome)| (place(partition), outcome)), out)
 }
 
 /// Prints what became of each; fails with the first failure once all are told.
 fn report(
-    what: &str,
-    outcomes: impl IntoIterator<Item = (String, millstream_log::Result<()>)>,
+    columns: &[&str],
+    outcomes: impl IntoIterator<Item = (Vec<Cell>, millstream_log::Result<()>)>,
     out: &mut Out,
 ) -> Result<(), CliError> {
-    let mut grid = Grid::new([what, "status"].map(|name| Heading::text(name.to_uppercase())).into());
+    let mut grid = Grid::new(columns.iter().copied().chain(["STATUS"]).map(Heading::text).collect());
     let mut failed = None;
-    for (name, outcome) in outcomes {
-        let status = match &outcome {
-            Ok(()) => "Successful".to_owned(),
-            Err(error) => format!("Error: {error}"),
-        };
-        grid.push(vec![Cell::Text(name), Cell::Text(status)]);
+    for (mut row, outcome) in outcomes {
+        row.push(match &outcome {
+            Ok(()) => "Successful".into(),
+            Err(error) => Cell::Text(format!("Error: {error}")),
+        });
+        grid.push(row);
         failed = failed.or(outcome.err());
     }
     out.columns(&grid)?;
