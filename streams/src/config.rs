@@ -42,6 +42,11 @@ pub struct StreamsConfig {
     /// `max.task.idle.ms`: how long a task waits for new data in an empty partition before it goes on without
     /// it. 0 (default) waits only for data that is there already; none (-1) does not even wait for that.
     pub max_task_idle: Option<Duration>,
+    /// `window.close.idle.ms`: after this long with nothing left to read in any input of a task, its stream time follows
+    /// the clock, so that windows close and final results come out without a further record. Off by default (-1): a
+    /// record that comes after such a pause with an older timestamp is late, however regular it may be. Choose more than
+    /// the commit interval, or a task ahead of a repartition topic can seem to be done before its rows arrive.
+    pub window_close_idle: Option<Duration>,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
     /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
@@ -61,7 +66,7 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 13] = [
+    pub const KEYS: [&'static str; 14] = [
         "application.id",
         "auto.offset.reset",
         "buffered.records.per.partition",
@@ -74,6 +79,7 @@ impl StreamsConfig {
         "state.dir",
         "statestore.cache.max.bytes",
         "statestore.uncommitted.max.bytes",
+        "window.close.idle.ms",
         "windowstore.changelog.additional.retention.ms",
     ];
 
@@ -89,6 +95,7 @@ impl StreamsConfig {
             uncommitted_max_bytes: 64 << 20,
             buffered_records: 1000,
             max_task_idle: Some(Duration::ZERO),
+            window_close_idle: None,
             auto_offset_reset: AutoOffsetReset::Earliest,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
@@ -167,10 +174,8 @@ impl StreamsConfig {
             }
             "statestore.uncommitted.max.bytes" => self.uncommitted_max_bytes = number(key, value)?,
             "buffered.records.per.partition" => self.buffered_records = number(key, value)?,
-            "max.task.idle.ms" => {
-                let millis: i64 = number(key, value)?;
-                self.max_task_idle = u64::try_from(millis).ok().map(Duration::from_millis);
-            }
+            "max.task.idle.ms" => self.max_task_idle = millis_or_none(key, value)?,
+            "window.close.idle.ms" => self.window_close_idle = millis_or_none(key, value)?,
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval = Duration::from_millis(number(key, value)?);
             }
@@ -199,6 +204,12 @@ impl StreamsConfig {
 
 fn number<N: FromStr>(key: &str, value: &str) -> Result<N, StreamsError> {
     value.trim().parse().map_err(|_| invalid(key, value, "it takes a whole number"))
+}
+
+/// Negative numbers stand for none.
+fn millis_or_none(key: &str, value: &str) -> Result<Option<Duration>, StreamsError> {
+    let millis: i64 = number(key, value)?;
+    Ok(u64::try_from(millis).ok().map(Duration::from_millis))
 }
 
 fn invalid(setting: &str, value: &str, expected: &str) -> StreamsError {

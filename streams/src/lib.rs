@@ -35,6 +35,6 @@ pub use error::{StreamsError, full_message};
 pub use millstream_log::serde::ByteColumn;
 pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
-pub use runtime::{Metrics, State, Streams};
+pub use runtime::{Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView};
 pub use topology::{SourceOptions, Topology, TopologyBuilder};

@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::fmt;
+use std::time::Duration;
 
 use millstream_log::{PartitionId, Timestamp};
 
@@ -10,6 +11,8 @@ use crate::error::StreamsError;
 use crate::report::{Reporter, RowReport};
 use crate::runtime::graph::{self, TaskGraph};
 use crate::runtime::outbox::Outbox;
+use crate::runtime::punctuation::{Punctuation, PunctuationType};
+use crate::store::spec::millis;
 use crate::store::{StoreHandle, TaskStore};
 
 /// A task: one partition of one sub-topology. Shown as `0_1`.
@@ -32,12 +35,46 @@ impl fmt::Display for TaskId {
 /// Batching must not show: whatever depends on order, time or lateness is decided row by row inside the
 /// batch.
 pub trait Processor: Send {
+    /// Called once, when the stores are restored and before the first batch: the place to
+    /// [schedule](Context::schedule) punctuations.
+    fn init(&mut self, _context: &mut Context<'_>) -> Result<(), StreamsError> {
+        Ok(())
+    }
+
     /// Takes one batch and forwards what comes of it.
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError>;
+
+    /// Called when a punctuation of [`Context::schedule`] is due, with the stream time or wall-clock time (ms) that it
+    /// is now. Batches are cut so that a stream-time punctuation comes right after the row that made it due.
+    fn punctuate(
+        &mut self,
+        _punctuation: Punctuation,
+        _time: i64,
+        _context: &mut Context<'_>,
+    ) -> Result<(), StreamsError> {
+        Ok(())
+    }
+
+    /// Called when stream time (ms) goes on without rows: with `window.close.idle.ms`, while the log shows nothing left
+    /// to read. Operators that hold results back until stream time passes raise their own stream time to it and
+    /// forward what is complete. Rows that come later with an older timestamp are late.
+    fn advance(&mut self, _stream_time: i64, _context: &mut Context<'_>) -> Result<(), StreamsError> {
+        Ok(())
+    }
 
     /// Called before every commit, parents before children: forward what was coalesced.
     fn flush(&mut self, _context: &mut Context<'_>) -> Result<(), StreamsError> {
         Ok(())
+    }
+
+    /// Called once, when the task ends or moves to another thread. What it holds back was flushed and committed before,
+    /// or is lost with everything since the last commit.
+    fn close(&mut self) {}
+
+    /// Whether rows must come one by one because what the processor does for one row decides what happens before the
+    /// next: it schedules punctuations while it processes.
+    fn row_by_row(&self) -> bool {
+        false
     }
 }
 
@@ -70,7 +107,51 @@ impl Context<'_> {
         store.downcast_mut::<S>().ok_or(StreamsError::WrongType { expected: type_name::<S>() })
     }
 
-    /// The highest timestamp that this task has taken from its inputs, or `i64::MIN` before the first.
+    /// Calls [`Processor::punctuate`] of this processor again and again. As in Kafka:
+    ///
+    /// * [`PunctuationType::StreamTime`]: first with the first row, then when stream time reaches the next multiple of
+    ///   `interval`. No input, no calls.
+    /// * [`PunctuationType::WallClockTime`]: first `interval` from now, then every `interval`, with or without input.
+    ///
+    /// Intervals that were missed become one call. An interval below 1 ms counts as 1 ms. Punctuations are not kept over
+    /// a restart: schedule them in [`Processor::init`].
+    pub fn schedule(&mut self, interval: Duration, kind: PunctuationType) -> Punctuation {
+        let first = match kind {
+            PunctuationType::StreamTime => 0,
+            PunctuationType::WallClockTime => self.wall_clock().get().saturating_add(millis(interval).max(1)),
+        };
+        self.schedule_from(Timestamp::new(first), interval, kind)
+    }
+
+    /// As [`Context::schedule`], first at `start` and then every `interval` from there. A start that is past is due at
+    /// once (KIP-1146).
+    pub fn schedule_from(
+        &mut self,
+        start: Timestamp,
+        interval: Duration,
+        kind: PunctuationType,
+    ) -> Punctuation {
+        self.graph.punctuations.schedule(self.node, kind, start.get(), millis(interval).max(1))
+    }
+
+    /// Ends a punctuation; also from inside its call.
+    pub fn cancel(&mut self, punctuation: Punctuation) {
+        self.graph.punctuations.cancel(punctuation);
+    }
+
+    /// Keeps a time under a name, for all processors of the task, with the committed offsets of its inputs: what a
+    /// restart must know and no store holds, such as up to when results were emitted. As Kafka's processor metadata.
+    pub fn keep_time(&mut self, name: &str, time: i64) {
+        self.graph.keep_time(name, time);
+    }
+
+    /// The time that was kept under a name, before a restart too.
+    pub fn kept_time(&self, name: &str) -> Option<i64> {
+        self.graph.kept_times.get(name).copied()
+    }
+
+    /// The highest timestamp that this task has taken from its inputs, or `i64::MIN` before the first. It is committed
+    /// with the offsets and goes on from there after a restart.
     ///
     /// It is already that of the whole batch: operators that judge lateness keep a stream time of their own.
     pub fn stream_time(&self) -> i64 {

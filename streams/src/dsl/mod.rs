@@ -30,7 +30,7 @@
 
 mod arena;
 mod builder;
-mod codec;
+pub(crate) mod codec;
 mod fold;
 mod grouped;
 mod lookup;

@@ -1,5 +1,6 @@
 //! The nodes of one task at work: batches go depth first from node to node.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use millstream_log::Clock;
@@ -10,6 +11,7 @@ use crate::processor::{Context, Processor, TaskId};
 use crate::report::{ReportObserver, ReportOrigin, Reporter, RowReport};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{Outbox, OutputTopic};
+use crate::runtime::punctuation::{PunctuationType, Punctuations};
 use crate::store::{StoreHandle, TaskStore};
 use crate::topology::{NodeRole, Topology};
 
@@ -22,6 +24,11 @@ pub(crate) struct TaskGraph {
     pub(crate) stream_time: i64,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) punctuations: Punctuations,
+    /// Times that go with the committed offsets, by name.
+    pub(crate) kept_times: BTreeMap<String, i64>,
+    /// Whether they changed since the last commit.
+    pub(crate) keeps_new_times: bool,
     /// By the topology's node numbers; nodes of other sub-topologies are absent.
     nodes: Vec<Option<Node>>,
     /// The task's own node numbers, parents before children.
@@ -88,22 +95,109 @@ impl TaskGraph {
         }
         let Surroundings { application, caching, clock, counters, observer } = surroundings;
         let stream_time = i64::MIN;
-        Ok(Self { task, application, caching, clock, stream_time, counters, observer, nodes, order, stores })
+        Ok(Self {
+            task,
+            application,
+            caching,
+            clock,
+            stream_time,
+            counters,
+            observer,
+            punctuations: Punctuations::default(),
+            kept_times: BTreeMap::new(),
+            keeps_new_times: false,
+            nodes,
+            order,
+            stores,
+        })
+    }
+
+    /// Lets every processor prepare itself, parents before children.
+    pub(crate) fn init(&mut self, outbox: &mut Outbox) -> Result<(), StreamsError> {
+        self.each(outbox, |processor, context| processor.init(context))
     }
 
     /// Lets every processor forward what it has coalesced, parents before children.
     pub(crate) fn flush(&mut self, outbox: &mut Outbox) -> Result<(), StreamsError> {
+        self.each(outbox, |processor, context| processor.flush(context))
+    }
+
+    /// Raises stream time without rows, and tells every processor, parents before children.
+    pub(crate) fn advance(&mut self, outbox: &mut Outbox, stream_time: i64) -> Result<(), StreamsError> {
+        self.stream_time = stream_time;
+        self.each(outbox, |processor, context| processor.advance(stream_time, context))
+    }
+
+    /// Calls what is due by this clock. Returns whether there was anything.
+    pub(crate) fn punctuate(
+        &mut self,
+        outbox: &mut Outbox,
+        kind: PunctuationType,
+        now: i64,
+    ) -> Result<bool, StreamsError> {
+        let mut called = false;
+        while let Some((node, punctuation)) = self.punctuations.begin(kind, now) {
+            called = true;
+            let result = self.with_processor(outbox, node, |processor, context| {
+                processor.punctuate(punctuation, now, context)
+            });
+            self.punctuations.end(now);
+            result?;
+        }
+        Ok(called)
+    }
+
+    /// When something is due by this clock.
+    pub(crate) fn due(&self, kind: PunctuationType) -> Option<i64> {
+        self.punctuations.due(kind)
+    }
+
+    pub(crate) fn keep_time(&mut self, name: &str, time: i64) {
+        let known = self.kept_times.get_mut(name);
+        self.keeps_new_times |= known.as_deref() != Some(&time);
+        match known {
+            Some(known) => *known = time,
+            None => {
+                self.kept_times.insert(name.to_owned(), time);
+            }
+        }
+    }
+
+    /// Whether a processor of this task asks for rows one by one.
+    pub(crate) fn wants_single_rows(&self) -> bool {
+        self.nodes.iter().flatten().any(|node| match &node.role {
+            Role::Processor { processor, .. } => processor.as_ref().is_some_and(|it| it.row_by_row()),
+            Role::Source | Role::Sink { .. } => false,
+        })
+    }
+
+    fn each(
+        &mut self,
+        outbox: &mut Outbox,
+        call: impl Fn(&mut dyn Processor, &mut Context<'_>) -> Result<(), StreamsError>,
+    ) -> Result<(), StreamsError> {
         for index in 0..self.order.len() {
             let number = self.order[index];
-            let Role::Processor { processor, .. } = &mut self.node_mut(number).role else { continue };
-            let mut taken = processor.take().expect(ENTERED_ONCE);
-            let result = taken.flush(&mut Context { graph: self, outbox, node: number });
-            if let Role::Processor { processor, .. } = &mut self.node_mut(number).role {
-                *processor = Some(taken);
+            if let Role::Processor { .. } = self.node(number).role {
+                self.with_processor(outbox, number, &call)?;
             }
-            result.map_err(|error| self.failed(number, error))?;
         }
         Ok(())
+    }
+
+    fn with_processor(
+        &mut self,
+        outbox: &mut Outbox,
+        number: usize,
+        call: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StreamsError>,
+    ) -> Result<(), StreamsError> {
+        let Role::Processor { processor, .. } = &mut self.node_mut(number).role else { return Ok(()) };
+        let mut taken = processor.take().expect(ENTERED_ONCE);
+        let result = call(taken.as_mut(), &mut Context { graph: self, outbox, node: number });
+        if let Role::Processor { processor, .. } = &mut self.node_mut(number).role {
+            *processor = Some(taken);
+        }
+        result.map_err(|error| self.failed(number, error))
     }
 
     pub(crate) fn has_children(&self, node: usize) -> bool {
@@ -164,6 +258,16 @@ impl TaskGraph {
     }
 }
 
+impl Drop for TaskGraph {
+    fn drop(&mut self) {
+        for node in self.nodes.iter_mut().flatten() {
+            if let Role::Processor { processor: Some(processor), .. } = &mut node.role {
+                processor.close();
+            }
+        }
+    }
+}
+
 /// Hands a batch to all children of a node.
 pub(crate) fn forward(
     graph: &mut TaskGraph,
@@ -210,13 +314,9 @@ fn run(
 ) -> Result<(), StreamsError> {
     let result = match &mut graph.node_mut(number).role {
         Role::Source => unreachable!("sources have no parents"),
-        Role::Processor { processor, .. } => {
-            let mut taken = processor.take().expect(ENTERED_ONCE);
-            let result = taken.process(batch, &mut Context { graph, outbox, node: number });
-            if let Role::Processor { processor, .. } = &mut graph.node_mut(number).role {
-                *processor = Some(taken);
-            }
-            result
+        Role::Processor { .. } => {
+            return graph
+                .with_processor(outbox, number, |processor, context| processor.process(batch, context));
         }
         Role::Sink { encoder, topic } => {
             let topic = *topic;

@@ -5,19 +5,24 @@
 //!                                └ poll, process, commit ──────────── stores ─▶ changelog, backend
 //! ```
 //! Reading order: [`app`] the handle, [`plan`] partitions and tasks, [`worker`] the loop and the commit,
-//! [`task`] the choice of rows, [`graph`] the nodes.
+//! [`task`] the choice of rows, [`graph`] the nodes, [`punctuation`] what goes by time.
 
 pub mod app;
 pub(crate) mod graph;
 pub mod metrics;
 pub mod outbox;
 pub(crate) mod plan;
+pub(crate) mod progress;
+pub mod punctuation;
 pub(crate) mod queue;
 pub(crate) mod task;
 pub(crate) mod worker;
 
 pub use app::{State, Streams, StreamsOpener};
 pub use metrics::Metrics;
+pub use punctuation::{Punctuation, PunctuationType};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod time_tests;

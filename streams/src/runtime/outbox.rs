@@ -1,6 +1,6 @@
 //! The one way out of a stream thread: its producer, in a transaction if the application wants exactly once.
 
-use millstream_log::{Header, Offset, PartitionId, Producer, Timestamp, TopicHandle, TopicPartition};
+use millstream_log::{GroupMetadata, Header, OffsetCommit, PartitionId, Producer, Timestamp, TopicHandle};
 
 use crate::config::ProcessingGuarantee;
 use crate::error::StreamsError;
@@ -57,7 +57,7 @@ impl Outbox {
     pub(crate) fn commit(
         &mut self,
         group: &str,
-        offsets: &[(TopicPartition, Offset)],
+        offsets: &[OffsetCommit],
     ) -> Result<OffsetsLeft, StreamsError> {
         match self.guarantee {
             ProcessingGuarantee::AtLeastOnce => {
@@ -67,7 +67,7 @@ impl Outbox {
             ProcessingGuarantee::ExactlyOnceV2 => {
                 if !offsets.is_empty() {
                     self.begin()?;
-                    self.producer.send_offsets(group, offsets)?;
+                    self.producer.send_offsets_to_transaction(offsets, &GroupMetadata::new(group))?;
                 }
                 if self.in_transaction {
                     self.producer.commit_transaction()?;
@@ -85,6 +85,11 @@ impl Outbox {
             self.producer.abort_transaction()?;
         }
         Ok(())
+    }
+
+    /// Records appended since the last [`Outbox::take_records`].
+    pub(crate) fn records(&self) -> u64 {
+        self.records
     }
 
     /// Records appended since the last call.

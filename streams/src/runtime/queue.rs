@@ -26,6 +26,8 @@ pub(crate) struct PartitionQueue {
     processed: Offset,
     /// What was committed last.
     committed: Offset,
+    /// The highest timestamp of the rows that were taken, or `i64::MIN`.
+    pub(crate) time: i64,
 }
 
 struct Waiting {
@@ -51,6 +53,7 @@ impl PartitionQueue {
             fetched: start,
             processed: start,
             committed: start,
+            time: i64::MIN,
         }
     }
 
@@ -87,11 +90,17 @@ impl PartitionQueue {
         self.waiting.front().map(|first| first.batch.timestamps()[0])
     }
 
-    /// Takes the leading rows of the first batch whose timestamps are at most `limit`, and at most
-    /// `rows_max`; at least one row must wait.
-    pub(crate) fn take(&mut self, limit: i64, rows_max: usize) -> Box<dyn Batch> {
-        let count = self.leading(limit).min(rows_max);
+    /// Takes the leading rows of the first batch whose timestamps are at most `limit`, at most `rows_max`, and none
+    /// behind the first one that reaches `due`; at least one row must wait.
+    pub(crate) fn take(&mut self, limit: i64, due: i64, rows_max: usize) -> Box<dyn Batch> {
+        let count = self.leading(limit, due).min(rows_max);
         self.cut_before(count);
+        let batch = self.take_front(count);
+        self.time = batch.timestamps().iter().copied().fold(self.time, i64::max);
+        batch
+    }
+
+    fn take_front(&mut self, count: usize) -> Box<dyn Batch> {
         let first = self.waiting.front_mut().expect(ROWS_WAIT);
         self.rows -= count;
         first.taken += count;
@@ -106,9 +115,17 @@ impl PartitionQueue {
         whole.batch
     }
 
-    fn leading(&self, limit: i64) -> usize {
+    fn leading(&self, limit: i64, due: i64) -> usize {
         let timestamps = self.waiting.front().expect(ROWS_WAIT).batch.timestamps();
-        timestamps.iter().position(|time| *time > limit).unwrap_or(timestamps.len()).max(1)
+        for (row, time) in timestamps.iter().enumerate() {
+            if *time > limit {
+                return row.max(1);
+            }
+            if *time >= due {
+                return row + 1;
+            }
+        }
+        timestamps.len()
     }
 
     /// Cuts a piece off a long batch before a few rows are taken from it: taking moves the rows that stay.
@@ -128,7 +145,12 @@ impl PartitionQueue {
         (self.processed != self.committed).then_some(self.processed)
     }
 
-    /// The offset of [`PartitionQueue::moved`] was committed.
+    /// What a commit stands for now.
+    pub(crate) fn processed(&self) -> Offset {
+        self.processed
+    }
+
+    /// The offset of [`PartitionQueue::processed`] was committed.
     pub(crate) fn committed(&mut self) -> Offset {
         self.committed = self.processed;
         self.committed

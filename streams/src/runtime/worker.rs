@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId,
+    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetCommit, OffsetSpec, PartitionId,
     ProducerConfig, Timestamp, TopicPartition,
 };
 
@@ -16,6 +16,8 @@ use crate::runtime::graph::{Surroundings, TaskGraph};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{OffsetsLeft, Outbox, OutputTopic};
 use crate::runtime::plan::{Input, TaskPlan, changelog_topic};
+use crate::runtime::progress;
+use crate::runtime::punctuation::PunctuationType;
 use crate::runtime::queue::PartitionQueue;
 use crate::runtime::task::{Patience, Step, Task};
 use crate::store::backend::{Family, WriteBatch};
@@ -59,7 +61,7 @@ struct StoreRef {
 /// State that goes to the backend once the log has committed.
 #[must_use]
 pub(crate) struct Prepared {
-    offsets: Vec<(TopicPartition, Offset)>,
+    offsets: Vec<OffsetCommit>,
 }
 
 impl Worker {
@@ -120,7 +122,14 @@ impl Worker {
                 observer: shared.observer.clone(),
             };
             let graph = TaskGraph::new(topology, plan.id, surroundings, task_stores, &mut outbox)?;
-            worker_tasks.push(Task::new(topology, graph, queues));
+            let mut task = Task::new(topology, graph, queues);
+            for (queue, input) in plan.inputs.iter().enumerate() {
+                let committed = consumer.committed_with_metadata(&input.partition);
+                if let Some(progress) = committed.and_then(|it| progress::Progress::decode(&it.metadata)) {
+                    task.resume(queue, progress);
+                }
+            }
+            worker_tasks.push(task);
         }
         let committed_at = log.clock().monotonic();
         let mut worker = Self {
@@ -154,7 +163,7 @@ impl Worker {
         self.consumer.waker()
     }
 
-    /// Brings the committed state up to the changelogs' ends.
+    /// Brings the committed state up to the changelogs' ends, and lets the processors begin.
     pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
         for store in &self.stores {
             let topic = store.changelog.as_ref().map(|(_, partition)| partition);
@@ -163,13 +172,21 @@ impl Worker {
             let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
             target.restored(restored.progress.stream_time, restored.empty);
         }
+        for task in &mut self.tasks {
+            task.graph.init(&mut self.outbox)?;
+        }
         Ok(())
     }
 
-    /// One round: fetch, process what can be, commit if it is time. Returns whether there was anything to do.
+    /// One round: fetch, process what can be, do what is due, commit if it is time. Returns whether there was anything
+    /// to do.
     pub(crate) fn round(&mut self) -> Result<bool, StreamsError> {
         let fetched = self.poll(Duration::ZERO)?;
         let processed = self.process()? > 0;
+        self.punctuate()?;
+        if !fetched && !processed {
+            self.advance_idle()?;
+        }
         let requested = self.shared.commit_requested() && !fetched && !processed;
         if self.commit_due() || requested && self.has_moved() {
             self.commit()?;
@@ -177,16 +194,70 @@ impl Worker {
         Ok(fetched || processed)
     }
 
-    /// Blocks until something can be fetched, a commit is due or another thread wakes this one.
-    pub(crate) fn wait(&mut self) -> Result<(), StreamsError> {
-        const IDLE: Duration = Duration::from_millis(100);
-        let mut timeout = IDLE;
-        if self.has_moved() {
-            let due = self.committed_at + self.shared.config.commit_interval;
-            timeout = timeout.min(due.saturating_sub(self.log.clock().monotonic()));
+    /// Does what is due by the wall clock. Returns whether there was anything.
+    pub(crate) fn punctuate(&mut self) -> Result<bool, StreamsError> {
+        let mut called = false;
+        for task in &mut self.tasks {
+            let Some(due) = task.graph.due(PunctuationType::WallClockTime) else { continue };
+            let now = self.log.clock().now().get();
+            if due <= now {
+                called |= task.graph.punctuate(&mut self.outbox, PunctuationType::WallClockTime, now)?;
+            }
         }
+        self.dirty |= called;
+        Ok(called)
+    }
+
+    /// Lets the stream time of tasks without input go on, if the application wants that.
+    fn advance_idle(&mut self) -> Result<(), StreamsError> {
+        let Some(idle) = self.shared.config.window_close_idle else { return Ok(()) };
+        let now = self.log.clock().monotonic();
+        let before = (self.outbox.records(), self.size().dirty);
+        let (log, consumer) = (&self.log, &self.consumer);
+        for task in &mut self.tasks {
+            task.advance_idle(&mut self.outbox, now, idle, |queue| {
+                let position = consumer.position(&queue.partition);
+                Ok(position.is_some_and(|it| {
+                    log.offsets(&queue.partition, OffsetSpec::Latest).is_ok_and(|end| it >= end)
+                }))
+            })?;
+        }
+        self.dirty |= before != (self.outbox.records(), self.size().dirty);
+        Ok(())
+    }
+
+    /// Blocks until something can be fetched, something is due or another thread wakes this one.
+    pub(crate) fn wait(&mut self) -> Result<(), StreamsError> {
+        let timeout = self.due_in();
         self.poll(timeout)?;
         Ok(())
+    }
+
+    /// How long there is nothing to do unless something comes.
+    fn due_in(&self) -> Duration {
+        const IDLE: Duration = Duration::from_millis(100);
+        let config = &self.shared.config;
+        let (now, wall) = (self.log.clock().monotonic(), self.log.clock().now().get());
+        let mut timeout = IDLE;
+        let mut until = |due: Duration| timeout = timeout.min(due.saturating_sub(now));
+        if self.has_moved() {
+            until(self.committed_at + config.commit_interval);
+        }
+        for task in &self.tasks {
+            if let Some(due) = task.graph.due(PunctuationType::WallClockTime) {
+                let left = u64::try_from(due.saturating_sub(wall)).unwrap_or(0);
+                until(now.saturating_add(Duration::from_millis(left)));
+            }
+            if let Some(due) = task.goes_on_at(config.max_task_idle) {
+                until(due);
+            }
+            // What is over already goes on with every look around.
+            let idle_at = config.window_close_idle.and_then(|idle| task.idle_at(idle));
+            if let Some(due) = idle_at.filter(|due| *due > now) {
+                until(due);
+            }
+        }
+        timeout
     }
 
     /// Fetches and decodes, and pauses partitions whose queues are full.
@@ -207,25 +278,30 @@ impl Worker {
     /// Takes every task as far as it can go now, or until a commit is due. Returns the rows processed.
     pub(crate) fn process(&mut self) -> Result<usize, StreamsError> {
         let mut total = 0;
+        let (log, isolation, consumer) = (&self.log, self.isolation, &self.consumer);
+        let mut behind = |queue: &PartitionQueue| {
+            let Some(position) = consumer.position(&queue.partition) else { return Ok(false) };
+            let next = log.read(&queue.partition, position, 0, isolation)?;
+            Ok(!next.batches.is_empty())
+        };
         for index in 0..self.tasks.len() {
+            let patience = || {
+                let now = log.clock().monotonic();
+                Patience { now, max_idle: self.shared.config.max_task_idle }
+            };
             if self.tasks[index].rows() == 0 {
+                self.tasks[index].look(patience(), &mut behind)?;
                 continue;
             }
             loop {
-                let now = self.log.clock().monotonic();
-                let patience = Patience { now, max_idle: self.shared.config.max_task_idle };
-                let (log, isolation) = (&self.log, self.isolation);
-                let consumer = &self.consumer;
-                let mut behind = |queue: &PartitionQueue| {
-                    let Some(position) = consumer.position(&queue.partition) else { return Ok(false) };
-                    let next = log.read(&queue.partition, position, 0, isolation)?;
-                    Ok(!next.batches.is_empty())
-                };
-                match self.tasks[index].step(&mut self.outbox, patience, &mut behind)? {
+                match self.tasks[index].step(&mut self.outbox, patience(), &mut behind)? {
                     Step::Processed(rows) => total += rows,
                     Step::Idle => break,
                 }
-                if self.commit_due() {
+                let waited = log.clock().monotonic().saturating_sub(self.committed_at);
+                if waited >= self.shared.config.commit_interval
+                    || self.size().dirty > self.shared.uncommitted_budget()
+                {
                     break;
                 }
             }
@@ -285,8 +361,14 @@ impl Worker {
             };
             target.commit(&mut changelog, &mut self.batch)?;
         }
-        let queues = self.tasks.iter().flat_map(|task| &task.queues);
-        let offsets = queues.filter_map(|queue| Some((queue.partition.clone(), queue.moved()?))).collect();
+        let mut offsets = Vec::new();
+        for task in &mut self.tasks {
+            offsets.extend(task.offsets().map(|(queue, offset)| OffsetCommit {
+                metadata: task.progress(queue).encode(),
+                ..OffsetCommit::new(task.queues[queue].partition.clone(), offset)
+            }));
+            task.graph.keeps_new_times = false;
+        }
         Ok(Prepared { offsets })
     }
 
@@ -297,7 +379,7 @@ impl Worker {
         match self.outbox.commit(group, &prepared.offsets)? {
             OffsetsLeft::None => {}
             OffsetsLeft::ToTheConsumer if prepared.offsets.is_empty() => {}
-            OffsetsLeft::ToTheConsumer => self.consumer.commit_offsets(&prepared.offsets)?,
+            OffsetsLeft::ToTheConsumer => self.consumer.commit_with_metadata(prepared.offsets.clone())?,
         }
         Counters::add(&self.shared.counters.records_out, self.outbox.take_records());
         Counters::add(&self.shared.counters.commits, 1);
