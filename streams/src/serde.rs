@@ -12,7 +12,7 @@ pub struct Windowed<K> {
     pub key: K,
     /// The start of the window in ms, included.
     pub start: i64,
-    /// The end of the window in ms, excluded.
+    /// The end of the window in ms: excluded, but for sessions and sliding windows, which include it.
     pub end: i64,
 }
 
@@ -62,6 +62,39 @@ impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
     }
 }
 
+/// Keys of sessions in Kafka's layout: key bytes, then the session's end and start in 8 bytes each, big endian.
+pub struct SessionWindowed<K> {
+    key: DynSerde<K>,
+}
+
+impl<K: 'static> SessionWindowed<K> {
+    /// Sessions of keys with this serde.
+    pub fn new(key: DynSerde<K>) -> Self {
+        Self { key }
+    }
+}
+
+impl<K: 'static> Serde<Windowed<K>> for SessionWindowed<K> {
+    fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.key.serialize(&value.key, out)?;
+        out.extend_from_slice(&value.end.to_be_bytes());
+        out.extend_from_slice(&value.start.to_be_bytes());
+        Ok(())
+    }
+
+    fn deserialize(&self, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
+        let short = || SerdeError::new(format!("{} bytes where a session's key has 16 or more", bytes.len()));
+        let (rest, start) = bytes.split_last_chunk::<8>().ok_or_else(short)?;
+        let (key, end) = rest.split_last_chunk::<8>().ok_or_else(short)?;
+        let (start, end) = (i64::from_be_bytes(*start), i64::from_be_bytes(*end));
+        Ok(Windowed { key: self.key.deserialize(key)?, start, end })
+    }
+
+    fn unpartitioned_suffix(&self) -> usize {
+        16
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +110,20 @@ mod tests {
         assert_eq!(
             serde.deserialize(b"short").unwrap_err().to_string(),
             "5 bytes where a windowed key has 8 or more"
+        );
+    }
+
+    #[test]
+    fn a_session_key_has_kafkas_layout() {
+        let serde = SessionWindowed::new(String::default_serde());
+        let key = Windowed { key: "a".to_owned(), start: 20, end: 30 };
+        let mut bytes = Vec::new();
+        serde.serialize(&key, &mut bytes).unwrap();
+        assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 30, 0, 0, 0, 0, 0, 0, 0, 20]);
+        assert_eq!(serde.deserialize(&bytes).unwrap(), key);
+        assert_eq!(
+            serde.deserialize(&[0; 15]).unwrap_err().to_string(),
+            "15 bytes where a session's key has 16 or more"
         );
     }
 }

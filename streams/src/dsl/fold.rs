@@ -34,13 +34,11 @@ where
     type Input = Records<K, V>;
 
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError> {
-        if !self.needs_value || input.values.iter().all(Option::is_some) {
-            return serialize_keys(&self.keys, &input.keys, keys);
+        if self.needs_value {
+            keys_of_values(&self.keys, input, keys)
+        } else {
+            serialize_keys(&self.keys, &input.keys, keys)
         }
-        let with_value = input.keys.iter().zip(&input.values);
-        let chosen: Vec<Option<K>> =
-            with_value.map(|(key, value)| key.clone().filter(|_| value.is_some())).collect();
-        serialize_keys(&self.keys, &chosen, keys)
     }
 
     fn update(
@@ -80,7 +78,7 @@ where
                 starts.push(0);
                 Some(store.key(*slot))
             }
-            StoreKind::Window { .. } => {
+            StoreKind::Window { .. } | StoreKind::Session { .. } => {
                 let (key, start) = store.windowed_key(*slot);
                 starts.push(start);
                 Some(key)
@@ -108,6 +106,21 @@ where
             *state = Some((self.step)(key, input.values[row].as_ref(), state.take()));
         }
     }
+}
+
+/// Appends the bytes of the keys of rows that have a value; the others are absent.
+pub(crate) fn keys_of_values<K: Clone + 'static, V>(
+    serde: &DynSerde<K>,
+    input: &Records<K, V>,
+    out: &mut ByteColumn,
+) -> Result<(), StreamsError> {
+    if input.values.iter().all(Option::is_some) {
+        return serialize_keys(serde, &input.keys, out);
+    }
+    let with_value = input.keys.iter().zip(&input.values);
+    let chosen: Vec<Option<K>> =
+        with_value.map(|(key, value)| key.clone().filter(|_| value.is_some())).collect();
+    serialize_keys(serde, &chosen, out)
 }
 
 /// Appends the bytes of keys; a key that has none stops the task, as it could not be found again.

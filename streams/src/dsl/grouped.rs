@@ -9,17 +9,18 @@ use crate::dsl::fold::Fold;
 use crate::dsl::params::{Grouped, Materialized};
 use crate::dsl::stream::{RepartitionStep, repartition};
 use crate::dsl::table::{KTable, TableStore};
+use crate::dsl::windowed::WindowedBy;
 use crate::operator::aggregate::AggregateProcessor;
 use crate::operator::window::TimeWindows;
-use crate::serde::{DefaultSerde, DynSerde, TimeWindowed, Windowed};
+use crate::serde::{DefaultSerde, TimeWindowed, Windowed};
 use crate::store::StoreSpec;
 
 /// A stream grouped by its key. Rows without key are dropped and reported.
 pub struct KGroupedStream<K, V> {
-    graph: Graph,
+    pub(crate) graph: Graph,
     node: String,
     rekeyed: bool,
-    grouped: Grouped<K, V>,
+    pub(crate) grouped: Grouped<K, V>,
 }
 
 impl<K, V> KGroupedStream<K, V>
@@ -31,9 +32,9 @@ where
         Self { graph, node, rekeyed, grouped }
     }
 
-    /// Aggregates per key and window.
-    pub fn windowed_by(self, windows: TimeWindows) -> TimeWindowedKStream<K, V> {
-        TimeWindowedKStream { grouped: self, windows }
+    /// Aggregates per key and window: [`TimeWindows`] or [`SessionWindows`](crate::operator::SessionWindows).
+    pub fn windowed_by<W: WindowedBy<K, V>>(self, windows: W) -> W::Stream {
+        windows.window(self)
     }
 
     /// Counts the rows that have a value.
@@ -80,7 +81,7 @@ where
     }
 
     /// Adds the store, the way to it and the processor.
-    fn add<A, KO>(
+    pub(crate) fn add<A, KO>(
         &self,
         plan: FoldPlan<'_>,
         materialized: Materialized<A>,
@@ -120,7 +121,7 @@ where
         (node, store)
     }
 
-    fn partitioned(&self, store: &str) -> String {
+    pub(crate) fn partitioned(&self, store: &str) -> String {
         if !self.rekeyed {
             return self.node.clone();
         }
@@ -131,74 +132,15 @@ where
 }
 
 #[derive(Clone, Copy)]
-struct FoldPlan<'a> {
-    prefix: &'a str,
-    windows: Option<TimeWindows>,
-    needs_value: bool,
+pub(crate) struct FoldPlan<'a> {
+    pub(crate) prefix: &'a str,
+    pub(crate) windows: Option<TimeWindows>,
+    pub(crate) needs_value: bool,
 }
 
-/// A stream grouped by key and window. Rows that come after their window has closed are dropped and reported.
-pub struct TimeWindowedKStream<K, V> {
-    grouped: KGroupedStream<K, V>,
-    windows: TimeWindows,
-}
-
-impl<K, V> TimeWindowedKStream<K, V>
-where
-    K: Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    /// Counts the rows, those without value too (as Kafka does here).
-    pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        self.fold("KSTREAM-AGGREGATE-", false, materialized, |_, _, count: Option<i64>| {
-            count.unwrap_or(0) + 1
-        })
-    }
-
-    /// Combines the values; the first value of a key and window is its aggregate as it is.
-    pub fn reduce(
-        self,
-        reducer: impl Fn(V, &V) -> V + Send + Sync + 'static,
-        materialized: Materialized<V>,
-    ) -> KTable<Windowed<K>, V> {
-        self.fold("KSTREAM-REDUCE-", true, materialized, reduce_step(reducer))
-    }
-
-    /// Folds the values into an aggregate that begins with `init`.
-    pub fn aggregate<A>(
-        self,
-        init: impl Fn() -> A + Send + Sync + 'static,
-        step: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
-        materialized: Materialized<A>,
-    ) -> KTable<Windowed<K>, A>
-    where
-        A: Clone + Send + Sync + 'static,
-    {
-        self.fold("KSTREAM-AGGREGATE-", true, materialized, aggregate_step(init, step))
-    }
-
-    fn fold<A>(
-        self,
-        prefix: &str,
-        needs_value: bool,
-        materialized: Materialized<A>,
-        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
-    ) -> KTable<Windowed<K>, A>
-    where
-        A: Clone + Send + Sync + 'static,
-    {
-        let size_ms = self.windows.size_ms();
-        let keys: DynSerde<Windowed<K>> =
-            Arc::new(TimeWindowed::new(self.grouped.grouped.keys.clone(), size_ms));
-        let values = materialized.values.clone();
-        let plan = FoldPlan { prefix, windows: Some(self.windows), needs_value };
-        let output_key = move |key, start: i64| Windowed { key, start, end: start.saturating_add(size_ms) };
-        let (node, store) = self.grouped.add(plan, materialized, step, output_key);
-        KTable { graph: self.grouped.graph, node, store: Some(store), keys, values: Some(values) }
-    }
-}
-
-fn reduce_step<K, V: Clone>(reducer: impl Fn(V, &V) -> V) -> impl Fn(&K, Option<&V>, Option<V>) -> V {
+pub(crate) fn reduce_step<K, V: Clone>(
+    reducer: impl Fn(V, &V) -> V,
+) -> impl Fn(&K, Option<&V>, Option<V>) -> V {
     move |_, value, state| {
         let value = value.expect(VALUES_ONLY);
         match state {
@@ -208,7 +150,7 @@ fn reduce_step<K, V: Clone>(reducer: impl Fn(V, &V) -> V) -> impl Fn(&K, Option<
     }
 }
 
-fn aggregate_step<K, V, A>(
+pub(crate) fn aggregate_step<K, V, A>(
     init: impl Fn() -> A,
     step: impl Fn(&K, &V, A) -> A,
 ) -> impl Fn(&K, Option<&V>, Option<A>) -> A {

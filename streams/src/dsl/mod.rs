@@ -36,17 +36,22 @@ mod grouped;
 mod lookup;
 mod params;
 mod records;
+mod session_fold;
 mod stream;
 mod table;
+mod windowed;
 
 pub use builder::StreamsBuilder;
-pub use grouped::{KGroupedStream, TimeWindowedKStream};
+pub use grouped::KGroupedStream;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
 pub use records::Records;
 pub use stream::KStream;
 pub use table::KTable;
+pub use windowed::{SessionWindowedKStream, TimeWindowedKStream, WindowedBy};
 
 pub use crate::serde::Windowed;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod window_tests;

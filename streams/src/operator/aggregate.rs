@@ -9,7 +9,7 @@ use crate::report::{ReportKind, Reporter, RowReport};
 use crate::store::{Arena, CachedStore, StoreHandle};
 
 /// Rows of an output batch that a flush makes at most.
-const FLUSH_ROWS: usize = 8192;
+pub(crate) const FLUSH_ROWS: usize = 8192;
 
 /// What one skin knows about an aggregation: its input rows, its state and its output rows.
 ///
@@ -144,9 +144,12 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let (incomplete, late) = self.choose(input.timestamps());
         let coalesce = context.caching();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        if let Some(windows) = &mut self.windows {
+            windows.observe(store.observed());
+        }
+        let (incomplete, late) = self.choose(input.timestamps());
         if let Some(windows) = &self.windows {
             store.observe(windows.stream_time());
         }

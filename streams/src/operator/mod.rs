@@ -3,10 +3,12 @@
 
 pub mod aggregate;
 pub mod join;
+pub mod session;
 pub mod table;
 pub mod window;
 
 pub use aggregate::{AggregateProcessor, Aggregator};
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
+pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
 pub use table::{TableProcessor, TableRows};
 pub use window::{TimeWindows, WindowAssigner};

@@ -69,7 +69,7 @@ impl TimeWindows {
 /// Puts rows into windows and judges one by one whether they are late.
 ///
 /// The stream time is the operator's own: the highest timestamp it has seen, the row under judgement
-/// included. It is not restored after a restart, as in Kafka.
+/// included. Operators restore it from their store, so that a restart does not show; in Kafka it begins anew.
 #[derive(Clone, Debug)]
 pub struct WindowAssigner {
     windows: TimeWindows,
@@ -85,6 +85,11 @@ impl WindowAssigner {
     /// The windows.
     pub fn windows(&self) -> TimeWindows {
         self.windows
+    }
+
+    /// Raises the stream time.
+    pub fn observe(&mut self, stream_time: i64) {
+        self.stream_time = self.stream_time.max(stream_time);
     }
 
     /// The highest timestamp seen, or `i64::MIN`.

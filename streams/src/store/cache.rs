@@ -18,6 +18,7 @@ use crate::ByteColumn;
 use crate::error::StreamsError;
 use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
 use crate::store::changelog::Changelog;
+use crate::store::key_index::KeyIndex;
 use crate::store::spec::StoreKind;
 
 /// Stands for "no such key" where a slot is expected.
@@ -31,6 +32,8 @@ const EXISTS: u8 = 2;
 const USED: u8 = 4;
 /// Set by every use, cleared by the eviction sweep: a slot is evicted if it was not used between two sweeps.
 const RECENT: u8 = 8;
+/// The backend has the key: removing it needs a tombstone.
+const BACKED: u8 = 16;
 
 /// Decoded state of many keys, by slot. What a slot holds after [`Arena::reset`] is "no state yet".
 pub trait Arena: Send + 'static {
@@ -109,6 +112,8 @@ pub struct CachedStore<A: Arena> {
     misses: Vec<u32>,
     miss_keys: ByteColumn,
     scratch: Vec<u8>,
+    /// The windows of the keys that were asked for with [`CachedStore::windows`].
+    index: KeyIndex,
 }
 
 impl<A: Arena> CachedStore<A> {
@@ -131,6 +136,7 @@ impl<A: Arena> CachedStore<A> {
             misses: Vec::new(),
             miss_keys: ByteColumn::default(),
             scratch: Vec::new(),
+            index: KeyIndex::default(),
         }
     }
 
@@ -220,6 +226,82 @@ impl<A: Arena> CachedStore<A> {
         Ok(())
     }
 
+    /// Appends the slots of a key's windows or sessions, ascending by time, expired ones included: windows whose
+    /// start, or sessions whose end, is from `from` (ms) on and up to `to`.
+    ///
+    /// From then on the key's windows are known. An operator that uses this for some keys of a store must use it
+    /// for each key before it puts a window of that key, or the window may be missed.
+    pub fn windows(
+        &mut self,
+        key: &[u8],
+        from: i64,
+        to: i64,
+        out: &mut Vec<u32>,
+    ) -> Result<(), StreamsError> {
+        let hash = hash(key);
+        if self.index.get(hash, key).is_none() {
+            self.load_windows(hash, key)?;
+        }
+        let Some(slots) = self.index.get(hash, key) else { return Ok(()) };
+        let first = slots.partition_point(|slot| self.time(*slot) < from);
+        out.extend(slots[first..].iter().copied().take_while(|slot| self.time(*slot) <= to));
+        Ok(())
+    }
+
+    /// The slot of a window or session that is not in the store, as [`CachedStore::windows`] has shown: empty, and
+    /// nothing is read.
+    pub fn new_window(&mut self, key: &[u8]) -> u32 {
+        let hash = hash(key);
+        match self.lookup(hash, key) {
+            Some(slot) => slot,
+            None => {
+                let slot = self.insert(hash, key);
+                self.misses.pop_if(|miss| *miss == slot);
+                slot
+            }
+        }
+    }
+
+    fn load_windows(&mut self, hash: u64, key: &[u8]) -> Result<(), StreamsError> {
+        let mut slots = Vec::new();
+        // If every committed key is in the cache, this one has no window: the index would know it.
+        if !self.complete {
+            let suffix = self.place.kind.suffix();
+            let first_live = self.place.kind.first_live(self.stream_time).max(0);
+            let lower = [&self.place.partition.to_be_bytes(), key, &first_live.to_be_bytes()].concat();
+            let upper = [&self.place.partition.to_be_bytes(), key, &[u8::MAX; 17]].concat();
+            let backend = Arc::clone(&self.place.backend);
+            for entry in backend.scan(self.place.family, &lower, Some(&upper), Direction::Forward)? {
+                let (stored, value) = entry?;
+                // A longer key can begin with this key's bytes and sort among its windows.
+                if stored.len() != 4 + key.len() + suffix {
+                    continue;
+                }
+                let stored = &stored[4..];
+                let stored_hash = crate::store::cache::hash(stored);
+                let slot = match self.lookup(stored_hash, stored) {
+                    Some(slot) => slot,
+                    None => {
+                        let slot = self.insert(stored_hash, stored);
+                        self.misses.pop_if(|miss| *miss == slot);
+                        self.fill(slot, &value)?;
+                        slot
+                    }
+                };
+                if self.exists(slot) {
+                    slots.push(slot);
+                }
+            }
+        }
+        self.index.insert(hash, key, slots);
+        Ok(())
+    }
+
+    /// The time that orders a window's slot among those of its key.
+    fn time(&self, slot: u32) -> i64 {
+        self.place.kind.time(self.key(slot))
+    }
+
     /// Whether the slot's key is in the store.
     pub fn exists(&self, slot: u32) -> bool {
         self.entries[slot as usize].flags & EXISTS != 0
@@ -252,6 +334,16 @@ impl<A: Arena> CachedStore<A> {
         split_window(self.key(slot))
     }
 
+    /// The key bytes of a session store's slot, and the session's start and end in ms.
+    pub fn session_key(&self, slot: u32) -> (&[u8], i64, i64) {
+        split_session(self.key(slot))
+    }
+
+    /// Whether anyone who reads the changelog or the output may know the slot's key: it was committed before.
+    pub fn was_committed(&self, slot: u32) -> bool {
+        self.entries[slot as usize].flags & BACKED != 0
+    }
+
     /// Changed slots since the last commit, in the order of their first change.
     pub fn dirty(&self) -> &[u32] {
         &self.dirty
@@ -270,6 +362,16 @@ impl<A: Arena> CachedStore<A> {
     /// Raises the stream time by which windows expire.
     pub fn observe(&mut self, stream_time: i64) {
         self.stream_time = self.stream_time.max(stream_time);
+    }
+
+    /// The highest stream time that was ever observed, before a restart too, or `i64::MIN`.
+    pub fn observed(&self) -> i64 {
+        self.stream_time
+    }
+
+    /// The first window start (session end) that has not expired.
+    pub fn first_live(&self) -> i64 {
+        self.place.kind.first_live(self.stream_time)
     }
 
     fn lookup(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
@@ -325,24 +427,29 @@ impl<A: Arena> CachedStore<A> {
         }
         let slices: Vec<&[u8]> = keys.iter().flatten().collect();
         let backend = Arc::clone(&self.place.backend);
-        backend.get_many(self.place.family, &slices, &mut |index, value| {
-            let slot = misses[index];
-            let (timestamp, state) =
-                split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
-            self.arena.load(slot, state)?;
-            let entry = &mut self.entries[slot as usize];
-            entry.timestamp = timestamp;
-            entry.flags |= EXISTS;
-            self.resized(slot);
-            Ok(())
-        })?;
+        backend.get_many(self.place.family, &slices, &mut |index, value| self.fill(misses[index], value))?;
         self.miss_keys = keys;
         self.misses = misses;
         self.misses.clear();
         Ok(())
     }
 
+    /// Puts a value of the backend into a slot.
+    fn fill(&mut self, slot: u32, value: &[u8]) -> Result<(), StreamsError> {
+        let (timestamp, state) =
+            split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
+        self.arena.load(slot, state)?;
+        let entry = &mut self.entries[slot as usize];
+        entry.timestamp = timestamp;
+        entry.flags |= EXISTS | BACKED;
+        self.resized(slot);
+        Ok(())
+    }
+
     fn touch(&mut self, slot: u32, timestamp: i64, exists: u8) {
+        if !self.index.is_empty() && self.entries[slot as usize].flags & EXISTS != exists {
+            self.index_changed(slot, exists);
+        }
         let entry = &mut self.entries[slot as usize];
         entry.timestamp = timestamp;
         let was_dirty = entry.flags & DIRTY != 0;
@@ -352,6 +459,22 @@ impl<A: Arena> CachedStore<A> {
             self.dirty.push(slot);
         }
         self.resized(slot);
+    }
+
+    fn index_changed(&mut self, slot: u32, exists: u8) {
+        let suffix = self.place.kind.suffix();
+        let entry = &self.entries[slot as usize];
+        let stored = &self.keys[entry.key..entry.key + entry.key_len as usize];
+        let (key, window) = stored.split_at(stored.len().saturating_sub(suffix));
+        if exists == 0 {
+            return self.index.remove(hash(key), key, slot);
+        }
+        let (entries, keys) = (&self.entries, &self.keys);
+        self.index.add(hash(key), key, slot, |other| {
+            let other = &entries[other as usize];
+            let end = other.key + other.key_len as usize;
+            &keys[end - suffix..end] < window
+        });
     }
 
     /// Brings the accounts up to the slot's present size.
@@ -369,6 +492,11 @@ impl<A: Arena> CachedStore<A> {
     fn evict(&mut self, slot: u32) {
         let entry = &mut self.entries[slot as usize];
         debug_assert_eq!(entry.flags & DIRTY, 0, "slot {slot} has uncommitted state");
+        if !self.index.is_empty() && entry.flags & EXISTS != 0 {
+            let stored = &self.keys[entry.key..entry.key + entry.key_len as usize];
+            let key = &stored[..stored.len().saturating_sub(self.place.kind.suffix())];
+            self.index.forget(hash(key), key);
+        }
         self.size.cached -= entry.size as usize;
         self.garbage += entry.key_len as usize;
         self.complete &= entry.flags & EXISTS == 0;
@@ -415,7 +543,7 @@ impl<A: Arena> CachedStore<A> {
 
     /// Removes committed windows that have expired, now and then.
     fn purge(&mut self, batch: &mut WriteBatch) -> Result<(), StreamsError> {
-        let StoreKind::Window { retention_ms, .. } = self.place.kind else { return Ok(()) };
+        let Some(retention_ms) = self.place.kind.retention_ms() else { return Ok(()) };
         if self.stream_time == i64::MIN {
             return Ok(());
         }
@@ -433,17 +561,21 @@ impl<A: Arena> CachedStore<A> {
         let backend = Arc::clone(&self.place.backend);
         for entry in backend.scan(self.place.family, &partition, end.as_deref(), Direction::Forward)? {
             let (key, _) = entry?;
-            if split_window(&key).1 < first_live {
+            if self.place.kind.time(&key) < first_live {
                 batch.delete(self.place.family, &[&key]);
             }
         }
         for slot in 0..self.entries.len() {
             let entry = &self.entries[slot];
             let slot = u32::try_from(slot).expect("slots are numbered in 32 bits");
-            if entry.flags & (USED | DIRTY) == USED && self.windowed_key(slot).1 < first_live {
+            if entry.flags & (USED | DIRTY) == USED && self.time(slot) < first_live {
                 // Gone from the backend too, once this batch is applied: a later miss is right to find
                 // nothing.
                 let complete = self.complete;
+                if !self.index.is_empty() && self.exists(slot) {
+                    self.index_changed(slot, 0);
+                    self.entries[slot as usize].flags &= !EXISTS;
+                }
                 self.evict(slot);
                 self.complete = complete;
             }
@@ -473,20 +605,29 @@ impl<A: Arena> TaskStore for CachedStore<A> {
                 self.arena.save(*slot, &mut state)?;
                 changelog.append(key, Some(&state), timestamp)?;
                 batch.put(self.place.family, &[&partition, key], &[&timestamp.to_be_bytes(), &state]);
-            } else {
+                self.entries[*slot as usize].flags |= BACKED;
+            } else if self.was_committed(*slot) {
                 changelog.append(key, None, timestamp)?;
                 batch.delete(self.place.family, &[&partition, key]);
+                self.entries[*slot as usize].flags &= !BACKED;
             }
             self.entries[*slot as usize].flags &= !DIRTY;
         }
         self.scratch = state;
+        self.size.dirty = 0;
+        // Sessions leave many keys behind that are gone for good.
+        for slot in &dirty {
+            if !self.exists(*slot) {
+                self.evict(*slot);
+            }
+        }
         self.dirty = dirty;
         self.dirty.clear();
-        self.size.dirty = 0;
         self.purge(batch)
     }
 
     fn committed(&mut self, budget: usize) {
+        self.index.forget_empty();
         self.evict_to(budget);
     }
 
@@ -512,6 +653,13 @@ fn hash(key: &[u8]) -> u64 {
 pub(crate) fn split_window(key: &[u8]) -> (&[u8], i64) {
     let (key, start) = key.split_last_chunk::<8>().unwrap_or((key, &[0; 8]));
     (key, i64::from_be_bytes(*start))
+}
+
+/// Splits a session store's key into key bytes, start and end.
+pub(crate) fn split_session(key: &[u8]) -> (&[u8], i64, i64) {
+    let (key, start) = split_window(key);
+    let (key, end) = split_window(key);
+    (key, start, end)
 }
 
 /// Splits a committed value into timestamp and state.

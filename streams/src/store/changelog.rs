@@ -41,7 +41,7 @@ impl Changelog<'_> {
     ) -> Result<(), StreamsError> {
         let Some(topic) = self.topic else { return Ok(()) };
         let key = match self.kind {
-            StoreKind::KeyValue => key,
+            StoreKind::KeyValue | StoreKind::Session { .. } => key,
             StoreKind::Window { .. } => {
                 self.key.clear();
                 self.key.extend_from_slice(key);
@@ -150,7 +150,7 @@ fn replay(
                 records += 1;
                 let Some(key) = record.key else { continue };
                 let key = match place.kind {
-                    StoreKind::KeyValue => key,
+                    StoreKind::KeyValue | StoreKind::Session { .. } => key,
                     StoreKind::Window { .. } => key.strip_suffix(&SEQUENCE).unwrap_or(key),
                 };
                 let timestamp = record.timestamp.get();

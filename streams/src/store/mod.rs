@@ -6,11 +6,13 @@
 //!                    └──────── StateBackend (bytes, committed) ◀── one write batch, after the transaction
 //! ```
 //! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
-//! [`memory`] and [`rocks`], [`cache`] decoded state in slots, [`view`] queries from outside.
+//! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, [`view`] queries from
+//! outside.
 
 pub mod backend;
 pub mod cache;
 pub(crate) mod changelog;
+pub(crate) mod key_index;
 pub mod memory;
 pub mod rocks;
 pub mod spec;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore};
+use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore, split_session, split_window};
 
 /// A store of a topology: what processors use to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -23,14 +23,47 @@ pub enum StoreKind {
         /// How far behind stream time a window may begin; at least size plus grace.
         retention_ms: i64,
     },
+    /// Key bytes followed by the session's end and start, 8 bytes each, big endian (Kafka's layout). Sessions that
+    /// ended before stream time less `retention_ms` are not read any more and are removed as stream time goes on.
+    Session {
+        /// How far behind stream time a session may end; at least gap plus grace.
+        retention_ms: i64,
+    },
 }
 
 impl StoreKind {
-    /// The first window start that is still read at this stream time; windows before it have expired.
+    /// The first window start (session end) that is still read at this stream time; what lies before has expired.
     pub(crate) fn first_live(self, stream_time: i64) -> i64 {
         match self {
             Self::KeyValue => i64::MIN,
             Self::Window { retention_ms, .. } => stream_time.saturating_sub(retention_ms).saturating_add(1),
+            Self::Session { retention_ms } => stream_time.saturating_sub(retention_ms),
+        }
+    }
+
+    /// How long windows or sessions are kept, in stream time.
+    pub(crate) fn retention_ms(self) -> Option<i64> {
+        match self {
+            Self::KeyValue => None,
+            Self::Window { retention_ms, .. } | Self::Session { retention_ms } => Some(retention_ms),
+        }
+    }
+
+    /// The bytes behind the key bytes.
+    pub(crate) fn suffix(self) -> usize {
+        match self {
+            Self::KeyValue => 0,
+            Self::Window { .. } => 8,
+            Self::Session { .. } => 16,
+        }
+    }
+
+    /// The time by which a stored key expires: a window's start, a session's end.
+    pub(crate) fn time(self, stored: &[u8]) -> i64 {
+        match self {
+            Self::KeyValue => i64::MAX,
+            Self::Window { .. } => split_window(stored).1,
+            Self::Session { .. } => split_session(stored).2,
         }
     }
 }
@@ -61,6 +94,15 @@ impl StoreSpec {
     ) -> Self {
         let size_ms = millis(size);
         Self::new(name, StoreKind::Window { size_ms, retention_ms: millis(retention).max(size_ms) }, arena)
+    }
+
+    /// A session store.
+    pub fn session<A: Arena>(
+        name: &str,
+        retention: Duration,
+        arena: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self::new(name, StoreKind::Session { retention_ms: millis(retention) }, arena)
     }
 
     /// Without a changelog topic the store does not survive the loss of the state directory.

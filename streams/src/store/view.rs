@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::StreamsError;
 use crate::store::backend::{Direction, Family, StateBackend, prefix_end};
-use crate::store::cache::{split_value, split_window};
+use crate::store::cache::{split_session, split_value, split_window};
 use crate::store::changelog::Progress;
 use crate::store::spec::StoreKind;
 
@@ -14,10 +14,13 @@ use crate::store::spec::StoreKind;
 pub struct StoredRow {
     /// The partition that holds it.
     pub partition: u32,
-    /// The key bytes, without the window start.
+    /// The key bytes, without the window.
     pub key: Vec<u8>,
-    /// The start of the window in ms, for window stores.
+    /// The start of the window in ms, for window and session stores.
     pub window_start: Option<i64>,
+    /// The end of the window in ms, for window and session stores: excluded for windows, the time of the last row
+    /// for sessions.
+    pub window_end: Option<i64>,
     /// The timestamp of the row in ms.
     pub timestamp: i64,
     /// The state bytes.
@@ -82,7 +85,8 @@ impl StoreView {
         Ok(None)
     }
 
-    /// The live windows of a key that start in `from..=to` (ms), in order.
+    /// The live windows of a key that start in `from..=to` (ms), in order; of a session store the live sessions that
+    /// end there.
     pub fn windows(&self, key: &[u8], from: i64, to: i64) -> Result<Vec<StoredRow>, StreamsError> {
         let mut rows = Vec::new();
         for &partition in &self.partitions {
@@ -92,11 +96,11 @@ impl StoreView {
             }
             let prefix = [&partition.to_be_bytes(), key].concat();
             let lower = [prefix.as_slice(), &from.to_be_bytes()].concat();
-            let upper = [prefix.as_slice(), &to.to_be_bytes(), &[0]].concat();
+            let upper = [prefix.as_slice(), &to.to_be_bytes(), &[u8::MAX; 9]].concat();
             for entry in self.backend.scan(self.family, &lower, Some(&upper), Direction::Forward)? {
                 let (stored, value) = entry?;
                 // A longer key can begin with this key's bytes and sort among its windows.
-                if stored.len() == prefix.len() + 8 {
+                if stored.len() == prefix.len() + self.kind.suffix() {
                     rows.push(self.row(&stored, &value)?);
                 }
             }
@@ -134,22 +138,31 @@ impl StoreView {
         let lower = [&bytes, range.from.as_deref().unwrap_or_default()].concat();
         let upper = match (&range.to, self.kind) {
             (Some(to), StoreKind::KeyValue) => Some([&bytes, to.as_slice(), &[0]].concat()),
-            // Windows of a key sort up to the key followed by the greatest start.
-            (Some(to), StoreKind::Window { .. }) => Some([&bytes, to.as_slice(), &[u8::MAX; 9]].concat()),
+            // Windows of a key sort up to the key followed by the greatest times.
+            (Some(to), StoreKind::Window { .. } | StoreKind::Session { .. }) => {
+                Some([&bytes, to.as_slice(), &[u8::MAX; 17]].concat())
+            }
             (None, _) => prefix_end(&bytes),
         };
         let entries = self.backend.scan(self.family, &lower, upper.as_deref(), Direction::Forward)?;
         let rows = entries.map(|entry| entry.and_then(|(key, value)| self.row(&key, &value)));
         Ok(rows.filter(move |row| {
-            row.as_ref().map_or(true, |row| {
-                row.window_start.is_none_or(|start| start >= first_live) && range.contains(&row.key)
-            })
+            row.as_ref().map_or(true, |row| self.is_live(row, first_live) && range.contains(&row.key))
         }))
     }
 
     fn first_live(&self, partition: u32) -> Result<i64, StreamsError> {
         let progress = Progress::read(self.backend.as_ref(), self.offsets, &self.name, partition)?;
         Ok(self.kind.first_live(progress.map_or(i64::MIN, |progress| progress.stream_time)))
+    }
+
+    fn is_live(&self, row: &StoredRow, first_live: i64) -> bool {
+        let time = match self.kind {
+            StoreKind::KeyValue => None,
+            StoreKind::Window { .. } => row.window_start,
+            StoreKind::Session { .. } => row.window_end,
+        };
+        time.is_none_or(|time| time >= first_live)
     }
 
     fn row(&self, stored: &[u8], value: &[u8]) -> Result<StoredRow, StreamsError> {
@@ -160,15 +173,27 @@ impl StoreView {
         let (partition, key) =
             stored.split_first_chunk::<4>().ok_or_else(|| corrupt("a key has no partition"))?;
         let (timestamp, value) = split_value(value).ok_or_else(|| corrupt("a value has no timestamp"))?;
-        let (key, window_start) = match self.kind {
+        let (key, window) = match self.kind {
             StoreKind::KeyValue => (key, None),
-            StoreKind::Window { .. } => {
+            StoreKind::Window { size_ms, .. } => {
                 let (key, start) = split_window(key);
-                (key, Some(start))
+                (key, Some((start, start.saturating_add(size_ms))))
+            }
+            StoreKind::Session { .. } => {
+                let (key, start, end) = split_session(key);
+                (key, Some((start, end)))
             }
         };
+        let (window_start, window_end) = window.unzip();
         let partition = u32::from_be_bytes(*partition);
-        Ok(StoredRow { partition, key: key.to_vec(), window_start, timestamp, value: value.to_vec() })
+        Ok(StoredRow {
+            partition,
+            key: key.to_vec(),
+            window_start,
+            window_end,
+            timestamp,
+            value: value.to_vec(),
+        })
     }
 }
 

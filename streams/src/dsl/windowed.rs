@@ -1,0 +1,202 @@
+//! Grouped streams with windows, and their aggregations.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use crate::dsl::arena::ValueArena;
+use crate::dsl::builder::supplier;
+use crate::dsl::grouped::{FoldPlan, KGroupedStream, aggregate_step, reduce_step};
+use crate::dsl::params::Materialized;
+use crate::dsl::records::Records;
+use crate::dsl::session_fold::SessionFold;
+use crate::dsl::table::KTable;
+use crate::operator::session::{SessionProcessor, SessionWindows};
+use crate::operator::window::TimeWindows;
+use crate::serde::{DynSerde, SessionWindowed, TimeWindowed, Windowed};
+use crate::store::StoreSpec;
+
+/// Windows by which a grouped stream can be windowed: [`TimeWindows`], [`SessionWindows`].
+pub trait WindowedBy<K, V> {
+    /// What comes of the grouped stream.
+    type Stream;
+
+    /// Applies the windows; called by [`KGroupedStream::windowed_by`].
+    fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream;
+}
+
+impl<K, V> WindowedBy<K, V> for TimeWindows {
+    type Stream = TimeWindowedKStream<K, V>;
+
+    fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
+        TimeWindowedKStream { grouped, windows: self }
+    }
+}
+
+impl<K, V> WindowedBy<K, V> for SessionWindows {
+    type Stream = SessionWindowedKStream<K, V>;
+
+    fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
+        SessionWindowedKStream { grouped, windows: self }
+    }
+}
+
+/// A stream grouped by key and window. Rows that come after their window has closed are dropped and reported.
+pub struct TimeWindowedKStream<K, V> {
+    grouped: KGroupedStream<K, V>,
+    windows: TimeWindows,
+}
+
+impl<K, V> TimeWindowedKStream<K, V>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Counts the rows, those without value too (as Kafka does here).
+    pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
+        self.fold("KSTREAM-AGGREGATE-", false, materialized, |_, _, count: Option<i64>| {
+            count.unwrap_or(0) + 1
+        })
+    }
+
+    /// Combines the values; the first value of a key and window is its aggregate as it is.
+    pub fn reduce(
+        self,
+        reducer: impl Fn(V, &V) -> V + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<Windowed<K>, V> {
+        self.fold("KSTREAM-REDUCE-", true, materialized, reduce_step(reducer))
+    }
+
+    /// Folds the values into an aggregate that begins with `init`.
+    pub fn aggregate<A>(
+        self,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        step: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        self.fold("KSTREAM-AGGREGATE-", true, materialized, aggregate_step(init, step))
+    }
+
+    fn fold<A>(
+        self,
+        prefix: &str,
+        needs_value: bool,
+        materialized: Materialized<A>,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        let size_ms = self.windows.size_ms();
+        let keys: DynSerde<Windowed<K>> =
+            Arc::new(TimeWindowed::new(self.grouped.grouped.keys.clone(), size_ms));
+        let values = materialized.values.clone();
+        let plan = FoldPlan { prefix, windows: Some(self.windows), needs_value };
+        let output_key = move |key, start: i64| Windowed { key, start, end: start.saturating_add(size_ms) };
+        let (node, store) = self.grouped.add(plan, materialized, step, output_key);
+        KTable { graph: self.grouped.graph, node, store: Some(store), keys, values: Some(values) }
+    }
+}
+
+/// A stream grouped by key and session. Rows that come after their session has closed are dropped and reported.
+///
+/// A row that extends or joins sessions deletes them from the resulting table and adds the new one.
+pub struct SessionWindowedKStream<K, V> {
+    grouped: KGroupedStream<K, V>,
+    windows: SessionWindows,
+}
+
+impl<K, V> SessionWindowedKStream<K, V>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Counts the rows, those without value too (as Kafka does here).
+    pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
+        self.fold(
+            "KSTREAM-AGGREGATE-",
+            false,
+            materialized,
+            |_, _, count: Option<i64>| count.unwrap_or(0) + 1,
+            |_, count, session| count.unwrap_or(0) + session,
+        )
+    }
+
+    /// Combines the values, and the aggregates of sessions that become one; the first value of a session is its
+    /// aggregate as it is.
+    pub fn reduce(
+        self,
+        reducer: impl Fn(V, &V) -> V + Send + Sync + 'static,
+        materialized: Materialized<V>,
+    ) -> KTable<Windowed<K>, V> {
+        let reducer = Arc::new(reducer);
+        let merger = Arc::clone(&reducer);
+        let step = reduce_step(move |state, value: &V| reducer(state, value));
+        self.fold("KSTREAM-REDUCE-", true, materialized, step, move |_, state, session| match state {
+            Some(state) => merger(state, &session),
+            None => session,
+        })
+    }
+
+    /// Folds the values into an aggregate that begins with `init`. When a row joins sessions, its aggregate begins
+    /// with `init`, too, and `merger` adds that of each session in the order of time.
+    pub fn aggregate<A>(
+        self,
+        init: impl Fn() -> A + Send + Sync + 'static,
+        step: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+        merger: impl Fn(&K, A, A) -> A + Send + Sync + 'static,
+        materialized: Materialized<A>,
+    ) -> KTable<Windowed<K>, A>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        let init = Arc::new(init);
+        let first = Arc::clone(&init);
+        let step = aggregate_step(move || init(), step);
+        self.fold("KSTREAM-AGGREGATE-", true, materialized, step, move |key, state, session| {
+            merger(key, state.unwrap_or_else(|| first()), session)
+        })
+    }
+
+    fn fold<A>(
+        self,
+        prefix: &str,
+        needs_value: bool,
+        materialized: Materialized<A>,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+        merge: impl Fn(&K, Option<A>, A) -> A + Send + Sync + 'static,
+    ) -> KTable<Windowed<K>, A>
+    where
+        A: Clone + Send + Sync + 'static,
+    {
+        let Self { grouped, windows } = self;
+        let Materialized { name, values, retention } = materialized;
+        let store_name = name.unwrap_or_else(|| grouped.graph.name(&format!("{prefix}STATE-STORE-")));
+        let node = grouped.graph.name(prefix);
+        let parent = grouped.partitioned(&store_name);
+        let retention = retention.unwrap_or_default().max(windows.retention());
+        let arena_values = values.clone();
+        let arena = move || ValueArena::new(arena_values.clone());
+        let store = grouped.graph.store(StoreSpec::session(&store_name, retention, arena));
+        let keys = grouped.grouped.keys.clone();
+        let (step, merge, row_keys) = (Arc::new(step), Arc::new(merge), keys.clone());
+        let make = move || {
+            let (step, merge) = (Arc::clone(&step), Arc::clone(&merge));
+            let fold = SessionFold {
+                keys: row_keys.clone(),
+                step: move |key: &K, value: Option<&V>, state: Option<A>| step(key, value, state),
+                merge: move |key: &K, state: Option<A>, session: A| merge(key, state, session),
+                needs_value,
+                output: Records::with_capacity(0),
+                of: PhantomData,
+            };
+            SessionProcessor::new(fold, store, windows)
+        };
+        grouped.graph.processor(&node, &[&parent], &[store], supplier(make));
+        let keys: DynSerde<Windowed<K>> = Arc::new(SessionWindowed::new(keys));
+        KTable { graph: grouped.graph, node, store: Some(store), keys, values: Some(values) }
+    }
+}
