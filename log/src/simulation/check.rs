@@ -80,6 +80,8 @@ pub(super) struct Found {
     pub(super) topics: BTreeSet<usize>,
     /// Offsets of the first records found of each batch, by its index.
     pub(super) batches: BTreeMap<usize, Offset>,
+    /// How many records of each batch are there or lie before one that is.
+    pub(super) reached: BTreeMap<usize, usize>,
     /// Topics of the batches that were sent to an earlier one of the same name.
     pub(super) moved: BTreeMap<usize, usize>,
     /// Transactions of which something is visible.
@@ -446,6 +448,8 @@ impl Check<'_> {
             if let Some((at, offset)) = first {
                 self.found.batches.insert(index, Offset::new(offset.get().saturating_sub(at)));
             }
+            let reached = offsets.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+            self.found.reached.insert(index, reached);
             let is_answered = batch.span.at(self.point) == Known::Done;
             // What a crash takes is at the end.
             let is_no_tail = || {
@@ -474,11 +478,14 @@ impl Check<'_> {
                     _ => {}
                 }
             }
-            let whole = offsets.iter().flatten().count();
+            let found = offsets.iter().flatten().count();
             let is_cut = offsets.iter().flatten().next().is_some_and(|first| *first == scan.start);
-            if whole != 0 && whole != offsets.len() && !is_compacted && !is_cut && scan.start == Offset::ZERO
-            {
-                return fail("R1", format!("{id} has {whole} records of the batch {}", batch.serial));
+            if is_compacted || is_cut || scan.start > Offset::ZERO {
+                continue;
+            }
+            let first_ones = offsets.iter().take_while(|offset| offset.is_some()).count();
+            if found != first_ones || found != 0 && found != offsets.len() && batch.is_one {
+                return fail("R1", format!("{id} has {found} records of the batch {}", batch.serial));
             }
         }
         Ok(())

@@ -87,6 +87,9 @@ pub(super) struct Batch {
     pub(super) partition: u32,
     pub(super) serial: u64,
     pub(super) records: Vec<Sent>,
+    /// Whether they were handed over as one record batch. A producer divides what it is sent by `batch.size`, and may
+    /// have put a part of it into the log when it ends.
+    pub(super) is_one: bool,
     pub(super) acks: Acks,
     /// Where it was put, if that was said.
     pub(super) base: Option<Offset>,

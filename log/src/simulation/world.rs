@@ -319,9 +319,17 @@ impl World {
         records: Vec<Sent>,
         transaction: Option<usize>,
     ) -> usize {
-        let span = self.span();
-        let batch = Batch { topic, partition, serial: 0, records, acks, base: None, transaction, span };
+        let (span, is_one) = (self.span(), false);
+        let batch =
+            Batch { topic, partition, serial: 0, records, is_one, acks, base: None, transaction, span };
         self.history.add_batch(batch)
+    }
+
+    /// The records of a batch that is about to be sent, to be finished: they go into the log together.
+    fn start_one_batch(&mut self, index: usize) -> BatchBuilder {
+        let batch = &mut self.history.batches[index];
+        batch.is_one = true;
+        build(batch)
     }
 
     fn finish_batch(&mut self, index: usize, answer: &Result<Option<Offset>>, is_one_thing: bool) {
@@ -352,7 +360,7 @@ impl World {
     fn append_batch(&mut self, topic: u8, partition: u32, acks: Acks, records: Vec<Sent>) {
         let (Some(log), Some(&run)) = (self.log.clone(), self.live.get(&topic)) else { return };
         let index = self.start_batch(run, partition, acks, records, None);
-        let mut builder = build(&self.history.batches[index]);
+        let mut builder = self.start_one_batch(index);
         let id = TopicPartition::new(Self::name(topic), partition);
         let answer = log.append(&id, builder.finish(), acks).map(|info| Some(info.base_offset));
         self.finish_batch(index, &answer, acks != Acks::Synced);
@@ -364,7 +372,7 @@ impl World {
             InitProducerId { transactional_id: None, timeout: Duration::from_secs(60), current: None };
         let Ok(producer) = log.init_producer_id(&request) else { return };
         let index = self.start_batch(run, partition, acks, records, None);
-        let mut builder = build(&self.history.batches[index]);
+        let mut builder = self.start_one_batch(index);
         builder.idempotent(producer.id, producer.epoch, 0);
         let batch = builder.finish();
         let id = TopicPartition::new(Self::name(topic), partition);
@@ -682,6 +690,10 @@ impl World {
             match found.batches.get(&index) {
                 Some(base) if !was_answered => {
                     batch.base = Some(*base);
+                    if !batch.is_one {
+                        // The others are with the producer that is no more.
+                        batch.records.truncate(found.reached.get(&index).copied().unwrap_or(usize::MAX));
+                    }
                     batch.acks = if is_durable { Acks::Synced } else { Acks::Written };
                     batch.span.settle(true);
                 }
