@@ -447,6 +447,30 @@ impl State {
         }
         outcome
     }
+
+    /// Takes a name away, after `prepare` saw to what is behind it.
+    fn remove(
+        &mut self,
+        kind: u64,
+        path: &Path,
+        what: &str,
+        prepare: impl FnOnce(&mut Tree, NodeId) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.check_running()?;
+        let node = self.tree.find(path)?;
+        let rate = self.faults.name_error;
+        self.operate(
+            kind,
+            of(path),
+            rate,
+            || format!("{what} {}", path.display()),
+            |state| {
+                prepare(&mut state.tree, node)?;
+                let (dir, name) = state.tree.split(path)?;
+                state.tree.change_names(dir, NameChange::Unlink { name: name.into(), node })
+            },
+        )
+    }
 }
 
 /// Bytes of a path for the trace.
@@ -548,38 +572,11 @@ impl Storage for SimDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.check_running()?;
-        let node = state.tree.find(path)?;
-        let rate = state.faults.name_error;
-        state.operate(
-            5,
-            of(path),
-            rate,
-            || format!("remove {}", path.display()),
-            |state| {
-                let (dir, name) = state.tree.split(path)?;
-                state.tree.change_names(dir, NameChange::Unlink { name: name.into(), node })
-            },
-        )
+        self.state.lock().remove(5, path, "remove", |_, _| Ok(()))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state.lock();
-        state.check_running()?;
-        let node = state.tree.find(path)?;
-        let rate = state.faults.name_error;
-        state.operate(
-            6,
-            of(path),
-            rate,
-            || format!("remove directory {}", path.display()),
-            |state| {
-                state.tree.empty(node)?;
-                let (dir, name) = state.tree.split(path)?;
-                state.tree.change_names(dir, NameChange::Unlink { name: name.into(), node })
-            },
-        )
+        self.state.lock().remove(6, path, "remove directory", Tree::empty)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
