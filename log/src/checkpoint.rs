@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{IoContext, LogError, Result};
 use crate::storage::{self, OpenMode, Storage};
@@ -17,7 +17,7 @@ use crate::types::{Offset, TopicPartition};
 
 /// Everything below is on stable storage.
 pub(crate) const RECOVERY_POINT: &str = "recovery-point-offset-checkpoint";
-/// Log start offsets, where not 0.
+/// Log start offsets. Kafka writes those that are not the first segment's base only, and reads both.
 pub(crate) const LOG_START: &str = "log-start-offset-checkpoint";
 /// High watermarks.
 pub(crate) const HIGH_WATERMARK: &str = "replication-offset-checkpoint";
@@ -45,11 +45,66 @@ pub(crate) fn read_or_none(storage: &dyn Storage, path: &Path) -> Result<Offsets
 
 /// Replaces a checkpoint as a whole.
 pub(crate) fn write(storage: &dyn Storage, path: &Path, offsets: &Offsets) -> Result<()> {
+    storage::replace(storage, path, to_text(offsets).as_bytes()).context("write", path)
+}
+
+/// The same on a full disk: in the space of the spare file, which becomes the checkpoint. Fails with
+/// [`LogError::DiskFull`] if there is none, or it is too small.
+pub(crate) fn write_in_spare(storage: &dyn Storage, path: &Path, offsets: &Offsets) -> Result<()> {
+    let (spare, text) = (spare_of(path), to_text(offsets));
+    let full = || LogError::io("write", path, io::ErrorKind::StorageFull.into());
+    let file = match storage.open(&spare, OpenMode::Existing) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(full()),
+        file => file.context("open", &spare)?,
+    };
+    if file.size().context("read the size of", &spare)? < text.len() as u64 {
+        return Err(full());
+    }
+    file.write_at(0, text.as_bytes()).context("write", &spare)?;
+    file.truncate(text.len() as u64).context("cut", &spare)?;
+    file.sync().context("sync", &spare)?;
+    drop(file);
+    storage.rename(&spare, path).context("rename", &spare)?;
+    path.parent().map_or(Ok(()), |dir| storage.sync_dir(dir).context("sync", dir))
+}
+
+/// Sees to it that the spare file, of `known` bytes as far as is known, has room for twice what is in the checkpoint.
+/// Returns its bytes, 0 if it could not be written: then a full disk leaves no room for the checkpoint.
+pub(crate) fn keep_spare(storage: &dyn Storage, path: &Path, offsets: &Offsets, known: u64) -> u64 {
+    let wanted = (to_text(offsets).len() * 2).next_multiple_of(SPARE_BYTES);
+    if known >= wanted as u64 {
+        return known;
+    }
+    let spare = spare_of(path);
+    let keep = || -> io::Result<u64> {
+        let file = storage.open(&spare, OpenMode::OrCreate)?;
+        let size = file.size()?;
+        if size >= wanted as u64 {
+            return Ok(size);
+        }
+        file.write_at(0, &vec![b'\n'; wanted])?;
+        file.sync()?;
+        Ok(wanted as u64)
+    };
+    keep().unwrap_or_else(|error| {
+        tracing::warn!(path = %spare.display(), %error, "no space is kept for a full disk");
+        0
+    })
+}
+
+/// The spare file grows by so much.
+const SPARE_BYTES: usize = 4096;
+
+fn spare_of(path: &Path) -> PathBuf {
+    path.with_extension("spare")
+}
+
+fn to_text(offsets: &Offsets) -> String {
     let mut text = format!("0\n{}\n", offsets.len());
     for (id, offset) in offsets {
         text.push_str(&format!("{} {} {offset}\n", id.topic, id.partition));
     }
-    storage::replace(storage, path, text.as_bytes()).context("write", path)
+    text
 }
 
 /// Reads a small text file, `None` if it is missing.

@@ -91,6 +91,12 @@ impl Damage {
         self.lost.iter().any(|lost| lost.start <= from && to <= lost.end)
     }
 
+    /// What is missing if the log starts at `start` and its first segment at `base`.
+    pub(crate) fn missing_before(&self, dir: &Path, start: Offset, base: Offset) -> Option<CorruptRange> {
+        let is_missing = start < base && !self.explains_gap(start, base);
+        is_missing.then(|| CorruptRange::missing(dir, start, base))
+    }
+
     /// Reads the file in `dir`. One that cannot be understood stands for nothing: damage is found again.
     pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);

@@ -89,15 +89,7 @@ impl Inner {
     fn delete_records(&self, id: &TopicPartition, offset: Option<Offset>) -> Result<Offset> {
         let partition = self.partition(id)?;
         let low_watermark = partition.delete_records(offset)?;
-        match self.write_checkpoints() {
-            // Deleting is how space comes back: segments below the new start go at once, and then there is some.
-            Err(LogError::DiskFull { .. }) => {
-                partition.apply_retention(self.retention_time())?;
-                partition.remove_deleted_files(None)?;
-                self.write_checkpoints()?;
-            }
-            outcome => outcome?,
-        }
+        self.write_log_start(&partition)?;
         Ok(low_watermark)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::checkpoints::Checkpoints;
 use super::maintenance::Schedule;
 use super::*;
 use crate::storage::CachedStorage;
@@ -14,8 +15,8 @@ pub(crate) struct Inner {
     pub(super) topics: Mutex<BTreeMap<Arc<str>, Arc<Topic>>>,
     /// Held while topics are created or deleted.
     pub(super) changing: Mutex<()>,
-    /// Held while checkpoints are written, so that none takes the place of a newer one. Those on disk, if known.
-    pub(super) checkpointing: Mutex<Option<(Offsets, Offsets)>>,
+    /// Held while checkpoints are written, so that none takes the place of a newer one.
+    pub(super) checkpointing: Mutex<Checkpoints>,
     pub(super) schedule: Schedule,
     pub(crate) groups: GroupOffsets,
     pub(crate) coordination: Coordination,
@@ -96,6 +97,7 @@ impl Inner {
         inner.finish_deletions()?;
         inner.remove_deleted_dirs()?;
         inner.replay(is_clean)?;
+        inner.keep_spare();
         inner.is_loaded.store(true, Ordering::SeqCst);
         Ok(inner)
     }

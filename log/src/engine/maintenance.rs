@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Inner, Log};
-use crate::checkpoint::{self, Offsets};
 use crate::clock::Clock;
 use crate::config::LogConfig;
 use crate::error::Result;
 use crate::mutex::Mutex;
-use crate::types::{Offset, Timestamp};
+use crate::types::Timestamp;
 
 /// Tails of partitions that were not written to for longer leave memory.
 const TAIL_IDLE: Duration = Duration::from_secs(30);
@@ -138,14 +137,22 @@ impl Inner {
         }
     }
 
+    /// Deletes what is past retention: the log starts move, all at once on the disk, then the segments go.
     fn apply_retention(&self) {
         let now = self.retention_time();
-        for partition in self.open_partitions() {
-            match partition.roll_if_idle(now).and_then(|_| partition.apply_retention(now)) {
-                Ok(0) => {}
-                Ok(segments) => tracing::info!(partition = %partition.id(), segments, "deleted by retention"),
-                Err(error) => tracing::warn!(partition = %partition.id(), %error, "no retention"),
-            }
+        let mut retired = self.open_partitions();
+        retired.retain(|partition| {
+            let outcome = partition.roll_if_idle(now).and_then(|_| partition.retire_segments(now));
+            outcome.unwrap_or_else(|error| {
+                tracing::warn!(partition = %partition.id(), %error, "no retention");
+                false
+            })
+        });
+        if retired.is_empty() {
+            return;
+        }
+        if let Err(error) = self.delete_segments(&retired) {
+            tracing::warn!(%error, "nothing is deleted by retention");
         }
     }
 
@@ -165,29 +172,5 @@ impl Inner {
     pub(super) fn retention_time(&self) -> Timestamp {
         let (opened, start) = self.schedule.opened;
         self.clock().now().min(opened + self.clock().monotonic().saturating_sub(start))
-    }
-
-    pub(super) fn write_checkpoints(&self) -> Result<()> {
-        let mut written = self.checkpointing.lock();
-        let (mut recovery_points, mut log_starts) = (Offsets::new(), Offsets::new());
-        for partition in self.open_partitions() {
-            let (synced, start) = partition.checkpoint();
-            recovery_points.insert(partition.id().clone(), synced);
-            if start > Offset::ZERO {
-                log_starts.insert(partition.id().clone(), start);
-            }
-        }
-        let current = Some((recovery_points, log_starts));
-        if *written == current {
-            return Ok(());
-        }
-        // What is on disk is not known until both are there.
-        *written = None;
-        if let Some((recovery_points, log_starts)) = &current {
-            checkpoint::write(self.storage(), &self.dir.join(checkpoint::RECOVERY_POINT), recovery_points)?;
-            checkpoint::write(self.storage(), &self.dir.join(checkpoint::LOG_START), log_starts)?;
-        }
-        *written = current;
-        Ok(())
     }
 }

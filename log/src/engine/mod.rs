@@ -7,6 +7,7 @@
 //!       <topic>-<partition>/00000000000000000000.log .index .timeindex .txnindex .snapshot
 //! ```
 
+mod checkpoints;
 mod cleaning;
 mod configs;
 mod groups;

@@ -11,19 +11,18 @@ use crate::types::Offset;
 const SNAPSHOT_BYTES: u64 = 4 << 20;
 
 impl Partition {
-    /// The recovery point, and where the log starts. Everything below the recovery point is on stable storage, with
-    /// what is known of aborted transactions there.
+    /// The recovery point: everything below is on stable storage, with what is known of aborted transactions there.
     ///
     /// Index entries are written, and a snapshot of the producers if the last one is far behind: a start after a crash
     /// reads from the recovery point on, and from the newest snapshot.
-    pub(crate) fn checkpoint(&self) -> (Offset, Offset) {
+    pub(crate) fn recovery_point(&self) -> Offset {
         if let Err(error) = self.prepare_checkpoint() {
             // The start after a crash takes longer.
             tracing::warn!(partition = %self.id, %error, "could not prepare a checkpoint");
         }
         let unwritten = self.writer.lock().unwritten_aborted.first().map(|entry| entry.last_offset);
         let durable = self.syncing.durable();
-        (unwritten.map_or(durable, |offset| durable.min(offset)), self.state.lock().start)
+        unwritten.map_or(durable, |offset| durable.min(offset))
     }
 
     fn prepare_checkpoint(&self) -> Result<()> {

@@ -240,6 +240,11 @@ impl Partition {
         self.state.lock().end
     }
 
+    /// The log start offset.
+    pub(crate) fn start(&self) -> Offset {
+        self.state.lock().start
+    }
+
     /// End of what read-committed readers see.
     pub(crate) fn last_stable_offset(&self) -> Offset {
         self.state.lock().last_stable_offset()
@@ -389,7 +394,10 @@ fn take_up(
 ) -> Result<(Writer, State)> {
     let active = loaded.segments.last().expect("there is always a segment").clone();
     let first_timestamp = active.first_timestamp()?;
-    let start = loaded.segments[0].base().max(log_start.unwrap_or_default());
+    let first = loaded.segments[0].base();
+    // What is missing before the first segment belongs to the log, and is reported to who asks for it.
+    let first = loaded.damage.bad.first().map_or(first, |bad| bad.offset.min(first));
+    let start = first.max(log_start.unwrap_or_default());
     let in_active = |entry: &&AbortedEntry| entry.last_offset >= active.base();
     let aborted_bytes = (loaded.aborted.iter().filter(in_active).count() * AbortedEntry::BYTES) as u64;
     let active_position = active.position_hint(loaded.snapshot)?;

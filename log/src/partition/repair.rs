@@ -46,11 +46,12 @@ impl Partition {
     }
 
     fn examine(&self, segments: &[Arc<Segment>]) -> Result<Vec<CorruptRange>> {
-        let (end, damage) = {
+        let (start, end, damage) = {
             let state = self.state.lock();
-            (state.end, state.damage.clone())
+            (state.start, state.end, state.damage.clone())
         };
         let mut bad = Vec::new();
+        bad.extend(damage.missing_before(&self.dir, start, segments[0].base()));
         for (at, segment) in segments.iter().enumerate() {
             let next = segments.get(at + 1).map(|next| next.base());
             let bound = next.unwrap_or(end);

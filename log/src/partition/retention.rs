@@ -11,29 +11,36 @@ use crate::segment::{self, Segment};
 use crate::types::{Offset, Timestamp};
 
 impl Partition {
-    /// Deletes whole segments past the retention limits, oldest first. Returns how many.
+    /// Moves the log start past the segments that are past the retention limits, oldest first. Returns whether there are
+    /// any to delete, which takes a [`delete_segments`](Self::delete_segments) once the log start is on stable storage.
     ///
     /// The active segment goes too, once a new one has taken its place. Nothing goes at or beyond the last stable
     /// offset, and without `delete` in `cleanup.policy` only what lies below the log start.
-    pub(crate) fn apply_retention(&self, now: Timestamp) -> Result<usize> {
+    pub(crate) fn retire_segments(&self, now: Timestamp) -> Result<bool> {
         let config = self.config();
         let _files = self.files.lock();
-        let mut guard = self.writer.lock();
-        let writer = &mut *guard;
-        self.check_open(writer)?;
-        let mut count = self.expired_segments(writer.end, now, &config);
-        if count == self.state.lock().segments.len() {
-            match self.roll(writer, &config) {
-                Ok(()) => {}
-                // The others go now, and make the space that the new one needs.
-                Err(LogError::DiskFull { .. }) => count -= 1,
-                Err(error) => return Err(error),
+        let target = {
+            let mut guard = self.writer.lock();
+            let writer = &mut *guard;
+            self.check_open(writer)?;
+            let mut count = self.expired_segments(writer.end, now, &config);
+            if count == self.state.lock().segments.len() {
+                match self.roll(writer, &config) {
+                    Ok(()) => {}
+                    // The others go now, and make the space that the new one needs.
+                    Err(LogError::DiskFull { .. }) => count -= 1,
+                    Err(error) => return Err(error),
+                }
             }
-        }
-        if count > 0 {
-            self.delete_segments(writer, count, config.file_delete_delay)?;
-        }
-        Ok(count)
+            if count == 0 {
+                return Ok(false);
+            }
+            self.state.lock().segments[count].base()
+        };
+        // So that no start finds the log to end before it begins.
+        self.sync(target)?;
+        self.start_at(target);
+        Ok(true)
     }
 
     /// How many segments are past the limits.
@@ -60,7 +67,7 @@ impl Partition {
     }
 
     /// Moves the log start up to `offset`, or to the high watermark. Returns where it is then: the low watermark.
-    /// It is not on stable storage before the log start checkpoint is.
+    /// That is not on stable storage before the log start checkpoint is.
     ///
     /// Records may lie below the log start in the batch and segment that hold it; readers do not see them any more.
     pub(crate) fn delete_records(&self, offset: Option<Offset>) -> Result<Offset> {
@@ -83,25 +90,39 @@ impl Partition {
         self.sync(target)?;
         let writer = self.writer.lock();
         self.check_open(&writer)?;
-        let mut state = self.state.lock();
-        if state.start < target {
-            state.start = target;
-            state.aborted.retain(|entry| entry.last_offset >= target);
-        }
-        Ok(state.start)
+        Ok(self.start_at(target))
     }
 
-    /// Deletes the first `count` segments. Their files are renamed now and removed later, so that those who read them
-    /// come to an end.
-    fn delete_segments(&self, writer: &mut Writer, count: usize, delay: Duration) -> Result<()> {
+    /// Lets the log start at `offset` if it starts before. Returns where it starts then.
+    fn start_at(&self, offset: Offset) -> Offset {
+        let mut state = self.state.lock();
+        if state.start < offset {
+            state.start = offset;
+            state.aborted.retain(|entry| entry.last_offset >= offset);
+        }
+        state.start
+    }
+
+    /// Deletes the segments that lie below `start` as a whole: a log start that is on stable storage, since otherwise
+    /// the next start would miss them. Returns how many.
+    ///
+    /// Their files are renamed now and removed later, so that those who read them come to an end.
+    pub(crate) fn delete_segments(&self, start: Offset) -> Result<usize> {
+        let delay = self.config().file_delete_delay;
+        let _files = self.files.lock();
+        let mut guard = self.writer.lock();
+        let writer = &mut *guard;
+        self.check_open(writer)?;
         let deleted: Vec<_> = {
             let mut state = self.state.lock();
-            let deleted = state.segments.drain(..count).collect();
-            let start = state.start.max(state.segments[0].base());
-            state.start = start;
-            state.aborted.retain(|entry| entry.last_offset >= start);
-            deleted
+            let start = start.min(state.start);
+            let is_below = |pair: &&[Arc<Segment>]| pair[1].base() <= start;
+            let count = state.segments.windows(2).take_while(is_below).count();
+            state.segments.drain(..count).collect()
         };
+        if deleted.is_empty() {
+            return Ok(0);
+        }
         writer.is_settled = false;
         writer.unsynced.retain(|unsynced| !deleted.iter().any(|segment| Arc::ptr_eq(segment, unsynced)));
         let due = self.around.clock.monotonic().saturating_add(delay);
@@ -109,7 +130,8 @@ impl Partition {
         // Oldest first, and for certain before any of the files goes.
         let outcome =
             outcome.and_then(|()| self.around.storage.sync_dir(&self.dir).context("sync", &self.dir));
-        outcome.inspect_err(|error| self.stop(writer, "deleting a segment failed", error))
+        outcome.inspect_err(|error| self.stop(writer, "deleting a segment failed", error))?;
+        Ok(deleted.len())
     }
 
     pub(super) fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {

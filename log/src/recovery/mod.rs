@@ -35,7 +35,8 @@ use names::Names;
 pub(crate) struct Checkpoint {
     /// Everything below is on stable storage.
     pub(crate) recovery_point: Option<Offset>,
-    /// The first offset, where that is not the first segment's base.
+    /// The first offset. It is there before segments below it are deleted, so a first segment that begins later means
+    /// that one was lost. Kafka notes it only where it is not the first segment's base.
     pub(crate) log_start: Option<Offset>,
     /// Segments that start below were compacted, and may have gaps between their batches.
     pub(crate) compacted_below: Offset,
@@ -107,6 +108,10 @@ pub(crate) fn load(
         is_settled: false,
         segments,
     };
+    let missing = checkpoint
+        .log_start
+        .and_then(|start| loaded.damage.missing_before(dir, start, loaded.segments[0].base()));
+    missing.into_iter().for_each(|range| loaded.damage.add(range));
     walk::walk(&mut loaded, &**storage, dir, config, checkpoint, snapshot)?;
     if loaded.end < point {
         let active = loaded.segments.last().expect("there is always a segment");

@@ -63,7 +63,7 @@ pub(crate) struct Faulty {
 
 #[derive(Debug)]
 pub(crate) struct Faults {
-    /// Bytes that can still be written.
+    /// Bytes by which files can still grow.
     pub(crate) space: AtomicU64,
     pub(crate) is_sync_broken: AtomicBool,
     is_read_only: AtomicBool,
@@ -141,9 +141,12 @@ impl File for FaultyFile {
     }
     fn write_at(&self, position: u64, bytes: &[u8]) -> io::Result<()> {
         let space = self.faults.space.load(Ordering::Relaxed);
-        let fitting = bytes.len().min(usize::try_from(space).unwrap_or(usize::MAX));
+        // What is written over takes no space.
+        let free = self.file.size()?.saturating_sub(position).saturating_add(space);
+        let fitting = bytes.len().min(usize::try_from(free).unwrap_or(usize::MAX));
+        let growth = (position + fitting as u64).saturating_sub(self.file.size()?);
         self.file.write_at(position, &bytes[..fitting])?;
-        self.faults.space.store(space - fitting as u64, Ordering::Relaxed);
+        self.faults.space.store(space - growth, Ordering::Relaxed);
         if fitting < bytes.len() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
     }
     fn size(&self) -> io::Result<u64> {

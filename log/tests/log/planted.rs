@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::tell;
 
-const BUGS: [&str; 15] = [
+const BUGS: [&str; 16] = [
     "skip_sync",
     "ack_before_sync",
     "skip_dirsync_roll",
@@ -22,6 +22,7 @@ const BUGS: [&str; 15] = [
     "marker_first_partition_only",
     "late_endtxn_accepted",
     "retry_duplicates",
+    "delete_before_start",
 ];
 
 /// Takes a build of its own, so it runs where `MILLSTREAM_TEST_PLANTED` asks for it.

@@ -1,6 +1,6 @@
 //! Damage: never served, never cut away, read around, and given up by a repair.
 
-use millstream_log::{ProducerConfig, Record, RepairMode};
+use millstream_log::{OpenMode, ProducerConfig, Record, RepairMode};
 
 use super::*;
 
@@ -106,6 +106,52 @@ fn a_segment_that_is_gone_is_reported() {
     assert_eq!(unreadable(&log, &all), [8, 9, 10, 11]);
     let report = log.repair(&tp("t", 0), RepairMode::DryRun).unwrap();
     assert_eq!((report.offsets_lost(), report.bytes_lost()), (4, 0));
+}
+
+#[test]
+fn a_first_segment_that_is_gone_is_reported() {
+    for (deleted, first, lost, left) in [(0, 0, [0, 1, 2, 3].as_slice(), 4), (6, 4, &[6, 7], 8)] {
+        let (storage, all) = closed(300);
+        let id = tp("t", 0);
+        let log = open(&storage).unwrap();
+        log.delete_records(&id, Some(Offset::new(deleted))).unwrap();
+        log.maintain().unwrap();
+        log.close().unwrap();
+        assert_eq!(logs(&storage)[0], format!("{first:020}.log"));
+        storage.remove_file(Path::new(&format!("log/t-0/{first:020}.log"))).unwrap();
+        let start = |log: &Log| log.offsets(&id, millstream_log::OffsetSpec::Earliest).unwrap().get();
+        for _ in 0..2 {
+            let log = open(&storage).unwrap();
+            assert_eq!(start(&log), deleted);
+            for &offset in lost {
+                let read = log.read(&id, Offset::new(offset), 1, Isolation::ReadUncommitted);
+                assert!(matches!(read, Err(LogError::Corrupt { .. })), "{offset}: {read:?}");
+            }
+            assert!(matches!(append(&log, "t", &["more"]), Err(LogError::Corrupt { .. })));
+            let read = log.read(&id, Offset::new(left), 1, Isolation::ReadUncommitted).unwrap();
+            assert_eq!(read.batches[0].base_offset().get(), left);
+        }
+        let log = open(&storage).unwrap();
+        let report = log.repair(&id, RepairMode::Apply).unwrap();
+        assert_eq!((report.offsets_lost(), report.bytes_lost()), (lost.len() as u64, 0));
+        append(&log, "t", &["more"]).unwrap();
+        drop(log);
+        let log = open(&storage).unwrap();
+        assert_eq!(start(&log), left);
+        assert_eq!(values(&log, "t").len(), all.len() - left as usize + 1);
+    }
+}
+
+#[test]
+fn a_log_that_says_nowhere_where_it_starts_is_taken_as_it_is() {
+    let (storage, all) = closed(300);
+    storage.remove_file(Path::new("log/t-0/00000000000000000000.log")).unwrap();
+    // As Kafka leaves it when retention has taken the first segment.
+    let checkpoint = storage.open(Path::new("log/log-start-offset-checkpoint"), OpenMode::Truncate).unwrap();
+    checkpoint.write_at(0, b"0\n0\n").unwrap();
+    let log = open(&storage).unwrap();
+    assert_eq!(values(&log, "t"), all[4..]);
+    append(&log, "t", &["more"]).unwrap();
 }
 
 #[test]

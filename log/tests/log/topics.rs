@@ -91,6 +91,7 @@ fn the_directory_is_laid_out_as_kafkas() {
         ".lock",
         "catalogue.json",
         "log-start-offset-checkpoint",
+        "log-start-offset-checkpoint.spare",
         "meta.properties",
         "recovery-point-offset-checkpoint",
         "replication-offset-checkpoint",
