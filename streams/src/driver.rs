@@ -16,7 +16,8 @@ use crate::runtime::Metrics;
 use crate::runtime::app::{Shared, view};
 use crate::runtime::plan::Plan;
 use crate::runtime::worker::Worker;
-use crate::store::{MemoryBackend, StoreView};
+use crate::store::timers::{Timer, stored_timer};
+use crate::store::{KeyRange, MemoryBackend, StoreView};
 use crate::topology::Topology;
 
 /// A record that the topology wrote.
@@ -237,6 +238,16 @@ impl TopologyTestDriver {
     /// The committed state of a store.
     pub fn store(&self, name: &str) -> Result<StoreView, StreamsError> {
         view(&self.topology, &self.plan, &self.shared, name)
+    }
+
+    /// The committed timers of a store of timers, by clock and time.
+    pub fn timers(&self, store: &str) -> Result<Vec<Timer>, StreamsError> {
+        let mut timers = Vec::new();
+        for row in self.store(store)?.scan(KeyRange::all()) {
+            timers.extend(stored_timer(&row?.key));
+        }
+        timers.sort();
+        Ok(timers)
     }
 
     /// The counters.

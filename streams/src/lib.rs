@@ -36,5 +36,5 @@ pub use millstream_log::serde::ByteColumn;
 pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
 pub use runtime::{Metrics, Punctuation, PunctuationType, State, Streams};
-pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView};
+pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};
 pub use topology::{SourceOptions, Topology, TopologyBuilder};

@@ -13,7 +13,7 @@ use crate::runtime::graph::{self, TaskGraph};
 use crate::runtime::outbox::Outbox;
 use crate::runtime::punctuation::{Punctuation, PunctuationType};
 use crate::store::spec::millis;
-use crate::store::{StoreHandle, TaskStore};
+use crate::store::{StoreHandle, TaskStore, Timer};
 
 /// A task: one partition of one sub-topology. Shown as `0_1`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +52,13 @@ pub trait Processor: Send {
         _time: i64,
         _context: &mut Context<'_>,
     ) -> Result<(), StreamsError> {
+        Ok(())
+    }
+
+    /// Called when a timer of [`Context::set_timer`] is due, which is thereby removed. A stream-time timer comes right
+    /// after the row that made it due, timers in the order of their times and ahead of punctuations. With exactly once,
+    /// what the call does and that the timer is gone are committed together.
+    fn on_timer(&mut self, _timer: &Timer, _context: &mut Context<'_>) -> Result<(), StreamsError> {
         Ok(())
     }
 
@@ -137,6 +144,41 @@ impl Context<'_> {
     /// Ends a punctuation; also from inside its call.
     pub fn cancel(&mut self, punctuation: Punctuation) {
         self.graph.punctuations.cancel(punctuation);
+    }
+
+    /// Sets the timer of a name and key to a time (ms), or moves it there: [`Processor::on_timer`] is then called once,
+    /// at that time or as soon as possible after it, also after a restart. A time that is past is due right after the
+    /// row, or call, at hand: a timer that always sets itself to the past never ends.
+    ///
+    /// The processor must be connected to a store of [timers](crate::StoreSpec::timers). Its rows then come one by one.
+    pub fn set_timer(
+        &mut self,
+        kind: PunctuationType,
+        name: &str,
+        key: &[u8],
+        time: i64,
+    ) -> Result<(), StreamsError> {
+        self.graph.timers(self.node)?.set(kind, name, key, time)
+    }
+
+    /// Removes a timer. Returns whether it was set.
+    pub fn cancel_timer(
+        &mut self,
+        kind: PunctuationType,
+        name: &str,
+        key: &[u8],
+    ) -> Result<bool, StreamsError> {
+        self.graph.timers(self.node)?.cancel(kind, name, key)
+    }
+
+    /// When the timer of a name and key is due, if it is set.
+    pub fn timer(
+        &mut self,
+        kind: PunctuationType,
+        name: &str,
+        key: &[u8],
+    ) -> Result<Option<i64>, StreamsError> {
+        self.graph.timers(self.node)?.get(kind, name, key)
     }
 
     /// Keeps a time under a name, for all processors of the task, with the committed offsets of its inputs: what a

@@ -1,5 +1,6 @@
 //! The nodes of one task at work: batches go depth first from node to node.
 
+use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use crate::report::{ReportObserver, ReportOrigin, Reporter, RowReport};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::runtime::punctuation::{PunctuationType, Punctuations};
+use crate::store::timers::TimerStore;
 use crate::store::{StoreHandle, TaskStore};
 use crate::topology::{NodeRole, Topology};
 
@@ -25,6 +27,8 @@ pub(crate) struct TaskGraph {
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
     pub(crate) punctuations: Punctuations,
+    /// Processors with their timers.
+    timers: Vec<(usize, StoreHandle)>,
     /// Times that go with the committed offsets, by name.
     pub(crate) kept_times: BTreeMap<String, i64>,
     /// Whether they changed since the last commit.
@@ -93,6 +97,15 @@ impl TaskGraph {
             nodes[*number] =
                 Some(Node { name: Arc::clone(&node.name), children: node.children.clone(), role });
         }
+        let timers = order.iter().flat_map(|number| {
+            let handles = match &topology.nodes[*number].role {
+                NodeRole::Processor { stores, .. } => stores.as_slice(),
+                NodeRole::Source { .. } | NodeRole::Sink { .. } => &[],
+            };
+            let timers = handles.iter().filter(|handle| topology.stores[handle.0].timers);
+            timers.map(|handle| (*number, *handle))
+        });
+        let timers = timers.collect();
         let Surroundings { application, caching, clock, counters, observer } = surroundings;
         let stream_time = i64::MIN;
         Ok(Self {
@@ -104,6 +117,7 @@ impl TaskGraph {
             counters,
             observer,
             punctuations: Punctuations::default(),
+            timers,
             kept_times: BTreeMap::new(),
             keeps_new_times: false,
             nodes,
@@ -114,6 +128,10 @@ impl TaskGraph {
 
     /// Lets every processor prepare itself, parents before children.
     pub(crate) fn init(&mut self, outbox: &mut Outbox) -> Result<(), StreamsError> {
+        for index in 0..self.timers.len() {
+            let handle = self.timers[index].1;
+            self.timer_store(handle).begin()?;
+        }
         self.each(outbox, |processor, context| processor.init(context))
     }
 
@@ -136,6 +154,11 @@ impl TaskGraph {
         now: i64,
     ) -> Result<bool, StreamsError> {
         let mut called = false;
+        while let Some((_, node, handle)) = self.next_timer(kind).filter(|(due, ..)| *due <= now) {
+            let Some(timer) = self.timer_store(handle).take(kind)? else { break };
+            called = true;
+            self.with_processor(outbox, node, |processor, context| processor.on_timer(&timer, context))?;
+        }
         while let Some((node, punctuation)) = self.punctuations.begin(kind, now) {
             called = true;
             let result = self.with_processor(outbox, node, |processor, context| {
@@ -149,7 +172,36 @@ impl TaskGraph {
 
     /// When something is due by this clock.
     pub(crate) fn due(&self, kind: PunctuationType) -> Option<i64> {
-        self.punctuations.due(kind)
+        let timer = self.next_timer(kind).map(|(due, ..)| due);
+        [timer, self.punctuations.due(kind)].into_iter().flatten().min()
+    }
+
+    /// The timers of a processor.
+    pub(crate) fn timers(&mut self, node: usize) -> Result<&mut TimerStore, StreamsError> {
+        let Some(&(_, handle)) = self.timers.iter().find(|(owner, _)| *owner == node) else {
+            let node = &self.node(node).name;
+            return Err(StreamsError::UnknownStore {
+                name: "timers".to_owned(),
+                known: format!("connect a store of timers to node {node} when the topology is built"),
+            });
+        };
+        let stream_time = self.stream_time;
+        let timers = self.timer_store(handle);
+        timers.observe(stream_time);
+        Ok(timers)
+    }
+
+    fn next_timer(&self, kind: PunctuationType) -> Option<(i64, usize, StoreHandle)> {
+        let due = self.timers.iter().filter_map(|(node, handle)| {
+            let store: &dyn Any = self.stores[handle.0].as_deref()?;
+            Some((store.downcast_ref::<TimerStore>()?.due(kind)?, *node, *handle))
+        });
+        due.min_by_key(|(due, node, _)| (*due, *node))
+    }
+
+    fn timer_store(&mut self, handle: StoreHandle) -> &mut TimerStore {
+        let store: Option<&mut dyn Any> = self.stores[handle.0].as_deref_mut().map(|store| store as _);
+        store.and_then(|store| store.downcast_mut()).expect("a store of timers is made with the task")
     }
 
     pub(crate) fn keep_time(&mut self, name: &str, time: i64) {
@@ -165,10 +217,11 @@ impl TaskGraph {
 
     /// Whether a processor of this task asks for rows one by one.
     pub(crate) fn wants_single_rows(&self) -> bool {
-        self.nodes.iter().flatten().any(|node| match &node.role {
-            Role::Processor { processor, .. } => processor.as_ref().is_some_and(|it| it.row_by_row()),
-            Role::Source | Role::Sink { .. } => false,
-        })
+        !self.timers.is_empty()
+            || self.nodes.iter().flatten().any(|node| match &node.role {
+                Role::Processor { processor, .. } => processor.as_ref().is_some_and(|it| it.row_by_row()),
+                Role::Source | Role::Sink { .. } => false,
+            })
     }
 
     fn each(

@@ -13,6 +13,7 @@ use crate::error::StreamsError;
 use crate::processor::{Context, Processor};
 use crate::runtime::{Punctuation, PunctuationType};
 use crate::serde::{Int64, Utf8};
+use crate::store::{StoreSpec, Timer};
 use crate::topology::{SourceOptions, Topology, TopologyBuilder};
 
 type Calls = Arc<Mutex<Vec<String>>>;
@@ -149,6 +150,154 @@ fn stream_time_goes_on_after_a_restart() {
     // The first call comes with the first row, but time does not go back to 7.
     driver.pipe_all("in", &records(&[7, 29, 30])).unwrap();
     assert_eq!(take(&calls), ["row 7", "call 25", "row 29", "row 30", "call 30"]);
+}
+
+/// Sets a timer of each row's key to 50 ms after the row; a value of 0 cancels it. Forwards keys whose timers fire.
+struct Alarm;
+
+impl Processor for Alarm {
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let rows = downcast::<Records<String, i64>>(batch)?;
+        for row in 0..rows.len() {
+            let key = rows.keys[row].as_ref().unwrap().as_bytes();
+            let kind = if key.starts_with(b"wall") {
+                PunctuationType::WallClockTime
+            } else {
+                PunctuationType::StreamTime
+            };
+            match rows.values[row] {
+                Some(0) => drop(context.cancel_timer(kind, "quiet", key)?),
+                _ => context.set_timer(kind, "quiet", key, rows.timestamps[row] + 50)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn on_timer(&mut self, timer: &Timer, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let mut row = Records::<String, i64>::with_capacity(1);
+        let key = String::from_utf8(timer.key.clone()).unwrap();
+        row.push(Some(format!("{} {key}", timer.name)), Some(context.stream_time()), timer.time, Vec::new());
+        context.forward(Box::new(row))
+    }
+}
+
+fn alarms() -> Topology {
+    let mut topology = TopologyBuilder::new();
+    let (keys, values) = (Arc::new(Utf8), Arc::new(Int64));
+    topology.add_source(
+        "source",
+        &["in"],
+        codec::decoder(keys.clone(), values.clone(), None),
+        SourceOptions::default(),
+    );
+    let timers = topology.add_store(StoreSpec::timers("alarms"));
+    topology.add_processor("alarm", Arc::new(|| Box::new(Alarm)), &["source"], &[timers]);
+    topology.add_sink("sink", "out", codec::encoder(keys, values), &["alarm"]);
+    topology.build().unwrap()
+}
+
+fn keyed(rows: &[(&str, i64, i64)]) -> Vec<InputRecord> {
+    rows.iter()
+        .map(|(key, value, time)| InputRecord::new(Some(key.as_bytes()), Some(&value.to_be_bytes()), *time))
+        .collect()
+}
+
+/// Key, stream time when it fired, time it was set to.
+fn fired(driver: &mut TopologyTestDriver) -> Vec<(String, i64, i64)> {
+    let text = |bytes: Option<Vec<u8>>| String::from_utf8(bytes.unwrap()).unwrap();
+    let number = |bytes: Option<Vec<u8>>| i64::from_be_bytes(bytes.unwrap().try_into().unwrap());
+    let out = driver.read("out").unwrap().into_iter();
+    out.map(|record| (text(record.key), number(record.value), record.timestamp)).collect()
+}
+
+#[test]
+fn timers_fire_once_right_after_the_row_that_made_them_due() {
+    let rows =
+        [("a", 1, 10), ("b", 1, 20), ("c", 1, 25), ("a", 1, 40), ("b", 0, 50), ("d", 1, 80), ("d", 1, 200)];
+    for cut in [1, 2, 7] {
+        let mut driver = TopologyTestDriver::new(alarms(), StreamsConfig::new("app")).unwrap();
+        for chunk in rows.chunks(cut) {
+            driver.pipe_all("in", &keyed(chunk)).unwrap();
+        }
+        driver.commit().unwrap();
+        let timer = |key: &str, time| Timer {
+            kind: PunctuationType::StreamTime,
+            time,
+            name: "quiet".to_owned(),
+            key: key.as_bytes().to_vec(),
+        };
+        assert_eq!(driver.timers("alarms").unwrap(), [timer("d", 250)], "cut {cut}");
+        let expected =
+            [("quiet c", 80, 75), ("quiet a", 200, 90)].map(|(key, now, time)| (key.to_owned(), now, time));
+        assert_eq!(fired(&mut driver), expected, "cut {cut}");
+    }
+}
+
+#[test]
+fn timers_outlive_crashes_and_fire_exactly_once() {
+    let config = || StreamsConfig::new("app").exactly_once();
+    let mut driver = TopologyTestDriver::new(alarms(), config()).unwrap();
+    let (log, clock) = (driver.log().clone(), Arc::clone(driver.clock()));
+    let again = |driver: TopologyTestDriver| {
+        drop(driver);
+        TopologyTestDriver::on_log(alarms(), config(), log.clone(), Arc::clone(&clock)).unwrap()
+    };
+    driver.pipe_all("in", &keyed(&[("a", 1, 10), ("wall", 1, 20)])).unwrap();
+    // Not committed: the rows come again.
+    driver = again(driver);
+    assert_eq!(driver.timers("alarms").unwrap(), []);
+    driver.commit().unwrap();
+    driver = again(driver);
+    assert_eq!(driver.timers("alarms").unwrap().len(), 2);
+    driver.advance_wall_clock(Duration::from_millis(69)).unwrap();
+    driver.pipe_all("in", &keyed(&[("b", 1, 60)])).unwrap();
+    driver.advance_wall_clock(Duration::from_millis(1)).unwrap();
+    // Both have fired, and it was all lost: the row fires one again, the clock the other.
+    driver = again(driver);
+    driver.commit().unwrap();
+    driver = again(driver);
+    driver.advance_wall_clock(Duration::from_millis(1000)).unwrap();
+    driver.commit().unwrap();
+    let mut consumer = driver
+        .log()
+        .consumer(
+            millstream_log::ConsumerConfig::default().isolation(millstream_log::Isolation::ReadCommitted),
+        )
+        .unwrap();
+    let out = millstream_log::TopicPartition::new("out", 0);
+    consumer.assign(vec![out.clone()]).unwrap();
+    consumer.seek_to(&out, millstream_log::OffsetSpec::Earliest).unwrap();
+    let mut keys = Vec::new();
+    loop {
+        let runs = consumer.poll(Duration::ZERO).unwrap();
+        if runs.is_empty() {
+            break;
+        }
+        for record in runs.iter().flat_map(|run| run.records()) {
+            keys.push(String::from_utf8(record.unwrap().key.unwrap().to_vec()).unwrap());
+        }
+    }
+    keys.sort();
+    assert_eq!(keys, ["quiet a", "quiet wall"]);
+    assert_eq!(driver.timers("alarms").unwrap().len(), 1, "b waits");
+}
+
+#[test]
+fn timers_need_a_store() {
+    let mut topology = TopologyBuilder::new();
+    topology.add_source(
+        "source",
+        &["in"],
+        codec::decoder(Arc::new(Utf8), Arc::new(Int64), None),
+        SourceOptions::default(),
+    );
+    topology.add_processor("alarm", Arc::new(|| Box::new(Alarm)), &["source"], &[]);
+    let mut driver = TopologyTestDriver::new(topology.build().unwrap(), StreamsConfig::new("app")).unwrap();
+    let error = driver.pipe_all("in", &keyed(&[("a", 1, 10)])).unwrap_err();
+    assert_eq!(
+        crate::error::full_message(&error),
+        "task 0_0 failed at node alarm: no store \"timers\" here: connect a store of timers to node alarm when the topology is built"
+    );
 }
 
 const NOTHING: [i64; 0] = [];

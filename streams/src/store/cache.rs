@@ -82,6 +82,12 @@ pub struct StorePlace {
     pub(crate) partition: u32,
 }
 
+impl StorePlace {
+    pub(crate) fn corrupt(&self, reason: &str) -> StreamsError {
+        StreamsError::CorruptState { store: self.name.to_string(), reason: reason.to_owned() }
+    }
+}
+
 struct Entry {
     hash: u64,
     key: usize,
@@ -588,7 +594,7 @@ impl<A: Arena> CachedStore<A> {
     }
 
     fn corrupt(&self, reason: &str) -> StreamsError {
-        StreamsError::CorruptState { store: self.place.name.to_string(), reason: reason.to_owned() }
+        self.place.corrupt(reason)
     }
 }
 

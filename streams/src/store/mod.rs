@@ -6,8 +6,8 @@
 //!                    └──────── StateBackend (bytes, committed) ◀── one write batch, after the transaction
 //! ```
 //! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
-//! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, [`view`] queries from
-//! outside.
+//! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, `timers` per-key timers,
+//! [`view`] queries from outside.
 
 pub mod backend;
 pub mod cache;
@@ -16,6 +16,7 @@ pub(crate) mod key_index;
 pub mod memory;
 pub mod rocks;
 pub mod spec;
+pub(crate) mod timers;
 pub mod view;
 
 pub use backend::{Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
@@ -23,4 +24,5 @@ pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
 pub use memory::MemoryBackend;
 pub use rocks::RocksBackend;
 pub use spec::{StoreHandle, StoreKind, StoreSpec};
+pub use timers::Timer;
 pub use view::{KeyRange, StoreView, StoredRow};

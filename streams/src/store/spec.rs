@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore, split_session, split_window};
+use crate::store::timers::TimerStore;
 
 /// A store of a topology: what processors use to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -76,6 +77,8 @@ pub struct StoreSpec {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StoreKind,
     pub(crate) changelog: bool,
+    /// Whether it holds the timers of one processor.
+    pub(crate) timers: bool,
     pub(crate) supplier: StoreSupplier,
 }
 
@@ -105,6 +108,13 @@ impl StoreSpec {
         Self::new(name, StoreKind::Session { retention_ms: millis(retention) }, arena)
     }
 
+    /// The timers of one processor: connected to it, it lets [`Context::set_timer`](crate::Context::set_timer) keep
+    /// timers over commits and restarts.
+    pub fn timers(name: &str) -> Self {
+        let supplier: StoreSupplier = Arc::new(|place| Box::new(TimerStore::new(place)));
+        Self { name: name.into(), kind: StoreKind::KeyValue, changelog: true, timers: true, supplier }
+    }
+
     /// Without a changelog topic the store does not survive the loss of the state directory.
     pub fn without_changelog(mut self) -> Self {
         self.changelog = false;
@@ -123,7 +133,7 @@ impl StoreSpec {
 
     fn new<A: Arena>(name: &str, kind: StoreKind, arena: impl Fn() -> A + Send + Sync + 'static) -> Self {
         let supplier: StoreSupplier = Arc::new(move |place| Box::new(CachedStore::new(place, arena())));
-        Self { name: name.into(), kind, changelog: true, supplier }
+        Self { name: name.into(), kind, changelog: true, timers: false, supplier }
     }
 }
 

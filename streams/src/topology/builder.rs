@@ -275,6 +275,16 @@ impl TopologyBuilder {
                 NodeRole::Processor { stores, .. } => stores.contains(&handle),
                 NodeRole::Source { .. } | NodeRole::Sink { .. } => false,
             });
+            let users = nodes.iter().filter(|node| match &node.role {
+                NodeRole::Processor { stores, .. } => stores.contains(&handle),
+                NodeRole::Source { .. } | NodeRole::Sink { .. } => false,
+            });
+            if store.timers && users.count() > 1 {
+                return Err(StreamsError::Topology(format!(
+                    "the timers {} belong to more than one processor: add a store of timers for each",
+                    store.name()
+                )));
+            }
             if !used {
                 return Err(StreamsError::Topology(format!(
                     "store {} is not used by any processor",
