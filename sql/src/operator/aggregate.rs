@@ -1,5 +1,6 @@
 //! GROUP BY: columnar accumulators over the slots of a store, and HAVING over what comes out of them.
 
+use std::ops::Range;
 use std::{cell::Cell, sync::Arc};
 
 use arrow::{
@@ -255,8 +256,9 @@ impl Aggregator for ColumnarAggregator {
     fn emit(
         &mut self,
         store: &CachedStore<AggregateArena>,
-        slots: &[u32],
+        changed: Range<usize>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
+        let slots = &store.dirty()[changed];
         let results = store.arena().results(slots).map_err(failed)?;
         let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
         let windowed = matches!(store.kind(), StoreKind::Window { .. });

@@ -1,5 +1,6 @@
 //! Rows of a table in a store, as they are written: value bytes by key bytes.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::{
@@ -151,7 +152,12 @@ impl TableRows for ColumnarTable {
         Ok(Box::new(input.take(&UInt32Array::from(rows.to_vec())).map_err(failed)?))
     }
 
-    fn emit(&mut self, store: &CachedStore<RowArena>, slots: &[u32]) -> Result<Box<dyn Batch>, StreamsError> {
+    fn emit(
+        &mut self,
+        store: &CachedStore<RowArena>,
+        changed: Range<usize>,
+    ) -> Result<Box<dyn Batch>, StreamsError> {
+        let slots = &store.dirty()[changed];
         let Values::Written(written) = &mut self.values else {
             return Err(StreamsError::Failed("the table of a join has no children".to_owned()));
         };

@@ -7,12 +7,14 @@ use crate::store::Arena;
 /// Values by slot; a reset slot has none.
 pub(crate) struct ValueArena<V> {
     pub(crate) values: Vec<Option<V>>,
+    /// What changed slots had before, in the order of their first change since the last commit.
+    pub(crate) before: Vec<Option<V>>,
     serde: DynSerde<V>,
 }
 
 impl<V> ValueArena<V> {
     pub(crate) fn new(serde: DynSerde<V>) -> Self {
-        Self { values: Vec::new(), serde }
+        Self { values: Vec::new(), before: Vec::new(), serde }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&V> {
@@ -20,7 +22,7 @@ impl<V> ValueArena<V> {
     }
 }
 
-impl<V: Send + Sync + 'static> Arena for ValueArena<V> {
+impl<V: Clone + Send + Sync + 'static> Arena for ValueArena<V> {
     fn resize(&mut self, slots: usize) {
         self.values.resize_with(slots, || None);
     }
@@ -47,5 +49,13 @@ impl<V: Send + Sync + 'static> Arena for ValueArena<V> {
     /// The value itself; what it points to on the heap is not known.
     fn size(&self, _slot: u32) -> usize {
         size_of::<Option<V>>()
+    }
+
+    fn remember(&mut self, slot: u32) {
+        self.before.push(self.values[slot as usize].clone());
+    }
+
+    fn forget(&mut self) {
+        self.before.clear();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::dsl::codec;
 use crate::dsl::params::Consumed;
@@ -36,28 +37,39 @@ impl StreamsBuilder {
         KStream { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
 
-    /// Reads a topic as a table: the latest value per key; a record without value deletes its key. It is kept
-    /// in the store `<topic>-STATE-STORE-<n>`.
+    /// Reads a topic as a table: the latest value per key; a record without value deletes its key. If it has to
+    /// be kept, then in the store `<topic>-STATE-STORE-<n>`.
     pub fn table<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KTable<K, V>
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
         let store = self.graph.name(&format!("{topic}-STATE-STORE-"));
-        self.table_in(topic, consumed, &store)
+        self.source_table(topic, consumed, store)
     }
 
-    /// As [`StreamsBuilder::table`], in a store of this name.
+    /// As [`StreamsBuilder::table`], kept in a store of this name.
     pub fn table_in<K, V>(&self, topic: &str, consumed: Consumed<K, V>, store: &str) -> KTable<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let values = Arc::clone(&consumed.values);
+        let table = self.source_table(topic, consumed, store.to_owned());
+        table.state.keep(&self.graph, &table.node, None, values);
+        table
+    }
+
+    fn source_table<K, V>(&self, topic: &str, consumed: Consumed<K, V>, store: String) -> KTable<K, V>
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
         let source = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
         let node = self.graph.name("KTABLE-SOURCE-");
-        let (keys, values) = (consumed.keys.clone(), consumed.values.clone());
+        let serdes = (consumed.keys.clone(), consumed.values.clone());
         self.graph.source(&source, topic, consumed);
-        table::materialize(&self.graph, &source, node, store, keys, values)
+        table::source_table(&self.graph, node, &source, serdes, store)
     }
 
     /// Checks the graph.
@@ -105,6 +117,10 @@ impl Graph {
         self.with(|topology| topology.add_store(spec))
     }
 
+    pub(crate) fn store_name(&self, store: StoreHandle) -> String {
+        self.with(|topology| topology.store_name(store).to_owned())
+    }
+
     /// The nodes of a repartition step. Generated names are used up even if a name is given, so that naming
     /// one step does not rename others.
     pub(crate) fn repartition_names(&self, topic: &str, named: bool) -> (RepartitionNames, String) {
@@ -136,5 +152,5 @@ impl Graph {
 pub(crate) fn supplier<P: Processor + 'static>(
     make: impl Fn() -> P + Send + Sync + 'static,
 ) -> ProcessorSupplier {
-    std::sync::Arc::new(move || Box::new(make()))
+    Arc::new(move || Box::new(make()))
 }

@@ -1,18 +1,22 @@
 //! Grouped streams and their aggregations.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::{Graph, supplier};
-use crate::dsl::fold::Fold;
+use crate::dsl::fold::{Fold, FoldRows, FoldRules};
 use crate::dsl::params::{Grouped, Materialized};
+use crate::dsl::records::Records;
 use crate::dsl::stream::{RepartitionStep, repartition};
-use crate::dsl::table::{KTable, TableStore};
+use crate::dsl::table::KTable;
+use crate::dsl::table_rows::TableState;
 use crate::dsl::windowed::WindowedBy;
 use crate::operator::aggregate::AggregateProcessor;
 use crate::operator::window::TimeWindows;
-use crate::serde::{DefaultSerde, TimeWindowed, Windowed};
+use crate::serde::{DefaultSerde, DynSerde, TimeWindowed, Windowed};
 use crate::store::StoreSpec;
 
 /// A stream grouped by its key. Rows without key are dropped and reported.
@@ -39,7 +43,7 @@ where
 
     /// Counts the rows that have a value.
     pub fn count(self, materialized: Materialized<i64>) -> KTable<K, i64> {
-        self.fold("KSTREAM-AGGREGATE-", materialized, |_, _, count: Option<i64>| count.unwrap_or(0) + 1)
+        self.fold("KSTREAM-AGGREGATE-", materialized, false, |_, _, count| Some(count.unwrap_or(0) + 1))
     }
 
     /// Combines the values; the first value of a key is its aggregate as it is.
@@ -48,36 +52,38 @@ where
         reducer: impl Fn(V, &V) -> V + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<K, V> {
-        self.fold("KSTREAM-REDUCE-", materialized, reduce_step(reducer))
+        self.fold("KSTREAM-REDUCE-", materialized, false, reduce_step(reducer))
     }
 
-    /// Folds the values into an aggregate that begins with `init`.
-    pub fn aggregate<A>(
+    /// Folds the values into an aggregate that begins with `init`. A step that returns an [`Option`] deletes the
+    /// aggregate with none; the next row begins anew.
+    pub fn aggregate<A, R>(
         self,
         init: impl Fn() -> A + Send + Sync + 'static,
-        step: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+        step: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<K, A>
     where
         A: Clone + Send + Sync + 'static,
+        R: Into<Option<A>> + 'static,
     {
-        self.fold("KSTREAM-AGGREGATE-", materialized, aggregate_step(init, step))
+        let deletes = may_delete::<A, R>();
+        self.fold("KSTREAM-AGGREGATE-", materialized, deletes, aggregate_step(init, step))
     }
 
     fn fold<A>(
         self,
         prefix: &str,
         materialized: Materialized<A>,
-        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+        may_delete: bool,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + Sync + 'static,
     ) -> KTable<K, A>
     where
         A: Clone + Send + Sync + 'static,
     {
+        let plan = FoldPlan { prefix, windows: None, needs_value: true, may_delete };
         let keys = self.grouped.keys.clone();
-        let values = materialized.values.clone();
-        let plan = FoldPlan { prefix, windows: None, needs_value: true };
-        let (node, store) = self.add(plan, materialized, step, |key, _| key);
-        KTable { graph: self.graph, node, store: Some(store), keys, values: Some(values) }
+        self.add(plan, materialized, keys, step, |key, _| key)
     }
 
     /// Adds the store, the way to it and the processor.
@@ -85,40 +91,21 @@ where
         &self,
         plan: FoldPlan<'_>,
         materialized: Materialized<A>,
-        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+        output_keys: DynSerde<KO>,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + Sync + 'static,
         output_key: impl Fn(K, i64) -> KO + Clone + Send + Sync + 'static,
-    ) -> (String, TableStore)
+    ) -> KTable<KO, A>
     where
         A: Clone + Send + Sync + 'static,
         KO: Clone + Send + Sync + 'static,
     {
-        let Materialized { name, values, retention } = materialized;
-        let store_name = name.unwrap_or_else(|| self.graph.name(&format!("{}STATE-STORE-", plan.prefix)));
-        let node = self.graph.name(plan.prefix);
-        let parent = self.partitioned(&store_name);
-        let arena = move || ValueArena::new(values.clone());
-        let spec = match plan.windows {
-            None => StoreSpec::key_value(&store_name, arena),
-            Some(windows) => {
-                let retention = retention.unwrap_or_default().max(windows.retention());
-                StoreSpec::window(&store_name, windows.size(), retention, arena)
-            }
+        let names = FoldNames::new(&self.graph, plan.prefix, materialized.name.as_deref());
+        let parent = self.partitioned(&names.store);
+        let step = move |key: &K, input: &Records<K, V>, row: usize, state: Option<A>| {
+            step(key, input.values[row].as_ref(), state)
         };
-        let store = self.graph.store(spec);
-        let (keys, step) = (self.grouped.keys.clone(), Arc::new(step));
-        let make = move || {
-            let step = Arc::clone(&step);
-            let fold = Fold {
-                keys: keys.clone(),
-                step: move |key: &K, value: Option<&V>, state: Option<A>| step(key, value, state),
-                output_key: output_key.clone(),
-                needs_value: plan.needs_value,
-                of: PhantomData,
-            };
-            AggregateProcessor::new(fold, store, plan.windows)
-        };
-        self.graph.processor(&node, &[&parent], &[store], supplier(make));
-        (node, store)
+        let keys = (self.grouped.keys.clone(), output_keys);
+        add_fold(&self.graph, &parent, names, plan, keys, materialized, step, output_key)
     }
 
     pub(crate) fn partitioned(&self, store: &str) -> String {
@@ -131,30 +118,100 @@ where
     }
 }
 
+/// What is special about an aggregation.
 #[derive(Clone, Copy)]
 pub(crate) struct FoldPlan<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) windows: Option<TimeWindows>,
     pub(crate) needs_value: bool,
+    pub(crate) may_delete: bool,
+}
+
+/// The names of an aggregation's node and store.
+pub(crate) struct FoldNames {
+    pub(crate) node: String,
+    pub(crate) store: String,
+}
+
+impl FoldNames {
+    /// The store's name as it was given, or a generated one; the node's name is always generated.
+    pub(crate) fn new(graph: &Graph, prefix: &str, store: Option<&str>) -> Self {
+        let generate = || graph.name(&format!("{prefix}STATE-STORE-"));
+        let store = store.map_or_else(generate, str::to_owned);
+        Self { node: graph.name(prefix), store }
+    }
+}
+
+/// Adds an aggregation below a node whose rows are where their keys belong.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn add_fold<K, I, A, KO>(
+    graph: &Graph,
+    parent: &str,
+    names: FoldNames,
+    plan: FoldPlan<'_>,
+    (keys, output_keys): (DynSerde<K>, DynSerde<KO>),
+    materialized: Materialized<A>,
+    step: impl Fn(&K, &I, usize, Option<A>) -> Option<A> + Send + Sync + 'static,
+    output_key: impl Fn(K, i64) -> KO + Clone + Send + Sync + 'static,
+) -> KTable<KO, A>
+where
+    K: Clone + Send + Sync + 'static,
+    I: FoldRows<K>,
+    A: Clone + Send + Sync + 'static,
+    KO: Clone + Send + Sync + 'static,
+{
+    let Materialized { values, retention, .. } = materialized;
+    let arena_values = Arc::clone(&values);
+    let arena = move || ValueArena::new(Arc::clone(&arena_values));
+    let spec = match plan.windows {
+        None => StoreSpec::key_value(&names.store, arena),
+        Some(windows) => {
+            let retention = retention.unwrap_or_default().max(windows.retention());
+            StoreSpec::window(&names.store, windows.size(), retention, arena)
+        }
+    };
+    let store = graph.store(spec);
+    let state = TableState::stored(store);
+    let (of_node, step) = (Arc::clone(&state), Arc::new(step));
+    let FoldPlan { windows, needs_value, may_delete, .. } = plan;
+    let make = move || {
+        let step = Arc::clone(&step);
+        let fold = Fold {
+            keys: Arc::clone(&keys),
+            step: move |key: &K, input: &I, row: usize, state: Option<A>| step(key, input, row, state),
+            output_key: output_key.clone(),
+            rules: FoldRules { needs_value, may_delete, sends_old: of_node.sends_old() },
+            of: PhantomData,
+        };
+        AggregateProcessor::new(fold, store, windows)
+    };
+    graph.processor(&names.node, &[parent], &[store], supplier(make));
+    let (graph, ask_old) = (graph.clone(), Rc::new(|| ()));
+    KTable { graph, node: names.node, keys: output_keys, values: Some(values), state, ask_old }
 }
 
 pub(crate) fn reduce_step<K, V: Clone>(
     reducer: impl Fn(V, &V) -> V,
-) -> impl Fn(&K, Option<&V>, Option<V>) -> V {
+) -> impl Fn(&K, Option<&V>, Option<V>) -> Option<V> {
     move |_, value, state| {
         let value = value.expect(VALUES_ONLY);
-        match state {
+        Some(match state {
             Some(state) => reducer(state, value),
             None => value.clone(),
-        }
+        })
     }
 }
 
-pub(crate) fn aggregate_step<K, V, A>(
+pub(crate) fn aggregate_step<K, V, A, R: Into<Option<A>>>(
     init: impl Fn() -> A,
-    step: impl Fn(&K, &V, A) -> A,
-) -> impl Fn(&K, Option<&V>, Option<A>) -> A {
-    move |key, value, state| step(key, value.expect(VALUES_ONLY), state.unwrap_or_else(&init))
+    step: impl Fn(&K, &V, A) -> R,
+) -> impl Fn(&K, Option<&V>, Option<A>) -> Option<A> {
+    move |key, value, state| step(key, value.expect(VALUES_ONLY), state.unwrap_or_else(&init)).into()
+}
+
+/// Whether a step that makes an `A` returns something that can be none.
+pub(crate) fn may_delete<A: 'static, R: 'static>() -> bool {
+    TypeId::of::<A>() != TypeId::of::<R>()
 }
 
 const VALUES_ONLY: &str = "rows without value are dropped before the fold";

@@ -30,6 +30,7 @@
 
 mod arena;
 mod builder;
+mod changes;
 pub(crate) mod codec;
 mod fold;
 mod grouped;
@@ -39,9 +40,11 @@ mod records;
 mod session_fold;
 mod stream;
 mod table;
+mod table_rows;
 mod windowed;
 
 pub use builder::StreamsBuilder;
+pub use changes::Changes;
 pub use grouped::KGroupedStream;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
 pub use records::Records;

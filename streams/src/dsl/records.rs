@@ -64,13 +64,28 @@ impl<K, V> Records<K, V> {
             .zip(&self.values)
             .map(|(key, value)| keep(key.as_ref(), value.as_ref()))
             .collect();
+        self.select(&kept);
+    }
+
+    /// Keeps the rows whose flag is set.
+    pub(crate) fn select(&mut self, kept: &[bool]) {
         if kept.iter().all(|kept| *kept) {
             return;
         }
-        select(&mut self.keys, &kept);
-        select(&mut self.values, &kept);
-        select(&mut self.timestamps, &kept);
-        select(&mut self.headers, &kept);
+        select(&mut self.keys, kept);
+        select(&mut self.values, kept);
+        select(&mut self.timestamps, kept);
+        select(&mut self.headers, kept);
+    }
+
+    /// The first rows leave these.
+    pub(crate) fn take_front(&mut self, rows: usize) -> Self {
+        Self {
+            keys: front(&mut self.keys, rows),
+            values: front(&mut self.values, rows),
+            timestamps: front(&mut self.timestamps, rows),
+            headers: if self.headers.is_empty() { Vec::new() } else { front(&mut self.headers, rows) },
+        }
     }
 
     /// The same rows with other keys and values.
@@ -94,12 +109,7 @@ impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Batch for Records<K, 
     }
 
     fn split_front(&mut self, rows: usize) -> Box<dyn Batch> {
-        Box::new(Self {
-            keys: front(&mut self.keys, rows),
-            values: front(&mut self.values, rows),
-            timestamps: front(&mut self.timestamps, rows),
-            headers: if self.headers.is_empty() { Vec::new() } else { front(&mut self.headers, rows) },
-        })
+        Box::new(self.take_front(rows))
     }
 
     fn duplicate(&self) -> Box<dyn Batch> {
@@ -111,6 +121,6 @@ impl<K: Clone + Send + 'static, V: Clone + Send + 'static> Batch for Records<K, 
     }
 }
 
-fn front<T>(column: &mut Vec<T>, rows: usize) -> Vec<T> {
+pub(crate) fn front<T>(column: &mut Vec<T>, rows: usize) -> Vec<T> {
     column.drain(..rows).collect()
 }

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 use crate::ByteColumn;
 use crate::batch::Batch;
 use crate::dsl::arena::ValueArena;
+use crate::dsl::changes::Changes;
 use crate::dsl::fold::{deserialize_keys, keys_of_values, serialize_keys};
 use crate::dsl::records::Records;
 use crate::error::StreamsError;
@@ -20,7 +21,7 @@ pub(crate) struct SessionFold<K, V, A, F, M> {
     pub(crate) merge: M,
     /// Rows without value are dropped; if not, `step` gets them.
     pub(crate) needs_value: bool,
-    pub(crate) output: Records<Windowed<K>, A>,
+    pub(crate) output: Changes<Windowed<K>, A>,
     pub(crate) of: PhantomData<fn(V) -> A>,
 }
 
@@ -29,7 +30,7 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     A: Clone + Send + Sync + 'static,
-    F: Fn(&K, Option<&V>, Option<A>) -> A + Send + 'static,
+    F: Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + 'static,
     M: Fn(&K, Option<A>, A) -> A + Send + 'static,
 {
     type Arena = ValueArena<A>;
@@ -58,40 +59,60 @@ where
                 state = Some((self.merge)(key, state, session));
             }
         }
-        arena.values[into as usize] = Some((self.step)(key, input.values[row].as_ref(), state));
+        arena.values[into as usize] = (self.step)(key, input.values[row].as_ref(), state);
         Ok(())
     }
 
     fn write(&mut self, change: SessionChange<'_, Self>) -> Result<(), StreamsError> {
         let (start, end) = change.session;
         let key = change.input.keys[change.row].clone().map(|key| Windowed { key, start, end });
-        let value = match change.kind {
-            SessionChangeKind::Removed => None,
-            SessionChangeKind::Added => change.arena.get(change.slot).cloned(),
-        };
-        self.output.push(key, value, end, Vec::new());
+        let value = change.arena.get(change.slot).cloned();
+        let old = &mut self.output.old;
+        let rows = &mut self.output.rows;
+        match change.kind {
+            SessionChangeKind::Removed => {
+                rows.push(key, None, end, Vec::new());
+                old.iter_mut().for_each(|old| old.push(value.clone()));
+            }
+            SessionChangeKind::Added => {
+                rows.push(key, value, end, Vec::new());
+                // A session of the same bounds was removed before, and the deletion carried its value.
+                old.iter_mut().for_each(|old| old.push(None));
+            }
+        }
         Ok(())
     }
 
     fn take(&mut self) -> Result<Box<dyn Batch>, StreamsError> {
-        Ok(Box::new(std::mem::replace(&mut self.output, Records::with_capacity(0))))
+        let old = self.output.old.as_ref().map(|_| Vec::new());
+        let none = Changes { rows: Records::with_capacity(0), old };
+        Ok(Box::new(std::mem::replace(&mut self.output, none)))
+    }
+
+    fn sends_old(&self) -> bool {
+        self.output.old.is_some()
     }
 
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        slots: &[u32],
+        changed: &[usize],
     ) -> Result<Box<dyn Batch>, StreamsError> {
+        let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
         let bytes: Vec<Option<&[u8]>> = slots.iter().map(|slot| Some(store.session_key(*slot).0)).collect();
-        let keys = deserialize_keys(&self.keys, &bytes)?.into_iter().zip(slots).map(|(key, slot)| {
+        let keys = deserialize_keys(&self.keys, &bytes)?.into_iter().zip(&slots).map(|(key, slot)| {
             let (_, start, end) = store.session_key(*slot);
             key.map(|key| Windowed { key, start, end })
         });
-        Ok(Box::new(Records {
+        let rows = Records {
             keys: keys.collect(),
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
             headers: Vec::new(),
-        }))
+        };
+        let before = &store.arena().before;
+        let old =
+            self.sends_old().then(|| changed.iter().map(|position| before[*position].clone()).collect());
+        Ok(Box::new(Changes { rows, old }))
     }
 }

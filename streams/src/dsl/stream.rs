@@ -257,9 +257,16 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     /// The latest value per key; a row without value deletes its key.
     pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V> {
         let node = self.graph.name("KSTREAM-TOTABLE-");
-        let store = materialized.name.unwrap_or_else(|| self.graph.name("KSTREAM-TOTABLE-STATE-STORE-"));
+        let Materialized { name, values, .. } = materialized;
+        let kept = name.is_some();
+        let store = name.unwrap_or_else(|| self.graph.name("KSTREAM-TOTABLE-STATE-STORE-"));
         let stream = self.partitioned(&store);
-        table::materialize(&self.graph, &stream.node, node, &store, self.key_serde(), materialized.values)
+        let serdes = (self.key_serde(), Arc::clone(&values));
+        let table = table::source_table(&self.graph, node, &stream.node, serdes, store);
+        if kept {
+            table.state.keep(&self.graph, &table.node, None, values);
+        }
+        table
     }
 
     /// Joins every row with the table's row of the same key, as it is when the stream's row comes; rows that
@@ -303,7 +310,7 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         O: Clone + Send + Sync + 'static,
     {
         let stream = self.partitioned(&self.node);
-        let (table, store) = table.stored();
+        let store = table.stored();
         let node = self.graph.name(prefix);
         let (keys, joiner) = (self.key_serde(), Arc::new(joiner));
         let make = move || {

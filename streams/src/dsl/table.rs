@@ -1,28 +1,34 @@
 //! Tables of typed rows: the latest value per key.
 
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::dsl::arena::ValueArena;
+use crate::batch::{Batch, downcast};
 use crate::dsl::builder::{Graph, supplier};
-use crate::dsl::lookup::TypedRows;
+use crate::dsl::changes::Changes;
+use crate::dsl::params::Materialized;
 use crate::dsl::records::Records;
-use crate::dsl::stream::{KStream, PassThrough, Rows};
-use crate::operator::table::TableProcessor;
+use crate::dsl::stream::{KStream, Rows};
+use crate::dsl::table_rows::{Compute, TableState, add_table};
+use crate::error::StreamsError;
+use crate::processor::{Context, Processor};
 use crate::serde::{DefaultSerde, DynSerde};
-use crate::store::{StoreHandle, StoreSpec};
-
-/// The store of a table.
-pub(crate) type TableStore = StoreHandle;
+use crate::store::StoreHandle;
 
 /// A table: each row is the new value of its key, or its deletion.
+///
+/// A table is kept in a store only if that is asked for ([`KTable::materialized`]), if it is the result of an
+/// aggregation, or if somebody has to look its rows up or needs old values that cannot be had otherwise.
 pub struct KTable<K, V> {
     pub(crate) graph: Graph,
     pub(crate) node: String,
-    /// Absent if the rows are computed from another table's.
-    pub(crate) store: Option<TableStore>,
     pub(crate) keys: DynSerde<K>,
+    /// Known while the type is that of a topic or of a given serde.
     pub(crate) values: Option<DynSerde<V>>,
+    pub(crate) state: Arc<TableState>,
+    /// Asks whatever this node needs for its old values.
+    pub(crate) ask_old: Rc<dyn Fn()>,
 }
 
 impl<K, V> Clone for KTable<K, V> {
@@ -30,9 +36,10 @@ impl<K, V> Clone for KTable<K, V> {
         Self {
             graph: self.graph.clone(),
             node: self.node.clone(),
-            store: self.store,
             keys: self.keys.clone(),
             values: self.values.clone(),
+            state: Arc::clone(&self.state),
+            ask_old: Rc::clone(&self.ask_old),
         }
     }
 }
@@ -44,15 +51,10 @@ where
 {
     /// The table of the rows that match; a row that does not match is deleted.
     pub fn filter(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
-        let node = self.rows("KTABLE-FILTER-", move |mut rows: Records<K, V>| {
-            for (key, value) in rows.keys.iter().zip(&mut rows.values) {
-                if value.as_ref().is_some_and(|value| !predicate(key.as_ref(), value)) {
-                    *value = None;
-                }
-            }
-            rows
-        });
-        Self { node, store: None, ..self.clone() }
+        let values = self.values.clone();
+        self.computed("KTABLE-FILTER-", values, true, move |key, value| {
+            predicate(key, value).then(|| value.clone())
+        })
     }
 
     /// The table of the rows that do not match; a row that matches is deleted.
@@ -68,37 +70,96 @@ where
     where
         V2: Clone + Send + Sync + 'static,
     {
-        let node = self.rows("KTABLE-MAPVALUES-", move |mut rows: Records<K, V>| {
-            let keys = std::mem::take(&mut rows.keys);
-            let pairs = keys.iter().zip(&rows.values);
-            let values =
-                pairs.map(|(key, value)| value.as_ref().map(|value| mapper(key.as_ref(), value))).collect();
-            rows.with(keys, values)
-        });
-        KTable { graph: self.graph.clone(), node, store: None, keys: self.keys.clone(), values: None }
+        self.computed("KTABLE-MAPVALUES-", None, false, move |key, value| Some(mapper(key, value)))
     }
 
     /// The changes of the table as a stream; deletions are rows without value.
     pub fn to_stream(&self) -> KStream<K, V> {
         let node = self.graph.name("KTABLE-TOSTREAM-");
-        self.graph.processor(&node, &[&self.node], &[], supplier(|| PassThrough));
+        self.graph.processor(&node, &[&self.node], &[], supplier(|| ToStream::<K, V>(PhantomData)));
         let (keys, values) = (Some(self.keys.clone()), self.values.clone());
         KStream { graph: self.graph.clone(), node, rekeyed: false, keys, values }
     }
 
-    fn rows<V2>(
+    /// The changes of the table as a stream with another key; deletions are rows without value.
+    pub fn to_stream_with_key<K2>(
+        &self,
+        mapper: impl Fn(&K, Option<&V>) -> K2 + Send + Sync + 'static,
+    ) -> KStream<K2, V>
+    where
+        K2: Clone + Send + Sync + 'static,
+    {
+        let stream = self.to_stream();
+        let node = self.graph.name("KSTREAM-KEY-SELECT-");
+        let mapper = move |mut rows: Records<K, V>| {
+            let values = std::mem::take(&mut rows.values);
+            let pairs = rows.keys.iter().zip(&values);
+            let keys = pairs.map(|(key, value)| Some(mapper(key.as_ref()?, value.as_ref()))).collect();
+            rows.with(keys, values)
+        };
+        let change = Arc::new(mapper);
+        let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
+        self.graph.processor(&node, &[&stream.node], &[], supplier(make));
+        KStream { graph: self.graph.clone(), node, rekeyed: true, keys: None, values: stream.values }
+    }
+
+    /// Keeps the rows of this table in a store that can be queried by its name, unless they are kept already.
+    #[must_use]
+    pub fn materialized(self, materialized: Materialized<V>) -> Self {
+        let Materialized { name, values, .. } = materialized;
+        self.state.keep(&self.graph, &self.node, name.as_deref(), values.clone());
+        Self { values: Some(values), ..self }
+    }
+
+    /// The name of the store, if the table has one: what interactive queries ask for.
+    pub fn queryable_store_name(&self) -> Option<String> {
+        self.state.store().map(|store| self.graph.store_name(store))
+    }
+
+    /// Makes every change carry the value before, as far up as that takes.
+    pub(crate) fn send_old(&self) {
+        self.state.send_old();
+        (self.ask_old)();
+    }
+
+    /// A table whose values are computed from this one's, one by one. With `skip_nothing`, a change from no
+    /// value to no value goes no further where that is known.
+    fn computed<V2>(
         &self,
         prefix: &str,
-        change: impl Fn(Records<K, V>) -> Records<K, V2> + Send + Sync + 'static,
-    ) -> String
+        values: Option<DynSerde<V2>>,
+        skip_nothing: bool,
+        compute: impl Fn(Option<&K>, &V) -> Option<V2> + Send + Sync + 'static,
+    ) -> KTable<K, V2>
     where
         V2: Clone + Send + Sync + 'static,
     {
+        let compute: Compute<K, V2> = Arc::new(move |batch, with_old| {
+            let Changes { mut rows, old } = *downcast::<Changes<K, V>>(batch)?;
+            let keys = std::mem::take(&mut rows.keys);
+            let of = |values: &[Option<V>]| -> Vec<Option<V2>> {
+                let pairs = keys.iter().zip(values);
+                pairs.map(|(key, value)| compute(key.as_ref(), value.as_ref()?)).collect()
+            };
+            let (new, old) = (of(&rows.values), old.filter(|_| with_old).map(|old| of(&old)));
+            let mut changes = Changes { rows: rows.with(keys, new), old };
+            if let Some(old) = changes.old.as_ref().filter(|_| skip_nothing) {
+                let values = changes.rows.values.iter().zip(old);
+                let keep: Vec<bool> = values.map(|(new, old)| new.is_some() || old.is_some()).collect();
+                changes.retain(&keep);
+            }
+            Ok(changes)
+        });
         let node = self.graph.name(prefix);
-        let change = Arc::new(change);
-        let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
-        self.graph.processor(&node, &[&self.node], &[], supplier(make));
-        node
+        let table = add_table(&self.graph, node, &[&self.node], (self.keys.clone(), values), None, compute);
+        let (state, parent) = (Arc::clone(&table.state), self.clone());
+        let ask_old = Rc::new(move || {
+            // What is kept knows what it had.
+            if state.store().is_none() {
+                parent.send_old();
+            }
+        });
+        KTable { ask_old, ..table }
     }
 }
 
@@ -107,51 +168,47 @@ where
     K: Clone + Send + Sync + 'static,
     V: DefaultSerde,
 {
-    /// This table with a store to look rows up in; a computed table gets one of its own.
-    pub(crate) fn stored(&self) -> (Self, TableStore) {
-        if let Some(store) = self.store {
-            return (self.clone(), store);
-        }
-        let (node, store) =
-            (self.graph.name("KTABLE-MATERIALIZE-"), self.graph.name("KTABLE-MATERIALIZE-STATE-STORE-"));
+    /// This table's store to look rows up in; a table that was not kept is from now on.
+    pub(crate) fn stored(&self) -> StoreHandle {
         let values = self.values.clone().unwrap_or_else(V::default_serde);
-        add_store(&self.graph, &self.node, node, &store, self.keys.clone(), values)
+        self.state.keep(&self.graph, &self.node, None, values)
     }
 }
 
-/// Keeps the rows of a node in a store of this name.
-pub(crate) fn materialize<K, V>(
+/// A table whose rows come from a topic or stream as they are. It is kept, in a store of this name, as soon as
+/// somebody needs that.
+pub(crate) fn source_table<K, V>(
     graph: &Graph,
-    parent: &str,
     node: String,
-    store: &str,
-    keys: DynSerde<K>,
-    values: DynSerde<V>,
+    parent: &str,
+    (keys, values): (DynSerde<K>, DynSerde<V>),
+    store: String,
 ) -> KTable<K, V>
 where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    add_store(graph, parent, node, store, keys, values).0
+    let compute: Compute<K, V> =
+        Arc::new(|batch, _| Ok(Changes { rows: *downcast::<Records<K, V>>(batch)?, old: None }));
+    let serdes = (keys, Some(values.clone()));
+    let table = add_table(graph, node, &[parent], serdes, Some(store), compute);
+    let (graph, node, state) = (graph.clone(), table.node.clone(), Arc::clone(&table.state));
+    let ask_old = Rc::new(move || {
+        state.keep(&graph, &node, None, values.clone());
+    });
+    KTable { ask_old, ..table }
 }
 
-fn add_store<K, V>(
-    graph: &Graph,
-    parent: &str,
-    node: String,
-    store: &str,
-    keys: DynSerde<K>,
-    values: DynSerde<V>,
-) -> (KTable<K, V>, TableStore)
+/// The new values of changes, as rows of a stream.
+struct ToStream<K, V>(PhantomData<fn(K, V)>);
+
+impl<K, V> Processor for ToStream<K, V>
 where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    let arena_values = values.clone();
-    let handle = graph.store(StoreSpec::key_value(store, move || ValueArena::new(arena_values.clone())));
-    let row_keys = keys.clone();
-    let make =
-        move || TableProcessor::new(TypedRows::<K, V> { keys: row_keys.clone(), of: PhantomData }, handle);
-    graph.processor(&node, &[parent], &[handle], supplier(make));
-    (KTable { graph: graph.clone(), node, store: Some(handle), keys, values: Some(values) }, handle)
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let changes = downcast::<Changes<K, V>>(batch)?;
+        context.forward(Box::new(changes.rows))
+    }
 }

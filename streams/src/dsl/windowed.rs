@@ -1,15 +1,18 @@
 //! Grouped streams with windows, and their aggregations.
 
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::supplier;
-use crate::dsl::grouped::{FoldPlan, KGroupedStream, aggregate_step, reduce_step};
+use crate::dsl::changes::Changes;
+use crate::dsl::grouped::{FoldPlan, KGroupedStream, aggregate_step, may_delete, reduce_step};
 use crate::dsl::params::Materialized;
 use crate::dsl::records::Records;
 use crate::dsl::session_fold::SessionFold;
 use crate::dsl::table::KTable;
+use crate::dsl::table_rows::TableState;
 use crate::operator::session::{SessionProcessor, SessionWindows};
 use crate::operator::window::TimeWindows;
 use crate::serde::{DynSerde, SessionWindowed, TimeWindowed, Windowed};
@@ -53,9 +56,8 @@ where
 {
     /// Counts the rows, those without value too (as Kafka does here).
     pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        self.fold("KSTREAM-AGGREGATE-", false, materialized, |_, _, count: Option<i64>| {
-            count.unwrap_or(0) + 1
-        })
+        let plan = self.plan("KSTREAM-AGGREGATE-", false, false);
+        self.fold(plan, materialized, |_, _, count| Some(count.unwrap_or(0) + 1))
     }
 
     /// Combines the values; the first value of a key and window is its aggregate as it is.
@@ -64,28 +66,35 @@ where
         reducer: impl Fn(V, &V) -> V + Send + Sync + 'static,
         materialized: Materialized<V>,
     ) -> KTable<Windowed<K>, V> {
-        self.fold("KSTREAM-REDUCE-", true, materialized, reduce_step(reducer))
+        let plan = self.plan("KSTREAM-REDUCE-", true, false);
+        self.fold(plan, materialized, reduce_step(reducer))
     }
 
-    /// Folds the values into an aggregate that begins with `init`.
-    pub fn aggregate<A>(
+    /// Folds the values into an aggregate that begins with `init`. A step that returns an [`Option`] deletes the
+    /// aggregate with none; the next row begins anew.
+    pub fn aggregate<A, R>(
         self,
         init: impl Fn() -> A + Send + Sync + 'static,
-        step: impl Fn(&K, &V, A) -> A + Send + Sync + 'static,
+        step: impl Fn(&K, &V, A) -> R + Send + Sync + 'static,
         materialized: Materialized<A>,
     ) -> KTable<Windowed<K>, A>
     where
         A: Clone + Send + Sync + 'static,
+        R: Into<Option<A>> + 'static,
     {
-        self.fold("KSTREAM-AGGREGATE-", true, materialized, aggregate_step(init, step))
+        let plan = self.plan("KSTREAM-AGGREGATE-", true, may_delete::<A, R>());
+        self.fold(plan, materialized, aggregate_step(init, step))
+    }
+
+    fn plan<'a>(&self, prefix: &'a str, needs_value: bool, may_delete: bool) -> FoldPlan<'a> {
+        FoldPlan { prefix, windows: Some(self.windows), needs_value, may_delete }
     }
 
     fn fold<A>(
         self,
-        prefix: &str,
-        needs_value: bool,
+        plan: FoldPlan<'_>,
         materialized: Materialized<A>,
-        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, A>
     where
         A: Clone + Send + Sync + 'static,
@@ -93,11 +102,8 @@ where
         let size_ms = self.windows.size_ms();
         let keys: DynSerde<Windowed<K>> =
             Arc::new(TimeWindowed::new(self.grouped.grouped.keys.clone(), size_ms));
-        let values = materialized.values.clone();
-        let plan = FoldPlan { prefix, windows: Some(self.windows), needs_value };
         let output_key = move |key, start: i64| Windowed { key, start, end: start.saturating_add(size_ms) };
-        let (node, store) = self.grouped.add(plan, materialized, step, output_key);
-        KTable { graph: self.grouped.graph, node, store: Some(store), keys, values: Some(values) }
+        self.grouped.add(plan, materialized, keys, step, output_key)
     }
 }
 
@@ -120,7 +126,7 @@ where
             "KSTREAM-AGGREGATE-",
             false,
             materialized,
-            |_, _, count: Option<i64>| count.unwrap_or(0) + 1,
+            |_, _, count: Option<i64>| Some(count.unwrap_or(0) + 1),
             |_, count, session| count.unwrap_or(0) + session,
         )
     }
@@ -166,7 +172,7 @@ where
         prefix: &str,
         needs_value: bool,
         materialized: Materialized<A>,
-        step: impl Fn(&K, Option<&V>, Option<A>) -> A + Send + Sync + 'static,
+        step: impl Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + Sync + 'static,
         merge: impl Fn(&K, Option<A>, A) -> A + Send + Sync + 'static,
     ) -> KTable<Windowed<K>, A>
     where
@@ -181,6 +187,8 @@ where
         let arena_values = values.clone();
         let arena = move || ValueArena::new(arena_values.clone());
         let store = grouped.graph.store(StoreSpec::session(&store_name, retention, arena));
+        let state = TableState::stored(store);
+        let of_node = Arc::clone(&state);
         let keys = grouped.grouped.keys.clone();
         let (step, merge, row_keys) = (Arc::new(step), Arc::new(merge), keys.clone());
         let make = move || {
@@ -190,13 +198,13 @@ where
                 step: move |key: &K, value: Option<&V>, state: Option<A>| step(key, value, state),
                 merge: move |key: &K, state: Option<A>, session: A| merge(key, state, session),
                 needs_value,
-                output: Records::with_capacity(0),
+                output: Changes { rows: Records::with_capacity(0), old: of_node.sends_old().then(Vec::new) },
                 of: PhantomData,
             };
             SessionProcessor::new(fold, store, windows)
         };
         grouped.graph.processor(&node, &[&parent], &[store], supplier(make));
         let keys: DynSerde<Windowed<K>> = Arc::new(SessionWindowed::new(keys));
-        KTable { graph: grouped.graph, node, store: Some(store), keys, values: Some(values) }
+        KTable { graph: grouped.graph, node, keys, values: Some(values), state, ask_old: Rc::new(|| ()) }
     }
 }

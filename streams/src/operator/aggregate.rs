@@ -1,5 +1,7 @@
 //! Keyed aggregation, plain or windowed: from key bytes to slots to updated state to output.
 
+use std::ops::Range;
+
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
@@ -33,14 +35,31 @@ pub trait Aggregator: Send + 'static {
         arena: &mut Self::Arena,
     ) -> Result<(), StreamsError>;
 
+    /// Whether results carry the state before, so that the store must remember it.
+    fn sends_old(&self) -> bool {
+        false
+    }
+
+    /// Whether folding a row can end in a reset slot, which deletes the aggregate. Then rows are folded one by
+    /// one.
+    fn may_delete(&self) -> bool {
+        false
+    }
+
+    /// Whether a slot holds an aggregate; asked only if folding [may delete](Aggregator::may_delete).
+    fn has_state(&self, _arena: &Self::Arena, _slot: u32) -> bool {
+        true
+    }
+
     /// As `update`, and makes an output row of the state after each pair, with `times[i]` as its timestamp.
     fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
 
-    /// Makes an output row of each slot's state; key, window and timestamp are in the store.
+    /// Makes an output row of each of these positions in [`CachedStore::dirty`]; key, window and timestamp are
+    /// in the store, old states in its arena if the results carry them.
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        slots: &[u32],
+        changed: Range<usize>,
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
@@ -125,17 +144,40 @@ impl<G: Aggregator> AggregateProcessor<G> {
         store.slots(self.window_keys.iter().flatten(), &mut self.slots)
     }
 
-    /// Marks the slots as changed; an aggregate's timestamp is the highest of its rows.
-    fn touch(&mut self, store: &mut CachedStore<G::Arena>, timestamps: &[i64], running: bool) {
+    /// Folds pairs of rows and slots into the store; an aggregate's timestamp is the highest of its rows.
+    fn fold(
+        &mut self,
+        input: &G::Input,
+        store: &mut CachedStore<G::Arena>,
+        pairs: Range<usize>,
+        coalesce: bool,
+    ) -> Result<Option<Box<dyn Batch>>, StreamsError> {
+        let (rows, slots) = (&self.rows[pairs.clone()], &self.slots[pairs.clone()]);
         self.times.clear();
-        for (row, slot) in self.rows.iter().zip(&self.slots) {
-            let timestamp = timestamps[*row as usize];
+        for (row, slot) in rows.iter().zip(slots) {
+            let timestamp = input.timestamps()[*row as usize];
             let time = if store.exists(*slot) { store.timestamp(*slot).max(timestamp) } else { timestamp };
             store.put(*slot, time);
-            if running {
-                self.times.push(time);
+            self.times.push(time);
+        }
+        let arena = store.arena_mut();
+        let output = if coalesce {
+            self.aggregator.update(input, rows, slots, arena)?;
+            None
+        } else {
+            let starts = self.starts.get(pairs).unwrap_or_default();
+            let pairs = Running { input, rows, slots, starts, times: &self.times, arena };
+            Some(self.aggregator.update_running(pairs)?)
+        };
+        store.measure(slots);
+        if self.aggregator.may_delete() {
+            for (slot, time) in slots.iter().zip(&self.times) {
+                if !self.aggregator.has_state(store.arena(), *slot) {
+                    store.delete(*slot, *time);
+                }
             }
         }
+        Ok(output)
     }
 }
 
@@ -154,21 +196,18 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
             store.observe(windows.stream_time());
         }
         self.resolve(store)?;
-        self.touch(store, input.timestamps(), !coalesce);
-        let arena = store.arena_mut();
-        let output = if coalesce {
-            self.aggregator.update(&input, &self.rows, &self.slots, arena)?;
-            None
-        } else if self.rows.is_empty() {
-            None
-        } else {
-            let (rows, slots, starts, times) = (&self.rows, &self.slots, &self.starts, &self.times);
-            let pairs = Running { input: &*input, rows, slots, starts, times, arena };
-            Some(self.aggregator.update_running(pairs)?)
-        };
+        if coalesce && self.aggregator.sends_old() {
+            store.keep_old();
+        }
+        let mut outputs = Vec::new();
+        let pairs_at_once = if self.aggregator.may_delete() { 1 } else { self.rows.len().max(1) };
+        for start in (0..self.rows.len()).step_by(pairs_at_once) {
+            let pairs = start..self.rows.len().min(start + pairs_at_once);
+            outputs.extend(self.fold(&input, store, pairs, coalesce)?);
+        }
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its window had closed");
-        output.map_or(Ok(()), |output| context.forward(output))
+        outputs.into_iter().try_for_each(|output| context.forward(output))
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
@@ -178,13 +217,12 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         let mut done = 0;
         loop {
             let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let dirty = store.dirty();
-            if done == dirty.len() {
+            let end = store.dirty().len().min(done + FLUSH_ROWS);
+            if done == end {
                 return Ok(());
             }
-            let slots = &dirty[done..dirty.len().min(done + FLUSH_ROWS)];
-            let output = self.aggregator.emit(store, slots)?;
-            done += slots.len();
+            let output = self.aggregator.emit(store, done..end)?;
+            done = end;
             context.forward(output)?;
         }
     }

@@ -86,12 +86,17 @@ pub trait SessionAggregator: Send + 'static {
     /// The output rows that were written since the last call.
     fn take(&mut self) -> Result<Box<dyn Batch>, StreamsError>;
 
-    /// Makes an output row of each slot: its state with the session's end as timestamp, or a deletion if the
-    /// session is not there any more.
+    /// Whether results carry the state before, so that the store must remember it.
+    fn sends_old(&self) -> bool {
+        false
+    }
+
+    /// Makes an output row of each of these positions in [`CachedStore::dirty`]: the state with the session's end
+    /// as timestamp, or a deletion if the session is not there any more.
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        slots: &[u32],
+        changed: &[usize],
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
@@ -182,8 +187,8 @@ impl<G: SessionAggregator> SessionProcessor<G> {
         if running {
             for slot in &self.found {
                 let (_, first, last) = store.session_key(*slot);
-                // A session of this very time only gets a new value.
-                if (first, last) != (timestamp, timestamp) {
+                // A session of this very time only gets a new value, unless that has to be taken for two changes.
+                if (first, last) != (timestamp, timestamp) || self.aggregator.sends_old() {
                     let (session, arena, slot) = ((first, last), store.arena(), *slot);
                     let kind = SessionChangeKind::Removed;
                     self.aggregator.write(SessionChange { input, row, session, arena, slot, kind })?;
@@ -191,12 +196,14 @@ impl<G: SessionAggregator> SessionProcessor<G> {
             }
         }
         let slot = store.new_window(&self.session_key);
+        store.will_change(&self.found);
+        store.put(slot, end);
         self.aggregator.fold(input, row, &self.found, slot, store.arena_mut())?;
+        store.measure(&[slot]);
         for merged in self.found.iter().filter(|merged| **merged != slot) {
             let last = store.session_key(*merged).2;
             store.delete(*merged, last);
         }
-        store.put(slot, end);
         if running {
             let (session, arena, kind) = ((start, end), store.arena(), SessionChangeKind::Added);
             self.aggregator.write(SessionChange { input, row, session, arena, slot, kind })?;
@@ -212,6 +219,9 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         self.aggregator.keys(&input, &mut self.keys)?;
         let running = !context.caching();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        if !running && self.aggregator.sends_old() {
+            store.keep_old();
+        }
         self.stream_time = self.stream_time.max(store.observed());
         let (mut incomplete, mut late) = (0, 0);
         for (row, timestamp) in input.timestamps().iter().enumerate() {
@@ -239,13 +249,12 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
             if done == dirty.len() {
                 return Ok(());
             }
-            let slots = &dirty[done..dirty.len().min(done + FLUSH_ROWS)];
-            done += slots.len();
+            let end = dirty.len().min(done + FLUSH_ROWS);
             // Nobody has heard of a session that came and went since the last commit.
-            self.found.clear();
-            let known = |slot: &&u32| store.exists(**slot) || store.was_committed(**slot);
-            self.found.extend(slots.iter().filter(known));
-            let output = self.aggregator.emit(store, &self.found)?;
+            let known = |slot: u32| store.exists(slot) || store.was_committed(slot);
+            let changed: Vec<usize> = (done..end).filter(|position| known(dirty[*position])).collect();
+            done = end;
+            let output = self.aggregator.emit(store, &changed)?;
             context.forward(output)?;
         }
     }

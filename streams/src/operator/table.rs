@@ -1,5 +1,7 @@
 //! Table rows into a store: the latest value per key.
 
+use std::ops::Range;
+
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
@@ -17,6 +19,20 @@ pub trait TableRows: Send + 'static {
     /// The batch; its rows are changes of the table.
     type Input: Batch;
 
+    /// The batch that came, as rows of this table.
+    fn receive(&mut self, batch: Box<dyn Batch>) -> Result<Box<Self::Input>, StreamsError> {
+        downcast(batch)
+    }
+
+    /// Whether changes carry the value that a row had before. Then [`TableRows::remember`] is called for each
+    /// row just before it is stored.
+    fn sends_old(&self) -> bool {
+        false
+    }
+
+    /// Notes the present value of a slot as the old value of the next row that takes part.
+    fn remember(&mut self, _slot: u32, _arena: &Self::Arena) {}
+
     /// Appends the key bytes of every row; rows without key are absent, and dropped.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
 
@@ -32,66 +48,69 @@ pub trait TableRows: Send + 'static {
         arena: &mut Self::Arena,
     ) -> Result<(), StreamsError>;
 
-    /// The batch with only these rows, ascending.
+    /// The changes that these rows are, ascending, with the old values that were noted since the last call.
     fn select(&mut self, input: Box<Self::Input>, rows: &[u32]) -> Result<Box<dyn Batch>, StreamsError>;
 
-    /// Makes a row of each slot: its value, or a deletion if it does not exist.
+    /// Makes a row of each of these positions in [`CachedStore::dirty`]: the slot's value, or a deletion if it
+    /// does not exist.
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        slots: &[u32],
+        changed: Range<usize>,
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
 /// Keeps a table in a store that it alone writes, and passes the changes on: each one with caching off, the
-/// last one of each key at every commit with caching on. Deleting a key that is not there changes nothing.
+/// last one of each key at every commit with caching on. Rows without key are dropped.
 pub struct TableProcessor<T: TableRows> {
     rows_of: T,
     store: StoreHandle,
     keys: ByteColumn,
     rows: Vec<u32>,
     slots: Vec<u32>,
-    /// Rows of the batch that change the table: not those that delete what is not there.
-    changes: Vec<u32>,
 }
 
 impl<T: TableRows> TableProcessor<T> {
     /// A table in `store`.
     pub fn new(rows_of: T, store: StoreHandle) -> Self {
-        Self {
-            rows_of,
-            store,
-            keys: ByteColumn::default(),
-            rows: Vec::new(),
-            slots: Vec::new(),
-            changes: Vec::new(),
-        }
+        Self { rows_of, store, keys: ByteColumn::default(), rows: Vec::new(), slots: Vec::new() }
     }
 
     fn store_rows(
         &mut self,
         input: &T::Input,
         store: &mut CachedStore<T::Arena>,
+        one_by_one: bool,
     ) -> Result<(), StreamsError> {
         self.slots.clear();
-        self.changes.clear();
         store.slots(self.rows.iter().filter_map(|row| self.keys.get(*row as usize)), &mut self.slots)?;
         let timestamps = input.timestamps();
+        let time = |index: usize| timestamps[self.rows[index] as usize];
         // Runs of rows with values are written together; a deletion in between keeps its place in the order.
         let mut start = 0;
         for end in 0..=self.rows.len() {
             let deletes = self.rows.get(end).is_some_and(|row| !self.rows_of.has_value(input, *row as usize));
-            if end < self.rows.len() && !deletes {
+            if end < self.rows.len() && !deletes && !one_by_one {
                 continue;
             }
-            self.rows_of.write(input, &self.rows[start..end], &self.slots[start..end], store.arena_mut())?;
-            for index in start..end {
-                store.put(self.slots[index], timestamps[self.rows[index] as usize]);
+            let run = start..(if deletes { end } else { (end + 1).min(self.rows.len()) });
+            for index in run.clone() {
+                if one_by_one {
+                    self.rows_of.remember(self.slots[index], store.arena());
+                }
+                store.put(self.slots[index], time(index));
             }
-            self.changes.extend_from_slice(&self.rows[start..end]);
-            if deletes && store.exists(self.slots[end]) {
-                store.delete(self.slots[end], timestamps[self.rows[end] as usize]);
-                self.changes.push(self.rows[end]);
+            let (rows, slots) = (&self.rows[run.clone()], &self.slots[run]);
+            self.rows_of.write(input, rows, slots, store.arena_mut())?;
+            store.measure(slots);
+            if deletes {
+                let slot = self.slots[end];
+                if one_by_one {
+                    self.rows_of.remember(slot, store.arena());
+                }
+                if store.exists(slot) {
+                    store.delete(slot, time(end));
+                }
             }
             start = end + 1;
         }
@@ -101,25 +120,24 @@ impl<T: TableRows> TableProcessor<T> {
 
 impl<T: TableRows> Processor for TableProcessor<T> {
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let input = downcast::<T::Input>(batch)?;
+        let input = self.rows_of.receive(batch)?;
         self.keys.clear();
         self.rows_of.keys(&input, &mut self.keys)?;
         self.rows.clear();
         self.rows.extend((0u32..).zip(self.keys.iter()).filter(|(_, key)| key.is_some()).map(|(row, _)| row));
         let dropped = input.rows() - self.rows.len();
+        let sends_old = self.rows_of.sends_old();
+        let caching = context.caching();
         let store = context.store::<CachedStore<T::Arena>>(self.store)?;
-        self.store_rows(&input, store)?;
+        if sends_old && caching {
+            store.keep_old();
+        }
+        self.store_rows(&input, store, sends_old && !caching)?;
         report(context, ReportKind::Incomplete, dropped, "a row of the table has no key");
-        if context.caching() || !context.has_children() {
+        if caching || !context.has_children() || self.rows.is_empty() {
             return Ok(());
         }
-        if self.changes.is_empty() {
-            return Ok(());
-        }
-        if self.changes.len() == input.rows() {
-            return context.forward(input);
-        }
-        let changes = self.rows_of.select(input, &self.changes)?;
+        let changes = self.rows_of.select(input, &self.rows)?;
         context.forward(changes)
     }
 
@@ -130,13 +148,12 @@ impl<T: TableRows> Processor for TableProcessor<T> {
         let mut done = 0;
         loop {
             let store = context.store::<CachedStore<T::Arena>>(self.store)?;
-            let dirty = store.dirty();
-            if done == dirty.len() {
+            let end = store.dirty().len().min(done + FLUSH_ROWS);
+            if done == end {
                 return Ok(());
             }
-            let slots = &dirty[done..dirty.len().min(done + FLUSH_ROWS)];
-            let output = self.rows_of.emit(store, slots)?;
-            done += slots.len();
+            let output = self.rows_of.emit(store, done..end)?;
+            done = end;
             context.forward(output)?;
         }
     }

@@ -47,6 +47,10 @@ pub trait Arena: Send + 'static {
     fn save(&self, slot: u32, out: &mut Vec<u8>) -> Result<(), StreamsError>;
     /// About how many bytes a slot holds.
     fn size(&self, slot: u32) -> usize;
+    /// Appends the present state of a slot to the states before change, see [`CachedStore::keep_old`].
+    fn remember(&mut self, _slot: u32) {}
+    /// Drops what was remembered: it is committed.
+    fn forget(&mut self) {}
 }
 
 /// Memory of a store, in bytes.
@@ -112,6 +116,7 @@ pub struct CachedStore<A: Arena> {
     size: StoreSize,
     /// Every committed key is in the cache, so a miss needs no read.
     complete: bool,
+    keeps_old: bool,
     stream_time: i64,
     purged_at: i64,
     hand: usize,
@@ -136,6 +141,7 @@ impl<A: Arena> CachedStore<A> {
             dirty: Vec::new(),
             size: StoreSize::default(),
             complete: false,
+            keeps_old: false,
             stream_time: i64::MIN,
             purged_at: i64::MIN,
             hand: 0,
@@ -313,15 +319,23 @@ impl<A: Arena> CachedStore<A> {
         self.entries[slot as usize].flags & EXISTS != 0
     }
 
-    /// The state changed: the slot's key is in the store from now on, with this timestamp (ms).
+    /// From now on the arena remembers the state that each slot had before its first change since the last
+    /// commit, in the order of [`CachedStore::dirty`].
+    pub fn keep_old(&mut self) {
+        self.keeps_old = true;
+    }
+
+    /// The slot's key is in the store from now on, with this timestamp (ms). Call it before the state is
+    /// changed, and [`CachedStore::measure`] afterwards.
     pub fn put(&mut self, slot: u32, timestamp: i64) {
         self.touch(slot, timestamp, EXISTS);
     }
 
     /// Removes the slot's key and empties the slot.
     pub fn delete(&mut self, slot: u32, timestamp: i64) {
-        self.arena.reset(slot);
         self.touch(slot, timestamp, 0);
+        self.arena.reset(slot);
+        self.resized(slot);
     }
 
     /// The timestamp that the slot was last written with, in ms; meaningless for a key that does not exist.
@@ -360,9 +374,24 @@ impl<A: Arena> CachedStore<A> {
         &self.arena
     }
 
-    /// The decoded state, to change. Call [`CachedStore::put`] for every slot that was changed.
+    /// The decoded state, to change after [`CachedStore::put`].
     pub fn arena_mut(&mut self) -> &mut A {
         &mut self.arena
+    }
+
+    /// These slots are about to change, in a way that [`CachedStore::put`] or [`CachedStore::delete`] will say
+    /// only afterwards.
+    pub fn will_change(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.mark(*slot);
+        }
+    }
+
+    /// Brings the memory accounts up to the state of these slots, after it was changed.
+    pub fn measure(&mut self, slots: &[u32]) {
+        for slot in slots {
+            self.resized(*slot);
+        }
     }
 
     /// Raises the stream time by which windows expire.
@@ -456,15 +485,24 @@ impl<A: Arena> CachedStore<A> {
         if !self.index.is_empty() && self.entries[slot as usize].flags & EXISTS != exists {
             self.index_changed(slot, exists);
         }
+        self.mark(slot);
         let entry = &mut self.entries[slot as usize];
         entry.timestamp = timestamp;
-        let was_dirty = entry.flags & DIRTY != 0;
-        entry.flags = entry.flags & !EXISTS | exists | DIRTY | RECENT;
-        if !was_dirty {
+        entry.flags = entry.flags & !EXISTS | exists | RECENT;
+        self.resized(slot);
+    }
+
+    /// Makes the slot one of those that have changed since the last commit.
+    fn mark(&mut self, slot: u32) {
+        let entry = &mut self.entries[slot as usize];
+        if entry.flags & DIRTY == 0 {
+            entry.flags |= DIRTY;
             self.size.dirty += entry.size as usize;
             self.dirty.push(slot);
+            if self.keeps_old {
+                self.arena.remember(slot);
+            }
         }
-        self.resized(slot);
     }
 
     fn index_changed(&mut self, slot: u32, exists: u8) {
@@ -629,6 +667,7 @@ impl<A: Arena> TaskStore for CachedStore<A> {
         }
         self.dirty = dirty;
         self.dirty.clear();
+        self.arena.forget();
         self.purge(batch)
     }
 

@@ -97,6 +97,11 @@ impl TopologyBuilder {
         StoreHandle(self.stores.len() - 1)
     }
 
+    /// The name of a store that was added.
+    pub fn store_name(&self, store: StoreHandle) -> &str {
+        self.stores[store.0].name()
+    }
+
     /// Lets one more processor use a store; both then run in the same task.
     pub fn connect(&mut self, processor: &str, store: StoreHandle) -> &mut Self {
         for node in self.nodes.iter_mut().filter(|node| *node.name == *processor) {

@@ -153,7 +153,7 @@ fn names_are_given_or_generated() {
     words(&builder).join(&table, |line, name| format!("{line}{name}")).for_each(|_, _| ());
     let topology = builder.build().unwrap();
     let stores: Vec<&str> = topology.stores().collect();
-    assert_eq!(stores, ["names-STATE-STORE-0000000000", "KSTREAM-AGGREGATE-STATE-STORE-0000000006"]);
+    assert_eq!(stores, ["KSTREAM-AGGREGATE-STATE-STORE-0000000006", "names-STATE-STORE-0000000000"]);
     let text = topology.describe();
     assert!(text.contains("Sink: by-word-repartition-sink (topic: by-word-repartition)"), "{text}");
     assert_eq!(topology.sub_topologies.len(), 3, "{text}");
