@@ -256,9 +256,9 @@ impl Aggregator for ColumnarAggregator {
     fn emit(
         &mut self,
         store: &CachedStore<AggregateArena>,
-        changed: Range<usize>,
+        slots: &[u32],
+        _changed: Option<Range<usize>>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
-        let slots = &store.dirty()[changed];
         let results = store.arena().results(slots).map_err(failed)?;
         let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
         let windowed = matches!(store.kind(), StoreKind::Window { .. });

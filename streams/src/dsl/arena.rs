@@ -51,6 +51,11 @@ impl<V: Clone + Send + Sync + 'static> Arena for ValueArena<V> {
         size_of::<Option<V>>()
     }
 
+    fn copy(&mut self, from: u32, to: u32) -> Result<(), StreamsError> {
+        self.values[to as usize] = self.values[from as usize].clone();
+        Ok(())
+    }
+
     fn remember(&mut self, slot: u32) {
         self.before.push(self.values[slot as usize].clone());
     }

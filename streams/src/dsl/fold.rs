@@ -137,9 +137,9 @@ where
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        changed: Range<usize>,
+        slots: &[u32],
+        changed: Option<Range<usize>>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
-        let slots = &store.dirty()[changed.clone()];
         let mut starts = Vec::with_capacity(slots.len());
         let split = |slot: &u32| match store.kind() {
             StoreKind::KeyValue => {
@@ -162,7 +162,10 @@ where
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
             headers: Vec::new(),
         };
-        let old = self.rules.sends_old.then(|| store.arena().before[changed].to_vec());
+        let old = self.rules.sends_old.then(|| match changed {
+            Some(changed) => store.arena().before[changed].to_vec(),
+            None => vec![None; slots.len()],
+        });
         Ok(Box::new(Changes { rows, old }))
     }
 }

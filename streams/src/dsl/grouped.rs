@@ -4,9 +4,10 @@ use std::any::TypeId;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::dsl::arena::ValueArena;
-use crate::dsl::builder::{Graph, supplier};
+use crate::dsl::builder::Graph;
 use crate::dsl::fold::{Fold, FoldRows, FoldRules};
 use crate::dsl::params::{Grouped, Materialized};
 use crate::dsl::records::Records;
@@ -15,7 +16,9 @@ use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
 use crate::dsl::windowed::WindowedBy;
 use crate::operator::aggregate::AggregateProcessor;
-use crate::operator::window::TimeWindows;
+use crate::operator::sliding::{SlidingProcessor, SlidingWindows};
+use crate::operator::window::FixedWindows;
+use crate::processor::Processor;
 use crate::serde::{DefaultSerde, DynSerde, TimeWindowed, Windowed};
 use crate::store::StoreSpec;
 
@@ -36,7 +39,7 @@ where
         Self { graph, node, rekeyed, grouped }
     }
 
-    /// Aggregates per key and window: [`TimeWindows`] or [`SessionWindows`](crate::operator::SessionWindows).
+    /// Aggregates per key and window; see [`WindowedBy`] for the kinds of windows.
     pub fn windowed_by<W: WindowedBy<K, V>>(self, windows: W) -> W::Stream {
         windows.window(self)
     }
@@ -81,7 +84,7 @@ where
     where
         A: Clone + Send + Sync + 'static,
     {
-        let plan = FoldPlan { prefix, windows: None, needs_value: true, may_delete };
+        let plan = FoldPlan { prefix, windows: PlannedWindows::None, needs_value: true, may_delete };
         let keys = self.grouped.keys.clone();
         self.add(plan, materialized, keys, step, |key, _| key)
     }
@@ -122,9 +125,36 @@ where
 #[derive(Clone, Copy)]
 pub(crate) struct FoldPlan<'a> {
     pub(crate) prefix: &'a str,
-    pub(crate) windows: Option<TimeWindows>,
+    pub(crate) windows: PlannedWindows,
     pub(crate) needs_value: bool,
     pub(crate) may_delete: bool,
+}
+
+/// The windows of an aggregation whose windowed keys name a start.
+#[derive(Clone, Copy)]
+pub(crate) enum PlannedWindows {
+    None,
+    Fixed(FixedWindows),
+    Sliding(SlidingWindows),
+}
+
+impl PlannedWindows {
+    /// The time from the start of a window to its end in ms.
+    pub(crate) fn size_ms(&self) -> i64 {
+        match self {
+            Self::None => 0,
+            Self::Fixed(windows) => windows.size_ms(),
+            Self::Sliding(windows) => windows.difference_ms(),
+        }
+    }
+
+    fn retention(&self) -> Option<Duration> {
+        match self {
+            Self::None => None,
+            Self::Fixed(windows) => Some(windows.retention()),
+            Self::Sliding(windows) => Some(windows.retention()),
+        }
+    }
 }
 
 /// The names of an aggregation's node and store.
@@ -163,18 +193,19 @@ where
     let Materialized { values, retention, .. } = materialized;
     let arena_values = Arc::clone(&values);
     let arena = move || ValueArena::new(Arc::clone(&arena_values));
-    let spec = match plan.windows {
+    let spec = match plan.windows.retention() {
         None => StoreSpec::key_value(&names.store, arena),
-        Some(windows) => {
-            let retention = retention.unwrap_or_default().max(windows.retention());
-            StoreSpec::window(&names.store, windows.size(), retention, arena)
+        Some(least) => {
+            let retention = retention.unwrap_or_default().max(least);
+            let size = Duration::from_millis(plan.windows.size_ms().unsigned_abs());
+            StoreSpec::window(&names.store, size, retention, arena)
         }
     };
     let store = graph.store(spec);
     let state = TableState::stored(store);
     let (of_node, step) = (Arc::clone(&state), Arc::new(step));
     let FoldPlan { windows, needs_value, may_delete, .. } = plan;
-    let make = move || {
+    let make = move || -> Box<dyn Processor> {
         let step = Arc::clone(&step);
         let fold = Fold {
             keys: Arc::clone(&keys),
@@ -183,9 +214,13 @@ where
             rules: FoldRules { needs_value, may_delete, sends_old: of_node.sends_old() },
             of: PhantomData,
         };
-        AggregateProcessor::new(fold, store, windows)
+        match windows {
+            PlannedWindows::None => Box::new(AggregateProcessor::new(fold, store, None::<FixedWindows>)),
+            PlannedWindows::Fixed(windows) => Box::new(AggregateProcessor::new(fold, store, Some(windows))),
+            PlannedWindows::Sliding(windows) => Box::new(SlidingProcessor::new(fold, store, windows)),
+        }
     };
-    graph.processor(&names.node, &[parent], &[store], supplier(make));
+    graph.processor(&names.node, &[parent], &[store], Arc::new(make));
     let (graph, ask_old) = (graph.clone(), Rc::new(|| ()));
     KTable { graph, node: names.node, keys: output_keys, values: Some(values), state, ask_old }
 }

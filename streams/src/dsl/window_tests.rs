@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use crate::config::StreamsConfig;
 use crate::driver::{InputRecord, OutputRecord, TopologyTestDriver};
 use crate::dsl::{Consumed, KGroupedStream, Materialized, StreamsBuilder};
-use crate::operator::SessionWindows;
+use crate::operator::{SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows};
 use crate::serde::{Int64, Utf8};
 use crate::topology::Topology;
 
@@ -338,4 +338,174 @@ fn session_stores_keep_kafkas_layout_and_answer_queries() {
     assert_eq!((row.window_start, row.window_end), (Some(30), Some(30)));
     assert_eq!(store.windows(b"12", 0, 100).unwrap().len(), 1);
     assert_eq!(store.windows(b"1", 0, 100).unwrap(), []);
+}
+
+fn windows(records: Vec<OutputRecord>) -> Vec<Out> {
+    let out = records.into_iter().map(|record| {
+        let (key, [start]) = windowed(&record.key.unwrap());
+        (format!("{key}@{start}"), number(record.value), record.timestamp)
+    });
+    out.collect()
+}
+
+fn sliding_sums(difference: i64, grace: i64) -> Topology {
+    topology(|grouped| {
+        grouped
+            .windowed_by(SlidingWindows::of_time_difference(ms(difference)).grace(ms(grace)))
+            .aggregate(|| 0, |_, value, sum| sum + value, Materialized::named("sliding"))
+            .to_stream()
+            .to("out");
+    })
+}
+
+/// The last row of each key.
+fn table(rows: &[Out]) -> BTreeMap<String, (Option<i64>, i64)> {
+    rows.iter().map(|(key, value, time)| (key.clone(), (*value, *time))).collect()
+}
+
+/// All distinct windows of all rows, by the definition.
+fn naive_sliding(rows: &[Row], difference: i64) -> BTreeMap<String, (Option<i64>, i64)> {
+    let mut windows = BTreeMap::new();
+    for (key, _, time) in rows {
+        for start in [(time - difference).max(0), time + 1] {
+            let within =
+                rows.iter().filter(|row| row.0 == *key && row.2 >= start && row.2 <= start + difference);
+            let within: Vec<&Row> = within.collect();
+            if let Some(newest) = within.iter().map(|row| row.2).max() {
+                let sum = within.iter().map(|row| row.1).sum();
+                windows.insert(format!("{key}@{start}"), (Some(sum), newest));
+            }
+        }
+    }
+    windows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn sliding_windows_are_all_sets_of_rows_near_each_other(
+        rows in any_rows(),
+        cuts in any_cuts(),
+        difference in 0i64..15,
+    ) {
+        let topology = sliding_sums(difference, 10_000);
+        let out = windows(Run::plain(&cuts).of(&topology, &rows));
+        prop_assert_eq!(table(&out), naive_sliding(&rows, difference));
+        for (_, value, _) in &out {
+            prop_assert!(value.is_some());
+        }
+    }
+
+    #[test]
+    fn sliding_windows_do_not_show_batches(
+        rows in any_rows(),
+        cuts in any_cuts(),
+        difference in 0i64..15,
+        grace in 0i64..20,
+        restart in 0usize..60,
+    ) {
+        let topology = sliding_sums(difference, grace);
+        let expected = windows(Run::plain(&[1]).of(&topology, &rows));
+        let restarted = Run { restart: Some(restart), ..Run::plain(&cuts) };
+        for run in [Run::plain(&cuts), restarted.clone()] {
+            prop_assert_eq!(&windows(run.of(&topology, &rows)), &expected, "{:?}", run);
+        }
+        let coalesced = Run { caching: true, ..restarted };
+        prop_assert_eq!(table(&windows(coalesced.of(&topology, &rows))), table(&expected));
+    }
+}
+
+#[test]
+fn sliding_windows_of_one_key() {
+    // (difference, grace, rows of one key: value and time) -> output
+    for (difference, grace, rows, expected) in [
+        // Each row ends a window and, once another one follows in time, begins one right after itself.
+        (
+            10,
+            50,
+            vec![(1, 20), (2, 25), (4, 40)],
+            vec![("1@10", 1, 20), ("1@21", 2, 25), ("1@15", 3, 25), ("1@30", 4, 40)],
+        ),
+        // Out of order: the windows that are there first, then the one after the row itself.
+        (
+            10,
+            50,
+            vec![(1, 20), (2, 30), (4, 25)],
+            vec![
+                ("1@10", 1, 20),
+                ("1@21", 2, 30),
+                ("1@20", 3, 30),
+                ("1@20", 7, 30),
+                ("1@21", 6, 30),
+                ("1@15", 5, 25),
+                ("1@26", 2, 30),
+            ],
+        ),
+        // The window after one row can be that before the next.
+        (10, 50, vec![(1, 20), (2, 31)], vec![("1@10", 1, 20), ("1@21", 2, 31)]),
+        // Rows before the difference share one window.
+        (
+            10,
+            50,
+            vec![(1, 3), (2, 8), (4, 5)],
+            vec![("1@0", 1, 3), ("1@4", 2, 8), ("1@0", 3, 8), ("1@4", 6, 8), ("1@0", 7, 8), ("1@6", 2, 8)],
+        ),
+        // The end of a window may be at the close, but not before it; a row takes part where it is in time.
+        (
+            10,
+            5,
+            vec![(1, 20), (2, 35), (4, 30), (8, 20), (16, 19)],
+            vec![
+                ("1@10", 1, 20),
+                ("1@25", 2, 35),
+                ("1@25", 6, 35),
+                ("1@21", 4, 30),
+                ("1@20", 5, 30),
+                ("1@31", 2, 35),
+                ("1@20", 13, 30),
+            ],
+        ),
+    ] {
+        let rows: Vec<Row> = rows.iter().map(|(value, time)| (1, *value, *time)).collect();
+        let expected: Vec<Out> =
+            expected.into_iter().map(|(key, value, time)| (key.to_owned(), Some(value), time)).collect();
+        for cut in [1, 100] {
+            let out = windows(Run::plain(&[cut]).of(&sliding_sums(difference, grace), &rows));
+            assert_eq!(out, expected, "difference {difference}, grace {grace}, {rows:?}");
+        }
+    }
+}
+
+#[test]
+fn an_unlimited_window_has_one_row_per_key() {
+    let topology = topology(|grouped| {
+        grouped
+            .windowed_by(UnlimitedWindows::of().start_on(10))
+            .count(Materialized::named("forever"))
+            .to_stream()
+            .to("out");
+    });
+    let mut driver = TopologyTestDriver::new(topology, config(false)).unwrap();
+    let rows = [(1, 0, 9), (1, 0, 10), (2, 0, 1 << 40), (1, 0, 11)].map(|row| record(&row));
+    driver.pipe_all("in", &rows).unwrap();
+    let expected = [("1@10", 1, 10), ("2@10", 1, 1 << 40), ("1@10", 2, 11)]
+        .map(|(key, n, time)| (key.to_owned(), Some(n), time));
+    assert_eq!(windows(driver.read("out").unwrap()), expected);
+    assert_eq!(driver.metrics().late, 0);
+}
+
+#[test]
+fn a_restart_does_not_open_closed_windows() {
+    let topology = topology(|grouped| {
+        grouped
+            .windowed_by(TimeWindows::of(ms(10)))
+            .count(Materialized::named("counts"))
+            .to_stream()
+            .to("out");
+    });
+    let rows: Vec<Row> = [(1, 0, 5), (1, 0, 20), (1, 0, 6)].to_vec();
+    let run = Run { restart: Some(2), ..Run::plain(&[10]) };
+    let out = windows(run.of(&topology, &rows));
+    assert_eq!(out.last().map(|out| out.0.as_str()), Some("1@20"));
 }

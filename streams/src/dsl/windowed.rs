@@ -7,18 +7,22 @@ use std::sync::Arc;
 use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::supplier;
 use crate::dsl::changes::Changes;
-use crate::dsl::grouped::{FoldPlan, KGroupedStream, aggregate_step, may_delete, reduce_step};
+use crate::dsl::grouped::{
+    FoldPlan, KGroupedStream, PlannedWindows, aggregate_step, may_delete, reduce_step,
+};
 use crate::dsl::params::Materialized;
 use crate::dsl::records::Records;
 use crate::dsl::session_fold::SessionFold;
 use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
 use crate::operator::session::{SessionProcessor, SessionWindows};
-use crate::operator::window::TimeWindows;
+use crate::operator::sliding::SlidingWindows;
+use crate::operator::window::{TimeWindows, UnlimitedWindows};
 use crate::serde::{DynSerde, SessionWindowed, TimeWindowed, Windowed};
 use crate::store::StoreSpec;
 
-/// Windows by which a grouped stream can be windowed: [`TimeWindows`], [`SessionWindows`].
+/// Windows by which a grouped stream can be windowed: [`TimeWindows`], [`SlidingWindows`], [`UnlimitedWindows`],
+/// [`SessionWindows`].
 pub trait WindowedBy<K, V> {
     /// What comes of the grouped stream.
     type Stream;
@@ -31,7 +35,23 @@ impl<K, V> WindowedBy<K, V> for TimeWindows {
     type Stream = TimeWindowedKStream<K, V>;
 
     fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
-        TimeWindowedKStream { grouped, windows: self }
+        TimeWindowedKStream { grouped, windows: PlannedWindows::Fixed(self.into()) }
+    }
+}
+
+impl<K, V> WindowedBy<K, V> for UnlimitedWindows {
+    type Stream = TimeWindowedKStream<K, V>;
+
+    fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
+        TimeWindowedKStream { grouped, windows: PlannedWindows::Fixed(self.into()) }
+    }
+}
+
+impl<K, V> WindowedBy<K, V> for SlidingWindows {
+    type Stream = TimeWindowedKStream<K, V>;
+
+    fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
+        TimeWindowedKStream { grouped, windows: PlannedWindows::Sliding(self) }
     }
 }
 
@@ -46,7 +66,7 @@ impl<K, V> WindowedBy<K, V> for SessionWindows {
 /// A stream grouped by key and window. Rows that come after their window has closed are dropped and reported.
 pub struct TimeWindowedKStream<K, V> {
     grouped: KGroupedStream<K, V>,
-    windows: TimeWindows,
+    windows: PlannedWindows,
 }
 
 impl<K, V> TimeWindowedKStream<K, V>
@@ -54,9 +74,10 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Counts the rows, those without value too (as Kafka does here).
+    /// Counts the rows, those without value too (as Kafka does here), unless the windows slide.
     pub fn count(self, materialized: Materialized<i64>) -> KTable<Windowed<K>, i64> {
-        let plan = self.plan("KSTREAM-AGGREGATE-", false, false);
+        let needs_value = matches!(self.windows, PlannedWindows::Sliding(_));
+        let plan = self.plan("KSTREAM-AGGREGATE-", needs_value, false);
         self.fold(plan, materialized, |_, _, count| Some(count.unwrap_or(0) + 1))
     }
 
@@ -87,7 +108,7 @@ where
     }
 
     fn plan<'a>(&self, prefix: &'a str, needs_value: bool, may_delete: bool) -> FoldPlan<'a> {
-        FoldPlan { prefix, windows: Some(self.windows), needs_value, may_delete }
+        FoldPlan { prefix, windows: self.windows, needs_value, may_delete }
     }
 
     fn fold<A>(

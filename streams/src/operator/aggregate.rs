@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
-use crate::operator::window::{TimeWindows, WindowAssigner};
+use crate::operator::window::{FixedWindows, WindowAssigner};
 use crate::processor::{Context, Processor};
 use crate::report::{ReportKind, Reporter, RowReport};
 use crate::store::{Arena, CachedStore, StoreHandle};
@@ -54,12 +54,14 @@ pub trait Aggregator: Send + 'static {
     /// As `update`, and makes an output row of the state after each pair, with `times[i]` as its timestamp.
     fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
 
-    /// Makes an output row of each of these positions in [`CachedStore::dirty`]; key, window and timestamp are
-    /// in the store, old states in its arena if the results carry them.
+    /// Makes an output row of each slot; key, window and timestamp are in the store. If the slots are those of
+    /// positions in [`CachedStore::dirty`], `changed` says which, and results that carry old states find them in
+    /// the arena; if not, the slots are new.
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        changed: Range<usize>,
+        slots: &[u32],
+        changed: Option<Range<usize>>,
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
@@ -97,7 +99,7 @@ pub struct AggregateProcessor<G: Aggregator> {
 
 impl<G: Aggregator> AggregateProcessor<G> {
     /// An aggregation into `store`, a window store if there are windows.
-    pub fn new(aggregator: G, store: StoreHandle, windows: Option<TimeWindows>) -> Self {
+    pub fn new(aggregator: G, store: StoreHandle, windows: Option<impl Into<FixedWindows>>) -> Self {
         Self {
             aggregator,
             store,
@@ -182,15 +184,20 @@ impl<G: Aggregator> AggregateProcessor<G> {
 }
 
 impl<G: Aggregator> Processor for AggregateProcessor<G> {
+    fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        if let Some(windows) = &mut self.windows {
+            windows.observe(store.observed());
+        }
+        Ok(())
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
         let coalesce = context.caching();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-        if let Some(windows) = &mut self.windows {
-            windows.observe(store.observed());
-        }
         let (incomplete, late) = self.choose(input.timestamps());
         if let Some(windows) = &self.windows {
             store.observe(windows.stream_time());
@@ -211,20 +218,29 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        if !context.caching() || !context.has_children() {
+        flush(&mut self.aggregator, self.store, context)
+    }
+}
+
+/// Forwards what changed in a store since the last commit, if updates are coalesced until then.
+pub(crate) fn flush<G: Aggregator>(
+    aggregator: &mut G,
+    store: StoreHandle,
+    context: &mut Context<'_>,
+) -> Result<(), StreamsError> {
+    if !context.caching() || !context.has_children() {
+        return Ok(());
+    }
+    let mut done = 0;
+    loop {
+        let store = context.store::<CachedStore<G::Arena>>(store)?;
+        let end = store.dirty().len().min(done + FLUSH_ROWS);
+        if done == end {
             return Ok(());
         }
-        let mut done = 0;
-        loop {
-            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let end = store.dirty().len().min(done + FLUSH_ROWS);
-            if done == end {
-                return Ok(());
-            }
-            let output = self.aggregator.emit(store, done..end)?;
-            done = end;
-            context.forward(output)?;
-        }
+        let output = aggregator.emit(store, &store.dirty()[done..end], Some(done..end))?;
+        done = end;
+        context.forward(output)?;
     }
 }
 

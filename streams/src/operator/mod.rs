@@ -4,11 +4,13 @@
 pub mod aggregate;
 pub mod join;
 pub mod session;
+pub mod sliding;
 pub mod table;
 pub mod window;
 
 pub use aggregate::{AggregateProcessor, Aggregator};
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
+pub use sliding::{SlidingProcessor, SlidingWindows};
 pub use table::{TableProcessor, TableRows};
-pub use window::{TimeWindows, WindowAssigner};
+pub use window::{FixedWindows, TimeWindows, UnlimitedWindows, WindowAssigner};

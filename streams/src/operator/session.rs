@@ -213,6 +213,11 @@ impl<G: SessionAggregator> SessionProcessor<G> {
 }
 
 impl<G: SessionAggregator> Processor for SessionProcessor<G> {
+    fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        self.stream_time = context.store::<CachedStore<G::Arena>>(self.store)?.observed();
+        Ok(())
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
@@ -222,7 +227,6 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         if !running && self.aggregator.sends_old() {
             store.keep_old();
         }
-        self.stream_time = self.stream_time.max(store.observed());
         let (mut incomplete, mut late) = (0, 0);
         for (row, timestamp) in input.timestamps().iter().enumerate() {
             if self.keys.get(row).is_none() {

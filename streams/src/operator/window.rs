@@ -1,4 +1,4 @@
-//! Tumbling and hopping windows: which windows a row falls into, and which of them are still open.
+//! Tumbling, hopping and unlimited windows: which windows a row falls into, and which of them are still open.
 
 use std::time::Duration;
 
@@ -66,24 +66,95 @@ impl TimeWindows {
     }
 }
 
+/// One window that begins at some time and never ends. Rows before it are in no window. As Kafka's
+/// `UnlimitedWindows`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnlimitedWindows {
+    start_ms: i64,
+}
+
+impl UnlimitedWindows {
+    /// From the epoch on.
+    pub fn of() -> Self {
+        Self { start_ms: 0 }
+    }
+
+    /// From this time on, in ms since the epoch; a time before the epoch counts as the epoch.
+    #[must_use]
+    pub fn start_on(mut self, start_ms: i64) -> Self {
+        self.start_ms = start_ms.max(0);
+        self
+    }
+
+    /// The start in ms.
+    pub fn start_ms(&self) -> i64 {
+        self.start_ms
+    }
+}
+
+impl Default for UnlimitedWindows {
+    fn default() -> Self {
+        Self::of()
+    }
+}
+
+/// Windows whose bounds do not depend on the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FixedWindows {
+    /// Tumbling or hopping windows.
+    Time(TimeWindows),
+    /// One window without end.
+    Unlimited(UnlimitedWindows),
+}
+
+impl FixedWindows {
+    /// The length of a window in ms; `i64::MAX` if it has no end.
+    pub fn size_ms(&self) -> i64 {
+        match self {
+            Self::Time(windows) => windows.size_ms,
+            Self::Unlimited(_) => i64::MAX,
+        }
+    }
+
+    /// The shortest time that a store must keep a window.
+    pub fn retention(&self) -> Duration {
+        match self {
+            Self::Time(windows) => windows.retention(),
+            Self::Unlimited(_) => Duration::from_millis(i64::MAX.unsigned_abs()),
+        }
+    }
+}
+
+impl From<TimeWindows> for FixedWindows {
+    fn from(windows: TimeWindows) -> Self {
+        Self::Time(windows)
+    }
+}
+
+impl From<UnlimitedWindows> for FixedWindows {
+    fn from(windows: UnlimitedWindows) -> Self {
+        Self::Unlimited(windows)
+    }
+}
+
 /// Puts rows into windows and judges one by one whether they are late.
 ///
 /// The stream time is the operator's own: the highest timestamp it has seen, the row under judgement
 /// included. Operators restore it from their store, so that a restart does not show; in Kafka it begins anew.
 #[derive(Clone, Debug)]
 pub struct WindowAssigner {
-    windows: TimeWindows,
+    windows: FixedWindows,
     stream_time: i64,
 }
 
 impl WindowAssigner {
     /// An assigner that has seen nothing.
-    pub fn new(windows: TimeWindows) -> Self {
-        Self { windows, stream_time: i64::MIN }
+    pub fn new(windows: impl Into<FixedWindows>) -> Self {
+        Self { windows: windows.into(), stream_time: i64::MIN }
     }
 
     /// The windows.
-    pub fn windows(&self) -> TimeWindows {
+    pub fn windows(&self) -> FixedWindows {
         self.windows
     }
 
@@ -105,14 +176,35 @@ impl WindowAssigner {
         assigned: &mut Vec<u32>,
         starts: &mut Vec<i64>,
     ) -> usize {
-        let windows = self.windows;
+        match self.windows {
+            FixedWindows::Time(windows) => self.assign_time(windows, rows, assigned, starts),
+            FixedWindows::Unlimited(windows) => {
+                for (row, timestamp) in rows {
+                    self.observe(timestamp);
+                    if timestamp >= windows.start_ms {
+                        assigned.push(row);
+                        starts.push(windows.start_ms);
+                    }
+                }
+                0
+            }
+        }
+    }
+
+    fn assign_time(
+        &mut self,
+        windows: TimeWindows,
+        rows: impl IntoIterator<Item = (u32, i64)>,
+        assigned: &mut Vec<u32>,
+        starts: &mut Vec<i64>,
+    ) -> usize {
         let mut late = 0;
         for (row, timestamp) in rows {
             self.stream_time = self.stream_time.max(timestamp);
             let close = self.stream_time.saturating_sub(windows.grace_ms);
             if windows.advance_ms == windows.size_ms {
                 let start = timestamp.max(0) / windows.size_ms * windows.size_ms;
-                if start + windows.size_ms > close {
+                if start.saturating_add(windows.size_ms) > close {
                     assigned.push(row);
                     starts.push(start);
                 } else {
@@ -121,7 +213,7 @@ impl WindowAssigner {
                 continue;
             }
             for start in windows.starts(timestamp) {
-                if start + windows.size_ms > close {
+                if start.saturating_add(windows.size_ms) > close {
                     assigned.push(row);
                     starts.push(start);
                 } else {
@@ -190,5 +282,14 @@ mod tests {
     fn a_late_row_can_miss_some_hopping_windows_only() {
         let (pairs, late) = check(windows(10, 5, 0), &[12, 8]);
         assert_eq!((pairs, late), (vec![(0, 5), (0, 10), (1, 5)], 1));
+    }
+
+    #[test]
+    fn an_unlimited_window_takes_all_rows_from_its_start_on() {
+        let mut assigner = WindowAssigner::new(UnlimitedWindows::of().start_on(10));
+        let (mut rows, mut starts) = (Vec::new(), Vec::new());
+        let late = assigner.assign([(0, 9), (1, 10), (2, 5_000_000), (3, 10)], &mut rows, &mut starts);
+        assert_eq!((rows, starts, late), (vec![1, 2, 3], vec![10, 10, 10], 0));
+        assert_eq!(assigner.stream_time(), 5_000_000);
     }
 }

@@ -47,6 +47,12 @@ pub trait Arena: Send + 'static {
     fn save(&self, slot: u32, out: &mut Vec<u8>) -> Result<(), StreamsError>;
     /// About how many bytes a slot holds.
     fn size(&self, slot: u32) -> usize;
+    /// Gives the empty slot `to` the state of the slot `from`.
+    fn copy(&mut self, from: u32, to: u32) -> Result<(), StreamsError> {
+        let mut state = Vec::new();
+        self.save(from, &mut state)?;
+        self.load(to, &state)
+    }
     /// Appends the present state of a slot to the states before change, see [`CachedStore::keep_old`].
     fn remember(&mut self, _slot: u32) {}
     /// Drops what was remembered: it is committed.
