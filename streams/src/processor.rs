@@ -114,6 +114,14 @@ impl Context<'_> {
         store.downcast_mut::<S>().ok_or(StreamsError::WrongType { expected: type_name::<S>() })
     }
 
+    /// Several different stores of this task at once.
+    pub fn stores<const N: usize>(
+        &mut self,
+        handles: [StoreHandle; N],
+    ) -> Result<[&mut (dyn TaskStore + 'static); N], StreamsError> {
+        self.graph.stores_mut(self.node, handles)
+    }
+
     /// Calls [`Processor::punctuate`] of this processor again and again. As in Kafka:
     ///
     /// * [`PunctuationType::StreamTime`]: first with the first row, then when stream time reaches the next multiple of

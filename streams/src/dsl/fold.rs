@@ -142,7 +142,7 @@ where
     ) -> Result<Box<dyn Batch>, StreamsError> {
         let mut starts = Vec::with_capacity(slots.len());
         let split = |slot: &u32| match store.kind() {
-            StoreKind::KeyValue => {
+            StoreKind::KeyValue | StoreKind::StreamRows { .. } => {
                 starts.push(0);
                 Some(store.key(*slot))
             }

@@ -116,7 +116,12 @@ where
             return self.node.clone();
         }
         let topic = self.grouped.name.as_deref().unwrap_or(store);
-        let step = RepartitionStep { topic, named: self.grouped.name.is_some(), partitions: None };
+        let step = RepartitionStep {
+            topic,
+            named: self.grouped.name.is_some(),
+            partitions: None,
+            keeps_null_keys: false,
+        };
         repartition(&self.graph, &self.node, step, &self.grouped.keys, &self.grouped.values)
     }
 }

@@ -249,7 +249,12 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         let named = repartitioned.name.is_some();
         let name = repartitioned.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-REPARTITION-"));
         let (keys, values) = (self.key_serde(), self.value_serde());
-        let step = RepartitionStep { topic: &name, named, partitions: repartitioned.partitions };
+        let step = RepartitionStep {
+            topic: &name,
+            named,
+            partitions: repartitioned.partitions,
+            keeps_null_keys: false,
+        };
         let node = repartition(&self.graph, &self.node, step, &keys, &values);
         Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
@@ -331,16 +336,16 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
             return self.clone();
         }
         let (keys, values) = (self.key_serde(), self.value_serde());
-        let step = RepartitionStep { topic, named: false, partitions: None };
+        let step = RepartitionStep { topic, named: false, partitions: None, keeps_null_keys: false };
         let node = repartition(&self.graph, &self.node, step, &keys, &values);
         Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
 
-    fn key_serde(&self) -> DynSerde<K> {
+    pub(crate) fn key_serde(&self) -> DynSerde<K> {
         self.keys.clone().unwrap_or_else(K::default_serde)
     }
 
-    fn value_serde(&self) -> DynSerde<V> {
+    pub(crate) fn value_serde(&self) -> DynSerde<V> {
         self.values.clone().unwrap_or_else(V::default_serde)
     }
 }
@@ -367,9 +372,12 @@ pub(crate) struct RepartitionStep<'a> {
     /// The name was given by the user, so the nodes are named after it.
     pub(crate) named: bool,
     pub(crate) partitions: Option<u32>,
+    /// Rows without key go to some partition, for left and outer joins (KIP-962); if not, they are dropped.
+    pub(crate) keeps_null_keys: bool,
 }
 
-/// Adds a repartition step below a node: rows without key are dropped, the others meet their key's task.
+/// Adds a repartition step below a node: rows without key are dropped unless the step keeps them, the others meet
+/// their key's task.
 /// Returns the node to continue from.
 pub(crate) fn repartition<K, V>(
     graph: &Graph,
@@ -387,13 +395,16 @@ where
         rows.retain(|key, _| key.is_some());
         rows
     };
-    let keep_keyed = Arc::new(keep_keyed);
-    let make = move || Rows { change: Arc::clone(&keep_keyed), of: PhantomData };
-    graph.processor(&filter, &[parent], &[], supplier(make));
+    let mut above = parent;
+    if !step.keeps_null_keys {
+        let keep_keyed = Arc::new(keep_keyed);
+        let make = move || Rows { change: Arc::clone(&keep_keyed), of: PhantomData };
+        graph.processor(&filter, &[parent], &[], supplier(make));
+        above = &filter;
+    }
     let encoder = codec::encoder(keys.clone(), values.clone());
     let decoder = codec::decoder(keys.clone(), values.clone(), None);
-    graph
-        .with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[&filter]))
+    graph.with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[above]))
 }
 
 fn each<K, V>(rows: &Records<K, V>, action: impl Fn(Option<&K>, &V)) {

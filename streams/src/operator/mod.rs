@@ -5,6 +5,7 @@ pub mod aggregate;
 pub mod join;
 pub mod session;
 pub mod sliding;
+pub mod stream_join;
 pub mod table;
 pub mod window;
 
@@ -12,5 +13,6 @@ pub use aggregate::{AggregateProcessor, Aggregator};
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
 pub use sliding::{SlidingProcessor, SlidingWindows};
+pub use stream_join::{JoinWindows, Side, StreamJoin, StreamJoinProcessor, StreamJoiner, Unmatched};
 pub use table::{TableProcessor, TableRows};
 pub use window::{FixedWindows, TimeWindows, UnlimitedWindows, WindowAssigner};

@@ -262,18 +262,31 @@ impl TaskGraph {
         node: usize,
         handle: StoreHandle,
     ) -> Result<&mut dyn TaskStore, StreamsError> {
-        let connected = match &self.node(node).role {
-            Role::Processor { stores, .. } => stores.contains(&handle),
-            Role::Source | Role::Sink { .. } => false,
-        };
-        let node = Arc::clone(&self.node(node).name);
-        match self.stores.get_mut(handle.0) {
-            Some(Some(store)) if connected => Ok(store.as_mut()),
-            _ => Err(StreamsError::UnknownStore {
-                name: format!("#{}", handle.0),
-                known: format!("connect it to node {node} when the topology is built"),
-            }),
+        let [store] = self.stores_mut(node, [handle])?;
+        Ok(store)
+    }
+
+    pub(crate) fn stores_mut<const N: usize>(
+        &mut self,
+        node: usize,
+        handles: [StoreHandle; N],
+    ) -> Result<[&mut (dyn TaskStore + 'static); N], StreamsError> {
+        let name = &self.node(node).name;
+        for handle in handles {
+            let connected = match &self.node(node).role {
+                Role::Processor { stores, .. } => stores.contains(&handle),
+                Role::Source | Role::Sink { .. } => false,
+            };
+            if !connected || self.stores.get(handle.0).is_none_or(Option::is_none) {
+                return Err(StreamsError::UnknownStore {
+                    name: format!("#{}", handle.0),
+                    known: format!("connect it to node {name} when the topology is built"),
+                });
+            }
         }
+        let twice = || StreamsError::Topology("a node asks for one store twice at once".to_owned());
+        let stores = self.stores.get_disjoint_mut(handles.map(|handle| handle.0)).map_err(|_| twice())?;
+        Ok(stores.map(|store| store.as_deref_mut().expect("it was just found to be there")))
     }
 
     pub(crate) fn report(&self, node: usize, topic: Option<&str>, report: &RowReport<'_>) {

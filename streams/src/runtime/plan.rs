@@ -195,7 +195,9 @@ fn create_changelog(
     let topic = NewTopic::new(&name);
     let topic = match store.kind() {
         StoreKind::KeyValue => topic.config("cleanup.policy", "compact"),
-        StoreKind::Window { retention_ms, .. } | StoreKind::Session { retention_ms } => {
+        StoreKind::Window { retention_ms, .. }
+        | StoreKind::Session { retention_ms }
+        | StoreKind::StreamRows { retention_ms, .. } => {
             let extra = crate::store::spec::millis(config.changelog_additional_retention);
             topic
                 .config("cleanup.policy", "compact,delete")

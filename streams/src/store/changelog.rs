@@ -16,6 +16,7 @@ use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
 use crate::store::cache::StorePlace;
 use crate::store::spec::StoreKind;
+use crate::store::stream_rows::segment_prefix;
 
 /// The family that says up to which changelog offset the other families have come.
 pub(crate) const OFFSETS: &str = "millstream-changelog-offsets";
@@ -41,7 +42,7 @@ impl Changelog<'_> {
     ) -> Result<(), StreamsError> {
         let Some(topic) = self.topic else { return Ok(()) };
         let key = match self.kind {
-            StoreKind::KeyValue | StoreKind::Session { .. } => key,
+            StoreKind::KeyValue | StoreKind::Session { .. } | StoreKind::StreamRows { .. } => key,
             StoreKind::Window { .. } => {
                 self.key.clear();
                 self.key.extend_from_slice(key);
@@ -149,17 +150,23 @@ fn replay(
                 let record = record?;
                 records += 1;
                 let Some(key) = record.key else { continue };
-                let key = match place.kind {
-                    StoreKind::KeyValue | StoreKind::Session { .. } => key,
-                    StoreKind::Window { .. } => key.strip_suffix(&SEQUENCE).unwrap_or(key),
+                let segment;
+                let (middle, key): (&[u8], &[u8]) = match place.kind {
+                    StoreKind::KeyValue | StoreKind::Session { .. } => (&[], key),
+                    StoreKind::Window { .. } => (&[], key.strip_suffix(&SEQUENCE).unwrap_or(key)),
+                    StoreKind::StreamRows { segment_ms, .. } => {
+                        segment = segment_prefix(segment_ms, key);
+                        (&segment, key)
+                    }
                 };
                 let timestamp = record.timestamp.get();
                 progress.stream_time = progress.stream_time.max(timestamp);
                 match record.value {
                     Some(value) => {
-                        batch.put(place.family, &[&partition, key], &[&timestamp.to_be_bytes(), value]);
+                        let value: [&[u8]; 2] = [&timestamp.to_be_bytes(), value];
+                        batch.put(place.family, &[&partition, middle, key], &value);
                     }
-                    None => batch.delete(place.family, &[&partition, key]),
+                    None => batch.delete(place.family, &[&partition, middle, key]),
                 }
             }
         }

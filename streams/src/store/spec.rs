@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore, split_session, split_window};
+use crate::store::ordered::OrderedStore;
+use crate::store::stream_rows::{StreamRows, split_row};
 use crate::store::timers::TimerStore;
 
 /// A store of a topology: what processors use to reach it.
@@ -30,14 +32,27 @@ pub enum StoreKind {
         /// How far behind stream time a session may end; at least gap plus grace.
         retention_ms: i64,
     },
+    /// Key bytes followed by the time and a sequence number, in 8 and 4 bytes, big endian: rows of a stream, kept for
+    /// a join. Rows that are older than stream time less `retention_ms` have expired.
+    StreamRows {
+        /// How far behind stream time a row may be.
+        retention_ms: i64,
+        /// The slices of time in which rows lie together in the backend and are removed.
+        segment_ms: i64,
+    },
 }
+
+/// Kafka's least length of a segment.
+const SEGMENT_MS_MIN: i64 = 60_000;
 
 impl StoreKind {
     /// The first window start (session end) that is still read at this stream time; what lies before has expired.
     pub(crate) fn first_live(self, stream_time: i64) -> i64 {
         match self {
             Self::KeyValue => i64::MIN,
-            Self::Window { retention_ms, .. } => stream_time.saturating_sub(retention_ms).saturating_add(1),
+            Self::Window { retention_ms, .. } | Self::StreamRows { retention_ms, .. } => {
+                stream_time.saturating_sub(retention_ms).saturating_add(1)
+            }
             Self::Session { retention_ms } => stream_time.saturating_sub(retention_ms),
         }
     }
@@ -46,7 +61,9 @@ impl StoreKind {
     pub(crate) fn retention_ms(self) -> Option<i64> {
         match self {
             Self::KeyValue => None,
-            Self::Window { retention_ms, .. } | Self::Session { retention_ms } => Some(retention_ms),
+            Self::Window { retention_ms, .. }
+            | Self::Session { retention_ms }
+            | Self::StreamRows { retention_ms, .. } => Some(retention_ms),
         }
     }
 
@@ -56,6 +73,7 @@ impl StoreKind {
             Self::KeyValue => 0,
             Self::Window { .. } => 8,
             Self::Session { .. } => 16,
+            Self::StreamRows { .. } => 12,
         }
     }
 
@@ -65,6 +83,7 @@ impl StoreKind {
             Self::KeyValue => i64::MAX,
             Self::Window { .. } => split_window(stored).1,
             Self::Session { .. } => split_session(stored).2,
+            Self::StreamRows { .. } => split_row(stored).1,
         }
     }
 }
@@ -113,6 +132,24 @@ impl StoreSpec {
     pub fn timers(name: &str) -> Self {
         let supplier: StoreSupplier = Arc::new(|place| Box::new(TimerStore::new(place)));
         Self { name: name.into(), kind: StoreKind::KeyValue, changelog: true, timers: true, supplier }
+    }
+
+    /// A store of stream rows that keeps them for `retention`: see [`StreamRows`].
+    pub fn stream_rows<A: Arena>(
+        name: &str,
+        retention: Duration,
+        arena: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let retention_ms = millis(retention).max(1);
+        let kind = StoreKind::StreamRows { retention_ms, segment_ms: (retention_ms / 2).max(SEGMENT_MS_MIN) };
+        let supplier: StoreSupplier = Arc::new(move |place| Box::new(StreamRows::new(place, arena())));
+        Self { name: name.into(), kind, changelog: true, timers: false, supplier }
+    }
+
+    /// A store whose entries are taken in the order of their keys: see [`OrderedStore`].
+    pub fn ordered(name: &str) -> Self {
+        let supplier: StoreSupplier = Arc::new(|place| Box::new(OrderedStore::new(place)));
+        Self { name: name.into(), kind: StoreKind::KeyValue, changelog: true, timers: false, supplier }
     }
 
     /// Without a changelog topic the store does not survive the loss of the state directory.

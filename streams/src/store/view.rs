@@ -8,6 +8,7 @@ use crate::store::backend::{Direction, Family, StateBackend, prefix_end};
 use crate::store::cache::{split_session, split_value, split_window};
 use crate::store::changelog::Progress;
 use crate::store::spec::StoreKind;
+use crate::store::stream_rows::split_row;
 
 /// One row of a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +17,7 @@ pub struct StoredRow {
     pub partition: u32,
     /// The key bytes, without the window.
     pub key: Vec<u8>,
-    /// The start of the window in ms, for window and session stores.
+    /// The start of the window in ms, for window and session stores; the time of the row for stores of stream rows.
     pub window_start: Option<i64>,
     /// The end of the window in ms, for window and session stores: excluded for windows, the time of the last row
     /// for sessions.
@@ -89,6 +90,14 @@ impl StoreView {
     /// end there.
     pub fn windows(&self, key: &[u8], from: i64, to: i64) -> Result<Vec<StoredRow>, StreamsError> {
         let mut rows = Vec::new();
+        if let StoreKind::StreamRows { .. } = self.kind {
+            for row in self.scan(KeyRange::between(key, key)) {
+                rows.extend(
+                    Some(row?).filter(|row| row.window_start.is_some_and(|time| time >= from && time <= to)),
+                );
+            }
+            return Ok(rows);
+        }
         for &partition in &self.partitions {
             let from = from.max(self.first_live(partition)?).max(0);
             if to < from {
@@ -135,14 +144,21 @@ impl StoreView {
     ) -> Result<impl Iterator<Item = Result<StoredRow, StreamsError>> + '_, StreamsError> {
         let bytes = partition.to_be_bytes();
         let first_live = self.first_live(partition)?;
-        let lower = [&bytes, range.from.as_deref().unwrap_or_default()].concat();
+        let from = match self.kind {
+            StoreKind::StreamRows { .. } => None,
+            StoreKind::KeyValue | StoreKind::Window { .. } | StoreKind::Session { .. } => {
+                range.from.as_deref()
+            }
+        };
+        let lower = [&bytes, from.unwrap_or_default()].concat();
         let upper = match (&range.to, self.kind) {
             (Some(to), StoreKind::KeyValue) => Some([&bytes, to.as_slice(), &[0]].concat()),
             // Windows of a key sort up to the key followed by the greatest times.
             (Some(to), StoreKind::Window { .. } | StoreKind::Session { .. }) => {
                 Some([&bytes, to.as_slice(), &[u8::MAX; 17]].concat())
             }
-            (None, _) => prefix_end(&bytes),
+            // Segments come before keys.
+            (_, StoreKind::StreamRows { .. }) | (None, _) => prefix_end(&bytes),
         };
         let entries = self.backend.scan(self.family, &lower, upper.as_deref(), Direction::Forward)?;
         let rows = entries.map(|entry| entry.and_then(|(key, value)| self.row(&key, &value)));
@@ -159,7 +175,7 @@ impl StoreView {
     fn is_live(&self, row: &StoredRow, first_live: i64) -> bool {
         let time = match self.kind {
             StoreKind::KeyValue => None,
-            StoreKind::Window { .. } => row.window_start,
+            StoreKind::Window { .. } | StoreKind::StreamRows { .. } => row.window_start,
             StoreKind::Session { .. } => row.window_end,
         };
         time.is_none_or(|time| time >= first_live)
@@ -182,6 +198,10 @@ impl StoreView {
             StoreKind::Session { .. } => {
                 let (key, start, end) = split_session(key);
                 (key, Some((start, end)))
+            }
+            StoreKind::StreamRows { .. } => {
+                let (key, time) = split_row(key);
+                (key, Some((time, time)))
             }
         };
         let (window_start, window_end) = window.unzip();
