@@ -1,6 +1,7 @@
 //! Where a typed topology begins, and the graph that its streams and tables share.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -74,7 +75,11 @@ impl StreamsBuilder {
 
     /// Checks the graph.
     pub fn build(self) -> Result<Topology, StreamsError> {
-        std::mem::take(&mut *self.graph.0.borrow_mut()).topology.build()
+        let Draft { topology, refused, .. } = std::mem::take(&mut *self.graph.0.borrow_mut());
+        match refused {
+            Some(reason) => Err(StreamsError::Topology(reason)),
+            None => topology.build(),
+        }
     }
 }
 
@@ -86,6 +91,10 @@ pub(crate) struct Graph(Rc<RefCell<Draft>>);
 struct Draft {
     topology: TopologyBuilder,
     names: u32,
+    /// For how long after their end the windows of an aggregation's node can change, in ms.
+    graces: BTreeMap<String, i64>,
+    /// What cannot be built.
+    refused: Option<String>,
 }
 
 impl Graph {
@@ -95,6 +104,31 @@ impl Graph {
         let name = format!("{prefix}{:010}", draft.names);
         draft.names += 1;
         name
+    }
+
+    /// Makes the build fail; the first reason counts.
+    pub(crate) fn refuse(&self, reason: String) {
+        self.0.borrow_mut().refused.get_or_insert(reason);
+    }
+
+    /// Says how long after their end the windows of a node can change.
+    pub(crate) fn set_grace(&self, node: &str, grace_ms: i64) {
+        self.0.borrow_mut().graces.insert(node.to_owned(), grace_ms);
+    }
+
+    /// How long after their end the windows can change that reach a node, or none if something else does.
+    pub(crate) fn grace(&self, node: &str) -> Option<i64> {
+        let draft = self.0.borrow();
+        let mut open = vec![node];
+        let mut longest = None;
+        while let Some(node) = open.pop() {
+            match (draft.graces.get(node), draft.topology.parents(node)) {
+                (Some(grace), _) => longest = longest.max(Some(*grace)),
+                (None, []) => return None,
+                (None, parents) => open.extend(parents.iter().map(String::as_str)),
+            }
+        }
+        longest
     }
 
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut TopologyBuilder) -> R) -> R {

@@ -153,6 +153,16 @@ impl PlannedWindows {
         }
     }
 
+    /// For how long after its end a window can change, in ms.
+    fn grace_ms(&self) -> Option<i64> {
+        match self {
+            Self::None => None,
+            Self::Fixed(FixedWindows::Time(windows)) => Some(windows.grace_ms()),
+            Self::Fixed(FixedWindows::Unlimited(_)) => Some(0),
+            Self::Sliding(windows) => Some(windows.grace_ms()),
+        }
+    }
+
     fn retention(&self) -> Option<Duration> {
         match self {
             Self::None => None,
@@ -226,6 +236,9 @@ where
         }
     };
     graph.processor(&names.node, &[parent], &[store], Arc::new(make));
+    if let Some(grace) = windows.grace_ms() {
+        graph.set_grace(&names.node, grace);
+    }
     let (graph, ask_old) = (graph.clone(), Rc::new(|| ()));
     KTable { graph, node: names.node, keys: output_keys, values: Some(values), state, ask_old }
 }

@@ -40,6 +40,7 @@ mod params;
 mod records;
 mod session_fold;
 mod stream;
+mod suppress;
 mod table;
 mod table_rows;
 mod windowed;
@@ -51,11 +52,14 @@ pub use join::StreamJoined;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
 pub use records::Records;
 pub use stream::KStream;
+pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
 pub use windowed::{SessionWindowedKStream, TimeWindowedKStream, WindowedBy};
 
 pub use crate::serde::Windowed;
 
+#[cfg(test)]
+mod suppress_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::ByteColumn;
-use crate::batch::Batch;
+use crate::batch::{Batch, downcast};
 use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::Graph;
 use crate::dsl::changes::Changes;
@@ -105,6 +105,20 @@ where
     };
     graph.processor(&node, parents, &[], Arc::new(supplier));
     KTable { graph: graph.clone(), node, keys, values, state, ask_old: Rc::new(|| ()) }
+}
+
+/// Keeps changes as they come and passes them on.
+pub(crate) fn pass_on<K, V>(
+    keys: DynSerde<K>,
+    sends_old: bool,
+    store: StoreHandle,
+) -> impl Processor + use<K, V>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let compute: Compute<K, V> = Arc::new(|batch, _| Ok(*downcast::<Changes<K, V>>(batch)?));
+    TableProcessor::new(TypedRows { keys, compute, sends_old, old: Vec::new() }, store)
 }
 
 /// A table that is computed row by row and kept nowhere.

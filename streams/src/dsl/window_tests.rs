@@ -14,25 +14,25 @@ use crate::serde::{Int64, Utf8};
 use crate::topology::Topology;
 
 /// An input row: key, value, timestamp.
-type Row = (u8, i64, i64);
+pub(super) type Row = (u8, i64, i64);
 /// An output row: `key@start..end`, value, timestamp.
-type Out = (String, Option<i64>, i64);
+pub(super) type Out = (String, Option<i64>, i64);
 
-fn ms(millis: i64) -> Duration {
+pub(super) fn ms(millis: i64) -> Duration {
     Duration::from_millis(millis.unsigned_abs())
 }
 
-fn config(caching: bool) -> StreamsConfig {
+pub(super) fn config(caching: bool) -> StreamsConfig {
     let mut config = StreamsConfig::new("test");
     config.cache_max_bytes = if caching { 1 << 20 } else { 0 };
     config
 }
 
-fn record(row: &Row) -> InputRecord {
+pub(super) fn record(row: &Row) -> InputRecord {
     InputRecord::new(Some(row.0.to_string().as_bytes()), Some(&row.1.to_be_bytes()), row.2)
 }
 
-fn topology(build: impl Fn(KGroupedStream<String, i64>)) -> Topology {
+pub(super) fn topology(build: impl Fn(KGroupedStream<String, i64>)) -> Topology {
     let builder = StreamsBuilder::new();
     build(builder.stream("in", Consumed::with(Utf8, Int64)).group_by_key());
     builder.build().unwrap()
@@ -40,20 +40,20 @@ fn topology(build: impl Fn(KGroupedStream<String, i64>)) -> Topology {
 
 /// How the input comes.
 #[derive(Clone, Debug)]
-struct Run {
-    caching: bool,
+pub(super) struct Run {
+    pub(super) caching: bool,
     /// Sizes of the batches, over and over.
-    cuts: Vec<usize>,
+    pub(super) cuts: Vec<usize>,
     /// After so many rows, commit and go on in a new process without local state.
-    restart: Option<usize>,
+    pub(super) restart: Option<usize>,
 }
 
 impl Run {
-    fn plain(cuts: &[usize]) -> Self {
+    pub(super) fn plain(cuts: &[usize]) -> Self {
         Self { caching: false, cuts: cuts.to_vec(), restart: None }
     }
 
-    fn of(&self, topology: &Topology, rows: &[Row]) -> Vec<OutputRecord> {
+    pub(super) fn of(&self, topology: &Topology, rows: &[Row]) -> Vec<OutputRecord> {
         let mut driver = TopologyTestDriver::new(topology.clone(), config(self.caching)).unwrap();
         let (before, after) = rows.split_at(self.restart.unwrap_or(rows.len()).min(rows.len()));
         self.feed(&mut driver, before);
@@ -77,7 +77,7 @@ impl Run {
     }
 }
 
-fn number(value: Option<Vec<u8>>) -> Option<i64> {
+pub(super) fn number(value: Option<Vec<u8>>) -> Option<i64> {
     value.map(|value| i64::from_be_bytes(value.try_into().unwrap()))
 }
 
@@ -96,7 +96,7 @@ fn sessions(records: Vec<OutputRecord>) -> Vec<Out> {
     out.collect()
 }
 
-fn any_rows() -> impl Strategy<Value = Vec<Row>> {
+pub(super) fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     // Mostly forward, sometimes far back.
     proptest::collection::vec((0u8..3, 0i64..50, 0i64..12, 0i64..30), 1..60).prop_map(|steps| {
         let mut time = 0;
@@ -108,7 +108,7 @@ fn any_rows() -> impl Strategy<Value = Vec<Row>> {
     })
 }
 
-fn any_cuts() -> impl Strategy<Value = Vec<usize>> {
+pub(super) fn any_cuts() -> impl Strategy<Value = Vec<usize>> {
     proptest::collection::vec(1usize..20, 1..5)
 }
 
@@ -340,7 +340,7 @@ fn session_stores_keep_kafkas_layout_and_answer_queries() {
     assert_eq!(store.windows(b"1", 0, 100).unwrap(), []);
 }
 
-fn windows(records: Vec<OutputRecord>) -> Vec<Out> {
+pub(super) fn windows(records: Vec<OutputRecord>) -> Vec<Out> {
     let out = records.into_iter().map(|record| {
         let (key, [start]) = windowed(&record.key.unwrap());
         (format!("{key}@{start}"), number(record.value), record.timestamp)

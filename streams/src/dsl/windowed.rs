@@ -225,6 +225,8 @@ where
             SessionProcessor::new(fold, store, windows)
         };
         grouped.graph.processor(&node, &[&parent], &[store], supplier(make));
+        // A session can go on for the gap.
+        grouped.graph.set_grace(&node, windows.grace_ms().saturating_add(windows.gap_ms()));
         let keys: DynSerde<Windowed<K>> = Arc::new(SessionWindowed::new(keys));
         KTable { graph: grouped.graph, node, keys, values: Some(values), state, ask_old: Rc::new(|| ()) }
     }

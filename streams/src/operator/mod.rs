@@ -6,6 +6,7 @@ pub mod join;
 pub mod session;
 pub mod sliding;
 pub mod stream_join;
+pub mod suppress;
 pub mod table;
 pub mod window;
 
@@ -14,5 +15,6 @@ pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
 pub use sliding::{SlidingProcessor, SlidingWindows};
 pub use stream_join::{JoinWindows, Side, StreamJoin, StreamJoinProcessor, StreamJoiner, Unmatched};
+pub use suppress::{BufferLimits, SuppressProcessor, SuppressRows, WhenFull};
 pub use table::{TableProcessor, TableRows};
 pub use window::{FixedWindows, TimeWindows, UnlimitedWindows, WindowAssigner};

@@ -158,6 +158,11 @@ impl<A: Arena> CachedStore<A> {
         }
     }
 
+    /// The name of the store.
+    pub fn name(&self) -> &str {
+        &self.place.name
+    }
+
     /// The kind of the store.
     pub fn kind(&self) -> StoreKind {
         self.place.kind

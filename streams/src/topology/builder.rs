@@ -102,6 +102,12 @@ impl TopologyBuilder {
         self.stores[store.0].name()
     }
 
+    /// The parents of a node that was added.
+    pub(crate) fn parents(&self, node: &str) -> &[String] {
+        let found = self.nodes.iter().find(|known| *known.name == *node);
+        found.map_or(&[], |node| node.parents.as_slice())
+    }
+
     /// Lets one more processor use a store; both then run in the same task.
     pub fn connect(&mut self, processor: &str, store: StoreHandle) -> &mut Self {
         for node in self.nodes.iter_mut().filter(|node| *node.name == *processor) {
