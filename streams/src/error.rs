@@ -59,6 +59,16 @@ pub enum StreamsError {
         /// The stores that could have been meant.
         known: String,
     },
+    /// A store is used as another kind, or with other types, than it was made with.
+    #[error("store \"{store}\" has {holds} and is asked for as {asked}")]
+    WrongStore {
+        /// The store.
+        store: String,
+        /// What it is.
+        holds: String,
+        /// What was asked for.
+        asked: String,
+    },
     /// The state directory cannot be used.
     #[error("could not {action} the state directory {}", path.display())]
     StateDirectory {

@@ -200,6 +200,11 @@ impl Context<'_> {
         self.graph.kept_times.get(name).copied()
     }
 
+    /// The store of this name, if it is connected to this node.
+    pub(crate) fn store_named(&self, name: &str) -> Result<StoreHandle, StreamsError> {
+        self.graph.store_named(self.node, name)
+    }
+
     /// The highest timestamp that this task has taken from its inputs, or `i64::MIN` before the first. It is committed
     /// with the offsets and goes on from there after a restart.
     ///

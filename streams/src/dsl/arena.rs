@@ -12,13 +12,18 @@ pub(crate) struct ValueArena<V> {
     serde: DynSerde<V>,
 }
 
-impl<V> ValueArena<V> {
+impl<V: 'static> ValueArena<V> {
     pub(crate) fn new(serde: DynSerde<V>) -> Self {
         Self { values: Vec::new(), before: Vec::new(), serde }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&V> {
         self.values.get(slot as usize).and_then(Option::as_ref)
+    }
+
+    /// The value that [`Arena::save`] wrote.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<V, StreamsError> {
+        self.serde.deserialize(bytes).map_err(|error| StreamsError::Serde(error.to_string()))
     }
 }
 
@@ -32,8 +37,7 @@ impl<V: Clone + Send + Sync + 'static> Arena for ValueArena<V> {
     }
 
     fn load(&mut self, slot: u32, bytes: &[u8]) -> Result<(), StreamsError> {
-        let value = self.serde.deserialize(bytes).map_err(|error| StreamsError::Serde(error.to_string()))?;
-        self.values[slot as usize] = Some(value);
+        self.values[slot as usize] = Some(self.decode(bytes)?);
         Ok(())
     }
 

@@ -28,7 +28,7 @@
 //! A changed key alone moves nothing. The next operator that needs rows of a key together writes the stream
 //! through a repartition topic first.
 
-mod arena;
+pub(crate) mod arena;
 mod builder;
 mod changes;
 pub(crate) mod codec;

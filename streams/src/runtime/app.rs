@@ -17,8 +17,9 @@ use crate::report::{ReportObserver, ReportOrigin, RowReport};
 use crate::runtime::metrics::{Counters, Metrics};
 use crate::runtime::plan::Plan;
 use crate::runtime::worker::Worker;
-use crate::store::changelog;
-use crate::store::{RocksBackend, StateBackend, StoreView};
+use crate::store::mixed::MixedBackend;
+use crate::store::spec::StorePlace;
+use crate::store::{MemoryBackend, RocksBackend, StateBackend, StoreView};
 use crate::topology::Topology;
 
 /// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
@@ -196,8 +197,7 @@ impl StreamsOpener {
         let plan = Plan::new(&topology, &config, &log)?;
         let backend = match backend {
             Some(backend) => backend,
-            None if topology.stores.is_empty() => Arc::new(crate::store::MemoryBackend::default()),
-            None => Arc::new(open_rocks(&config, &topology)?),
+            None => open_backend(&config, &topology)?,
         };
         let shared = Arc::new(Shared::new(config, backend, observer));
         let threads = shared.config.stream_threads.min(plan.tasks.len()).max(1);
@@ -211,9 +211,20 @@ impl StreamsOpener {
     }
 }
 
+fn open_backend(config: &StreamsConfig, topology: &Topology) -> Result<Arc<dyn StateBackend>, StreamsError> {
+    if topology.stores.iter().all(|store| store.in_memory) {
+        return Ok(Arc::new(MemoryBackend::default()));
+    }
+    let disk = Arc::new(open_rocks(config, topology)?);
+    Ok(match topology.stores.iter().any(|store| store.in_memory) {
+        true => Arc::new(MixedBackend::new(disk)),
+        false => disk,
+    })
+}
+
 fn open_rocks(config: &StreamsConfig, topology: &Topology) -> Result<RocksBackend, StreamsError> {
     let dir = config.state_dir.join(&config.application_id).join("rocksdb");
-    match topology.stores.iter().all(|store| store.changelog) {
+    match topology.stores.iter().all(|store| store.changelog || store.in_memory) {
         true => RocksBackend::open_or_replace(dir),
         false => RocksBackend::open(dir),
     }
@@ -417,15 +428,8 @@ pub(crate) fn view(
         };
         return Err(StreamsError::UnknownStore { name: name.to_owned(), known });
     };
-    let spec = &topology.stores[number];
-    Ok(StoreView {
-        name: Arc::clone(&spec.name),
-        kind: spec.kind,
-        backend: Arc::clone(&shared.backend),
-        family: shared.backend.family(name)?,
-        offsets: shared.backend.family(changelog::OFFSETS)?,
-        partitions: (0..plan.store_partitions[number]).collect(),
-    })
+    let place = StorePlace::open(&topology.stores[number], &shared.backend, 0)?;
+    Ok(StoreView { place, partitions: (0..plan.store_partitions[number]).collect() })
 }
 
 fn run(mut worker: Worker, number: usize, shared: &Shared) {

@@ -289,6 +289,24 @@ impl TaskGraph {
         Ok(stores.map(|store| store.as_deref_mut().expect("it was just found to be there")))
     }
 
+    pub(crate) fn store_named(&self, node: usize, name: &str) -> Result<StoreHandle, StreamsError> {
+        let connected = match &self.node(node).role {
+            Role::Processor { stores, .. } => stores.as_slice(),
+            Role::Source | Role::Sink { .. } => &[],
+        };
+        let name_of = |handle: &StoreHandle| self.stores.get(handle.0)?.as_ref().map(|store| store.name());
+        if let Some(found) = connected.iter().find(|handle| name_of(handle) == Some(name)) {
+            return Ok(*found);
+        }
+        let known: Vec<&str> = connected.iter().filter_map(name_of).filter(|name| !name.is_empty()).collect();
+        let node = &self.node(node).name;
+        let known = match known.is_empty() {
+            true => format!("node {node} is connected to none: connect it when the topology is built"),
+            false => format!("node {node} is connected to {}", known.join(", ")),
+        };
+        Err(StreamsError::UnknownStore { name: name.to_owned(), known })
+    }
+
     pub(crate) fn report(&self, node: usize, topic: Option<&str>, report: &RowReport<'_>) {
         self.counters.report(report);
         if let Some(observer) = &self.observer {

@@ -204,6 +204,8 @@ fn create_changelog(
                 .config("retention.ms", retention_ms.saturating_add(extra).to_string())
         }
     };
+    let own = store.changelog_configs.iter();
+    let topic = own.fold(topic, |topic, (key, value)| topic.config(key, value));
     create(log, topic, &name, partitions, config)
 }
 

@@ -20,9 +20,10 @@ use crate::runtime::progress;
 use crate::runtime::punctuation::PunctuationType;
 use crate::runtime::queue::PartitionQueue;
 use crate::runtime::task::{Patience, Step, Task};
-use crate::store::backend::{Family, WriteBatch};
-use crate::store::cache::{StorePlace, StoreSize};
+use crate::store::backend::WriteBatch;
+use crate::store::cache::StoreSize;
 use crate::store::changelog::{self, Changelog, Progress};
+use crate::store::spec::StorePlace;
 use crate::topology::{NodeRole, Topology};
 
 /// Bytes of a batch of output, unless `producer.batch.size` says otherwise.
@@ -97,13 +98,7 @@ impl Worker {
             let mut task_stores = topology.stores.iter().map(|_| None).collect::<Vec<_>>();
             for handle in &topology.sub_topologies[plan.id.sub_topology as usize].stores {
                 let spec = &topology.stores[handle.0];
-                let place = StorePlace {
-                    name: Arc::clone(&spec.name),
-                    kind: spec.kind,
-                    backend: Arc::clone(&shared.backend),
-                    family: shared.backend.family(spec.name())?,
-                    partition: plan.id.partition.get(),
-                };
+                let place = StorePlace::open(spec, &shared.backend, plan.id.partition.get())?;
                 let changelog = if spec.changelog {
                     let name = changelog_topic(&config.application_id, spec.name());
                     let partition = TopicPartition::new(name.as_str(), plan.id.partition.get());
@@ -167,7 +162,7 @@ impl Worker {
     pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
         for store in &self.stores {
             let topic = store.changelog.as_ref().map(|(_, partition)| partition);
-            let restored = changelog::restore(&self.log, &store.place, self.offsets_family()?, topic)?;
+            let restored = changelog::restore(&self.log, &store.place, topic)?;
             Counters::add(&self.shared.counters.restored, restored.records);
             let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
             target.restored(restored.progress.stream_time, restored.empty);
@@ -389,7 +384,6 @@ impl Worker {
     /// Third step: state goes to the backend in one write, with the changelog offsets it stands for. A crash
     /// before it leaves the backend behind the changelogs, and the next restore reads the difference.
     pub(crate) fn apply(&mut self) -> Result<(), StreamsError> {
-        let offsets = self.offsets_family()?;
         if !self.batch.is_empty() {
             for store in &self.stores {
                 let target = self.tasks[store.task].graph.stores[store.store].as_ref().expect(STORE_OF_TASK);
@@ -399,7 +393,7 @@ impl Worker {
                     None => Offset::new(0),
                 };
                 let progress = Progress { offset, stream_time: target.stream_time() };
-                progress.write(&mut self.batch, offsets, &store.place.name, store.place.partition);
+                progress.write(&mut self.batch, &store.place);
             }
             self.shared.backend.apply(&self.batch)?;
             self.batch.clear();
@@ -446,10 +440,6 @@ impl Worker {
     fn publish_positions(&mut self) {
         let queues = self.tasks.iter_mut().flat_map(|task| &mut task.queues);
         self.shared.publish(queues.map(|queue| (queue.partition.clone(), queue.committed())));
-    }
-
-    fn offsets_family(&self) -> Result<Family, StreamsError> {
-        self.shared.backend.family(changelog::OFFSETS)
     }
 
     fn size(&self) -> StoreSize {

@@ -49,34 +49,66 @@ pub trait StateBackend: Send + Sync {
         to: Option<&[u8]>,
         direction: Direction,
     ) -> Result<Scan<'a>, StreamsError>;
+
+    /// About how many entries there are from key `from` on and before key `to`.
+    fn estimate_rows(&self, family: Family, from: &[u8], to: &[u8]) -> Result<u64, StreamsError>;
 }
 
 /// Changes that belong together, in order: a later change to a key wins.
 #[derive(Debug, Default)]
 pub struct WriteBatch {
     bytes: Vec<u8>,
-    changes: Vec<Change>,
+    changes: Vec<Recorded>,
 }
 
 #[derive(Debug)]
-struct Change {
+struct Recorded {
     family: Family,
     key: Range<usize>,
-    value: Option<Range<usize>>,
+    what: What,
+}
+
+#[derive(Debug)]
+enum What {
+    Put(Range<usize>),
+    Delete,
+    /// Up to this key, which stays.
+    DeleteTo(Range<usize>),
+}
+
+/// One change of a [`WriteBatch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'a> {
+    /// Sets a key to a value.
+    Put(&'a [u8], &'a [u8]),
+    /// Removes a key, if it is there.
+    Delete(&'a [u8]),
+    /// Removes the keys from the first on and before the second.
+    DeleteRange(&'a [u8], &'a [u8]),
 }
 
 impl WriteBatch {
     /// Sets a key; key and value are given in parts.
     pub fn put(&mut self, family: Family, key: &[&[u8]], value: &[&[u8]]) {
         let key = self.append(key);
-        let value = Some(self.append(value));
-        self.changes.push(Change { family, key, value });
+        let what = What::Put(self.append(value));
+        self.changes.push(Recorded { family, key, what });
     }
 
     /// Removes a key, given in parts.
     pub fn delete(&mut self, family: Family, key: &[&[u8]]) {
         let key = self.append(key);
-        self.changes.push(Change { family, key, value: None });
+        self.changes.push(Recorded { family, key, what: What::Delete });
+    }
+
+    /// Removes the keys from `from` on and before `to`; nothing if `to` does not come after `from`. The cost
+    /// does not depend on how many there are.
+    pub fn delete_range(&mut self, family: Family, from: &[u8], to: &[u8]) {
+        if from < to {
+            let key = self.append(&[from]);
+            let what = What::DeleteTo(self.append(&[to]));
+            self.changes.push(Recorded { family, key, what });
+        }
     }
 
     /// The number of changes.
@@ -100,12 +132,26 @@ impl WriteBatch {
         self.changes.clear();
     }
 
-    /// The changes in order: family, key, and the value or none for a removal.
-    pub fn changes(&self) -> impl Iterator<Item = (Family, &[u8], Option<&[u8]>)> {
-        self.changes.iter().map(|change| {
-            let value = change.value.clone().map(|range| &self.bytes[range]);
-            (change.family, &self.bytes[change.key.clone()], value)
+    /// The changes in order, each with its family.
+    pub fn changes(&self) -> impl Iterator<Item = (Family, Change<'_>)> {
+        self.changes.iter().map(|recorded| {
+            let key = &self.bytes[recorded.key.clone()];
+            let change = match &recorded.what {
+                What::Put(value) => Change::Put(key, &self.bytes[value.clone()]),
+                What::Delete => Change::Delete(key),
+                What::DeleteTo(to) => Change::DeleteRange(key, &self.bytes[to.clone()]),
+            };
+            (recorded.family, change)
         })
+    }
+
+    /// Adds a change of another batch.
+    pub(crate) fn push(&mut self, family: Family, change: Change<'_>) {
+        match change {
+            Change::Put(key, value) => self.put(family, &[key], &[value]),
+            Change::Delete(key) => self.delete(family, &[key]),
+            Change::DeleteRange(from, to) => self.delete_range(family, from, to),
+        }
     }
 
     fn append(&mut self, parts: &[&[u8]]) -> Range<usize> {

@@ -5,9 +5,17 @@
 //!                              └▶ arena: the decoded state of the slot (a row of columns, a Rust value, ..)
 //! ```
 //! A slot stays valid until the next commit, so an operator resolves a batch of keys once and then works on
-//! slots.
+//! slots. Iterations ([`CachedStore::rows`]) merge what is committed with what is not, and load nothing.
+//!
+//! Rows of windows, and those with a time to live, expire. An index beside them says which ones, so that a
+//! commit removes what has expired and looks at nothing else.
+//!
+//! ```text
+//! expiry index: partition, time (8 bytes each, in order), key -> nothing
+//! ```
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
@@ -16,16 +24,20 @@ use rustc_hash::FxBuildHasher;
 
 use crate::ByteColumn;
 use crate::error::StreamsError;
-use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
+use crate::store::backend::{Direction, WriteBatch};
 use crate::store::changelog::Changelog;
 use crate::store::key_index::KeyIndex;
 use crate::store::spec::StoreKind;
+pub use crate::store::spec::StorePlace;
+
+mod expiry;
+mod rows;
+
+pub(crate) use expiry::ExpiryIndex;
+pub use rows::{RowState, Rows, StoreRow};
 
 /// Stands for "no such key" where a slot is expected.
 pub const NO_SLOT: u32 = u32::MAX;
-
-/// Stream time between two removals of expired windows is at least this and at least half the retention.
-const PURGE_INTERVAL_MS: i64 = 60_000;
 
 const DIRTY: u8 = 1;
 const EXISTS: u8 = 2;
@@ -70,6 +82,10 @@ pub struct StoreSize {
 
 /// A store of a task as the runtime sees it, whatever its arena.
 pub trait TaskStore: Any + Send {
+    /// The name by which processors find the store, if it is one that they may use.
+    fn name(&self) -> &str {
+        ""
+    }
     /// Writes every uncommitted change to the changelog and to the write batch, and removes expired windows.
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError>;
     /// After the write batch was applied: evicts until at most `budget` bytes are cached.
@@ -80,22 +96,6 @@ pub trait TaskStore: Any + Send {
     fn stream_time(&self) -> i64;
     /// After the restore: the stream time it found, and whether the backend holds nothing for this partition.
     fn restored(&mut self, stream_time: i64, empty: bool);
-}
-
-/// Where a task's part of a store lives.
-#[derive(Clone)]
-pub struct StorePlace {
-    pub(crate) name: Arc<str>,
-    pub(crate) kind: StoreKind,
-    pub(crate) backend: Arc<dyn StateBackend>,
-    pub(crate) family: Family,
-    pub(crate) partition: u32,
-}
-
-impl StorePlace {
-    pub(crate) fn corrupt(&self, reason: &str) -> StreamsError {
-        StreamsError::CorruptState { store: self.name.to_string(), reason: reason.to_owned() }
-    }
 }
 
 struct Entry {
@@ -119,12 +119,15 @@ pub struct CachedStore<A: Arena> {
     garbage: usize,
     free: Vec<u32>,
     dirty: Vec<u32>,
+    /// The dirty slots by key, kept from the first iteration on.
+    dirty_order: Option<BTreeMap<Box<[u8]>, u32>>,
     size: StoreSize,
     /// Every committed key is in the cache, so a miss needs no read.
     complete: bool,
     keeps_old: bool,
     stream_time: i64,
-    purged_at: i64,
+    /// The time up to which expired rows were removed.
+    purged_to: i64,
     hand: usize,
     misses: Vec<u32>,
     miss_keys: ByteColumn,
@@ -145,11 +148,12 @@ impl<A: Arena> CachedStore<A> {
             garbage: 0,
             free: Vec::new(),
             dirty: Vec::new(),
+            dirty_order: None,
             size: StoreSize::default(),
             complete: false,
             keeps_old: false,
             stream_time: i64::MIN,
-            purged_at: i64::MIN,
+            purged_to: i64::MIN,
             hand: 0,
             misses: Vec::new(),
             miss_keys: ByteColumn::default(),
@@ -182,7 +186,13 @@ impl<A: Arena> CachedStore<A> {
             };
             out.push(slot);
         }
-        self.load_misses()
+        self.load_misses()?;
+        if self.place.ttl_ms.is_some() {
+            for slot in out.iter() {
+                self.empty_if_expired(*slot);
+            }
+        }
+        Ok(())
     }
 
     /// Appends the slot of each key to `out`, or [`NO_SLOT`] for a key that is absent or not in the store.
@@ -215,37 +225,41 @@ impl<A: Arena> CachedStore<A> {
 
     /// The slot of a key that is in the store.
     pub fn find(&mut self, key: &[u8]) -> Result<Option<u32>, StreamsError> {
-        let mut found = Vec::with_capacity(1);
-        self.find_many([Some(key)], &mut found)?;
-        Ok(found.pop().filter(|slot| *slot != NO_SLOT))
+        let hash = hash(key);
+        let slot = match self.lookup(hash, key) {
+            Some(slot) => slot,
+            None if self.complete => return Ok(None),
+            None => self.insert(hash, key),
+        };
+        self.load_misses()?;
+        Ok(self.exists(slot).then_some(slot))
+    }
+
+    /// The slot of a key: found, loaded, or made with empty state.
+    pub fn slot(&mut self, key: &[u8]) -> Result<u32, StreamsError> {
+        let hash = hash(key);
+        let slot = match self.lookup(hash, key) {
+            Some(slot) => slot,
+            None => self.insert(hash, key),
+        };
+        self.load_misses()?;
+        self.empty_if_expired(slot);
+        Ok(slot)
     }
 
     /// The slots of the keys from `from` on and before `to`, in key order, with uncommitted changes.
     pub fn range(&mut self, from: &[u8], to: Option<&[u8]>, out: &mut Vec<u32>) -> Result<(), StreamsError> {
-        let first = out.len();
-        let lower = self.backend_key(from);
-        let upper = match to {
-            Some(to) => Some(self.backend_key(to)),
-            None => prefix_end(&self.place.partition.to_be_bytes()),
-        };
-        let backend = Arc::clone(&self.place.backend);
-        let mut committed = ByteColumn::default();
-        for entry in backend.scan(self.place.family, &lower, upper.as_deref(), Direction::Forward)? {
-            committed.push(Some(&entry?.0[4..]));
+        let mut found = Vec::new();
+        for row in self.rows(from, to, Direction::Forward)? {
+            found.push(row?);
         }
-        self.slots(committed.iter().flatten(), out)?;
-        for index in 0..self.dirty.len() {
-            let slot = self.dirty[index];
-            let key = self.key(slot);
-            if key >= from && to.is_none_or(|to| key < to) {
-                out.push(slot);
-            }
+        for row in found {
+            let slot = match row.state {
+                RowState::Cached(slot) => slot,
+                RowState::Stored(state) => self.load_row(&row.key, row.timestamp, &state)?,
+            };
+            out.push(slot);
         }
-        let mut found = out.split_off(first);
-        found.retain(|slot| self.exists(*slot));
-        found.sort_unstable_by(|a, b| self.key(*a).cmp(self.key(*b)));
-        found.dedup();
-        out.append(&mut found);
         Ok(())
     }
 
@@ -327,7 +341,8 @@ impl<A: Arena> CachedStore<A> {
 
     /// Whether the slot's key is in the store.
     pub fn exists(&self, slot: u32) -> bool {
-        self.entries[slot as usize].flags & EXISTS != 0
+        let entry = &self.entries[slot as usize];
+        entry.flags & EXISTS != 0 && self.is_live(entry.timestamp)
     }
 
     /// From now on the arena remembers the state that each slot had before its first change since the last
@@ -415,9 +430,42 @@ impl<A: Arena> CachedStore<A> {
         self.stream_time
     }
 
-    /// The first window start (session end) that has not expired.
+    /// The first window start (session end), or timestamp of a row with a time to live, that has not expired.
     pub fn first_live(&self) -> i64 {
-        self.place.kind.first_live(self.stream_time)
+        self.place.first_live(self.stream_time)
+    }
+
+    /// Where the store lives.
+    pub(crate) fn place(&self) -> &StorePlace {
+        &self.place
+    }
+
+    /// Whether a row of a store with a time to live that was written with this timestamp is still there.
+    fn is_live(&self, timestamp: i64) -> bool {
+        self.place.ttl_ms.is_none_or(|ttl_ms| timestamp >= self.stream_time.saturating_sub(ttl_ms))
+    }
+
+    /// An expired row is as good as absent, but the backend has it until it is purged.
+    fn empty_if_expired(&mut self, slot: u32) {
+        let entry = &self.entries[slot as usize];
+        if entry.flags & EXISTS != 0 && !self.is_live(entry.timestamp) {
+            self.entries[slot as usize].flags &= !EXISTS;
+            self.arena.reset(slot);
+            self.resized(slot);
+        }
+    }
+
+    /// The slot of a committed row that was read from the backend already.
+    fn load_row(&mut self, key: &[u8], timestamp: i64, state: &[u8]) -> Result<u32, StreamsError> {
+        let hash = hash(key);
+        if let Some(slot) = self.lookup(hash, key) {
+            return Ok(slot);
+        }
+        let slot = self.insert(hash, key);
+        // Nothing is missing: this is what a read would find.
+        self.misses.pop_if(|miss| *miss == slot);
+        self.fill_with(slot, timestamp, state)?;
+        Ok(slot)
     }
 
     fn lookup(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
@@ -483,7 +531,11 @@ impl<A: Arena> CachedStore<A> {
     /// Puts a value of the backend into a slot.
     fn fill(&mut self, slot: u32, value: &[u8]) -> Result<(), StreamsError> {
         let (timestamp, state) =
-            split_value(value).ok_or_else(|| self.corrupt("a value has no timestamp"))?;
+            split_value(value).ok_or_else(|| self.place.corrupt("a value has no timestamp"))?;
+        self.fill_with(slot, timestamp, state)
+    }
+
+    fn fill_with(&mut self, slot: u32, timestamp: i64, state: &[u8]) -> Result<(), StreamsError> {
         self.arena.load(slot, state)?;
         let entry = &mut self.entries[slot as usize];
         entry.timestamp = timestamp;
@@ -512,6 +564,10 @@ impl<A: Arena> CachedStore<A> {
             self.dirty.push(slot);
             if self.keeps_old {
                 self.arena.remember(slot);
+            }
+            if let Some(order) = &mut self.dirty_order {
+                let entry = &self.entries[slot as usize];
+                order.insert(self.keys[entry.key..entry.key + entry.key_len as usize].into(), slot);
             }
         }
     }
@@ -595,78 +651,48 @@ impl<A: Arena> CachedStore<A> {
         self.keys = keys;
         self.garbage = 0;
     }
-
-    /// Removes committed windows that have expired, now and then.
-    fn purge(&mut self, batch: &mut WriteBatch) -> Result<(), StreamsError> {
-        let Some(retention_ms) = self.place.kind.retention_ms() else { return Ok(()) };
-        if self.stream_time == i64::MIN {
-            return Ok(());
-        }
-        let interval = (retention_ms / 2).max(PURGE_INTERVAL_MS);
-        if self.purged_at == i64::MIN {
-            self.purged_at = self.stream_time;
-        }
-        if self.stream_time - self.purged_at < interval {
-            return Ok(());
-        }
-        self.purged_at = self.stream_time;
-        let first_live = self.place.kind.first_live(self.stream_time);
-        let partition = self.place.partition.to_be_bytes();
-        let end = prefix_end(&partition);
-        let backend = Arc::clone(&self.place.backend);
-        for entry in backend.scan(self.place.family, &partition, end.as_deref(), Direction::Forward)? {
-            let (key, _) = entry?;
-            if self.place.kind.time(&key) < first_live {
-                batch.delete(self.place.family, &[&key]);
-            }
-        }
-        for slot in 0..self.entries.len() {
-            let entry = &self.entries[slot];
-            let slot = u32::try_from(slot).expect("slots are numbered in 32 bits");
-            if entry.flags & (USED | DIRTY) == USED && self.time(slot) < first_live {
-                // Gone from the backend too, once this batch is applied: a later miss is right to find
-                // nothing.
-                let complete = self.complete;
-                if !self.index.is_empty() && self.exists(slot) {
-                    self.index_changed(slot, 0);
-                    self.entries[slot as usize].flags &= !EXISTS;
-                }
-                self.evict(slot);
-                self.complete = complete;
-            }
-        }
-        Ok(())
-    }
-
-    fn backend_key(&self, key: &[u8]) -> Vec<u8> {
-        [&self.place.partition.to_be_bytes(), key].concat()
-    }
-
-    fn corrupt(&self, reason: &str) -> StreamsError {
-        self.place.corrupt(reason)
-    }
 }
 
 impl<A: Arena> TaskStore for CachedStore<A> {
+    fn name(&self) -> &str {
+        &self.place.name
+    }
+
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError> {
         let partition = self.place.partition.to_be_bytes();
+        let index = ExpiryIndex::new(&self.place);
         let dirty = std::mem::take(&mut self.dirty);
         let mut state = std::mem::take(&mut self.scratch);
         for slot in &dirty {
             let key = self.key(*slot);
             let timestamp = self.timestamp(*slot);
+            let stored = self.entries[*slot as usize].flags & BACKED != 0;
             if self.exists(*slot) {
                 state.clear();
                 self.arena.save(*slot, &mut state)?;
                 changelog.append(key, Some(&state), timestamp)?;
+                if let Some(index) = &index {
+                    if index.has_expired(key, self.stream_time) {
+                        self.skip_expired(*slot);
+                        continue;
+                    }
+                    index.put(key, timestamp, stored, batch);
+                }
                 batch.put(self.place.family, &[&partition, key], &[&timestamp.to_be_bytes(), &state]);
                 self.entries[*slot as usize].flags |= BACKED;
-            } else if self.was_committed(*slot) {
+            } else if stored {
                 changelog.append(key, None, timestamp)?;
                 batch.delete(self.place.family, &[&partition, key]);
-                self.entries[*slot as usize].flags &= !BACKED;
+                if let Some(index) = &index {
+                    index.delete(key, batch);
+                }
+                self.entries[*slot as usize].flags &= !(BACKED | EXISTS);
+            } else {
+                // Nobody knows of it: it came and went since the last commit.
+                self.entries[*slot as usize].flags &= !EXISTS;
             }
             self.entries[*slot as usize].flags &= !DIRTY;
+            self.resized(*slot);
         }
         self.scratch = state;
         self.size.dirty = 0;
@@ -678,8 +704,14 @@ impl<A: Arena> TaskStore for CachedStore<A> {
         }
         self.dirty = dirty;
         self.dirty.clear();
+        if let Some(order) = &mut self.dirty_order {
+            order.clear();
+        }
         self.arena.forget();
-        self.purge(batch)
+        match index {
+            Some(index) => self.purge(index, changelog, batch),
+            None => Ok(()),
+        }
     }
 
     fn committed(&mut self, budget: usize) {

@@ -13,9 +13,9 @@ use millstream_log::{
 
 use crate::error::StreamsError;
 use crate::runtime::outbox::{Outbox, OutputTopic};
-use crate::store::backend::{Direction, Family, StateBackend, WriteBatch, prefix_end};
-use crate::store::cache::StorePlace;
-use crate::store::spec::StoreKind;
+use crate::store::backend::{Direction, Family, StateBackend, WriteBatch};
+use crate::store::cache::ExpiryIndex;
+use crate::store::spec::{StoreKind, StorePlace};
 use crate::store::stream_rows::segment_prefix;
 
 /// The family that says up to which changelog offset the other families have come.
@@ -64,10 +64,10 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn write(self, batch: &mut WriteBatch, offsets: Family, store: &str, partition: u32) {
-        let partition = partition.to_be_bytes();
+    pub(crate) fn write(self, batch: &mut WriteBatch, place: &StorePlace) {
+        let partition = place.partition.to_be_bytes();
         let value = [self.offset.get().to_be_bytes(), self.stream_time.to_be_bytes()];
-        batch.put(offsets, &[store.as_bytes(), &[0], &partition], &[&value[0], &value[1]]);
+        batch.put(place.offsets, &[place.name.as_bytes(), &[0], &partition], &[&value[0], &value[1]]);
     }
 
     pub(crate) fn read(
@@ -103,11 +103,10 @@ pub(crate) struct Restored {
 pub(crate) fn restore(
     log: &Log,
     place: &StorePlace,
-    offsets: Family,
     topic: Option<&TopicPartition>,
 ) -> Result<Restored, StreamsError> {
     let backend = place.backend.as_ref();
-    let stored = Progress::read(backend, offsets, &place.name, place.partition)?;
+    let stored = Progress::read(backend, place.offsets, &place.name, place.partition)?;
     let mut progress = stored.unwrap_or(Progress { offset: Offset::new(0), stream_time: i64::MIN });
     let mut records = 0;
     if let Some(topic) = topic {
@@ -120,7 +119,7 @@ pub(crate) fn restore(
             progress = Progress { offset: start, stream_time: i64::MIN };
         }
         if progress.offset < end {
-            records = replay(log, place, offsets, topic, end, &mut progress)?;
+            records = replay(log, place, topic, end, &mut progress)?;
         }
     }
     Ok(Restored { progress, records, empty: is_empty(place)? })
@@ -129,7 +128,6 @@ pub(crate) fn restore(
 fn replay(
     log: &Log,
     place: &StorePlace,
-    offsets: Family,
     topic: &TopicPartition,
     end: Offset,
     progress: &mut Progress,
@@ -141,6 +139,7 @@ fn replay(
     consumer.assign(vec![topic.clone()])?;
     consumer.seek(topic, progress.offset)?;
     let partition = place.partition.to_be_bytes();
+    let index = ExpiryIndex::new(place);
     let mut records = 0;
     let mut batch = WriteBatch::default();
     loop {
@@ -165,8 +164,16 @@ fn replay(
                     Some(value) => {
                         let value: [&[u8]; 2] = [&timestamp.to_be_bytes(), value];
                         batch.put(place.family, &[&partition, middle, key], &value);
+                        if let Some(index) = &index {
+                            index.put(key, timestamp, false, &mut batch);
+                        }
                     }
-                    None => batch.delete(place.family, &[&partition, middle, key]),
+                    None => {
+                        batch.delete(place.family, &[&partition, middle, key]);
+                        if let Some(index) = &index {
+                            index.delete(key, &mut batch);
+                        }
+                    }
                 }
             }
         }
@@ -176,7 +183,7 @@ fn replay(
         }
         let done = position == before || position.is_none_or(|position| position >= end);
         if done || batch.len_bytes() >= RESTORE_BATCH_BYTES {
-            progress.write(&mut batch, offsets, &place.name, place.partition);
+            progress.write(&mut batch, place);
             place.backend.apply(&batch)?;
             batch.clear();
         }
@@ -188,16 +195,16 @@ fn replay(
 
 fn clear(place: &StorePlace) -> Result<(), StreamsError> {
     let mut batch = WriteBatch::default();
-    let from = place.partition.to_be_bytes();
-    for entry in place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)? {
-        batch.delete(place.family, &[&entry?.0]);
+    let (from, to) = place.bounds();
+    batch.delete_range(place.family, &from, &to);
+    if let Some(index) = place.index {
+        batch.delete_range(index, &from, &to);
     }
     place.backend.apply(&batch)
 }
 
 fn is_empty(place: &StorePlace) -> Result<bool, StreamsError> {
-    let from = place.partition.to_be_bytes();
-    let mut entries =
-        place.backend.scan(place.family, &from, prefix_end(&from).as_deref(), Direction::Forward)?;
+    let (from, to) = place.bounds();
+    let mut entries = place.backend.scan(place.family, &from, Some(&to), Direction::Forward)?;
     Ok(entries.next().transpose()?.is_none())
 }

@@ -6,7 +6,10 @@ use std::ops::Bound;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::error::StreamsError;
-use crate::store::backend::{Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
+use crate::store::backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
+
+/// Begins the names of families that are kept in memory whatever the backend of the application is.
+pub(crate) const PREFIX: &str = "memory/";
 
 /// A [`StateBackend`] over ordered maps.
 #[derive(Default)]
@@ -40,12 +43,20 @@ impl StateBackend for MemoryBackend {
 
     fn apply(&self, batch: &WriteBatch) -> Result<(), StreamsError> {
         let mut families = self.write();
-        for (family, key, value) in batch.changes() {
+        for (family, change) in batch.changes() {
             let keys = &mut families[family.0].1;
-            match value {
-                Some(value) => keys.insert(key.into(), value.into()),
-                None => keys.remove(key),
-            };
+            match change {
+                Change::Put(key, value) => drop(keys.insert(key.into(), value.into())),
+                Change::Delete(key) => drop(keys.remove(key)),
+                Change::DeleteRange(from, to) => {
+                    let range = (Bound::Included(from), Bound::Excluded(to));
+                    let gone: Vec<Box<[u8]>> =
+                        keys.range::<[u8], _>(range).map(|(key, _)| key.clone()).collect();
+                    for key in gone {
+                        keys.remove(&key);
+                    }
+                }
+            }
         }
         Ok(())
     }
@@ -83,5 +94,11 @@ impl StateBackend for MemoryBackend {
             entries.reverse();
         }
         Ok(Box::new(entries.into_iter().map(Ok)))
+    }
+
+    fn estimate_rows(&self, family: Family, from: &[u8], to: &[u8]) -> Result<u64, StreamsError> {
+        let families = self.read();
+        let rows = families[family.0].1.range::<[u8], _>((Bound::Included(from), Bound::Excluded(to)));
+        Ok(rows.count() as u64)
     }
 }

@@ -7,21 +7,24 @@
 //! ```
 //! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
 //! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, [`stream_rows`] and
-//! [`ordered`] what joins keep, `timers` per-key timers, [`view`] queries from outside.
+//! [`ordered`] what joins keep, `timers` per-key timers, [`typed`] stores as processors use them, [`view`] queries from
+//! outside.
 
 pub mod backend;
 pub mod cache;
 pub(crate) mod changelog;
 pub(crate) mod key_index;
 pub mod memory;
+pub(crate) mod mixed;
 pub mod ordered;
 pub mod rocks;
 pub mod spec;
 pub mod stream_rows;
 pub(crate) mod timers;
+pub mod typed;
 pub mod view;
 
-pub use backend::{Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
+pub use backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
 pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
 pub use memory::MemoryBackend;
 pub use ordered::OrderedStore;
@@ -29,4 +32,7 @@ pub use rocks::RocksBackend;
 pub use spec::{StoreHandle, StoreKind, StoreSpec};
 pub use stream_rows::{KeptRow, StreamRows};
 pub use timers::Timer;
+pub use typed::{
+    KeyValueStore, SessionStore, StoreIter, Stores, TimestampedKeyValueStore, ValueAndTimestamp, WindowStore,
+};
 pub use view::{KeyRange, StoreView, StoredRow};

@@ -12,7 +12,7 @@ use rocksdb::{
 };
 
 use crate::error::{StreamsError, full_message};
-use crate::store::backend::{Direction, Family, Found, Scan, StateBackend, WriteBatch};
+use crate::store::backend::{Change, Direction, Family, Found, Scan, StateBackend, WriteBatch};
 
 /// Memory for blocks and for write buffers, each, shared by all applications of the process.
 const SHARED_BYTES: usize = 16 << 20;
@@ -106,14 +106,15 @@ impl StateBackend for RocksBackend {
     fn apply(&self, batch: &WriteBatch) -> Result<(), StreamsError> {
         let mut write = rocksdb::WriteBatch::default();
         let mut column: Option<(Family, std::sync::Arc<BoundColumnFamily<'_>>)> = None;
-        for (family, key, value) in batch.changes() {
+        for (family, change) in batch.changes() {
             let handle = match &column {
                 Some((known, handle)) if *known == family => handle,
                 _ => &column.insert((family, self.column(family)?)).1,
             };
-            match value {
-                Some(value) => write.put_cf(handle, key, value),
-                None => write.delete_cf(handle, key),
+            match change {
+                Change::Put(key, value) => write.put_cf(handle, key, value),
+                Change::Delete(key) => write.delete_cf(handle, key),
+                Change::DeleteRange(from, to) => write.delete_range_cf(handle, from, to),
             }
         }
         self.database.write_without_wal(write).map_err(|error| state("write", error))
@@ -152,6 +153,22 @@ impl StateBackend for RocksBackend {
         };
         let entries = self.database.iterator_cf_opt(&self.column(family)?, options, mode);
         Ok(Box::new(entries.map(|entry| entry.map_err(|error| state("read", error)))))
+    }
+
+    fn estimate_rows(&self, family: Family, from: &[u8], to: &[u8]) -> Result<u64, StreamsError> {
+        let column = self.column(family)?;
+        let rows = self.database.property_int_value_cf(&column, rocksdb::properties::ESTIMATE_NUM_KEYS);
+        let rows = rows.map_err(|error| state("read", error))?.unwrap_or(0);
+        // The estimate is for all partitions. Files know how many bytes lie in a range; what is not in files
+        // yet counts as spread evenly.
+        let all = [rocksdb::Range::new(&[], &[u8::MAX; 8]), rocksdb::Range::new(from, to)];
+        Ok(match self.database.get_approximate_sizes_cf(&column, &all).as_slice() {
+            [bytes, part] if *bytes > 0 => {
+                let rows = u128::from(rows) * u128::from(*part.min(bytes)) / u128::from(*bytes);
+                u64::try_from(rows).unwrap_or(u64::MAX)
+            }
+            _ => rows,
+        })
     }
 }
 

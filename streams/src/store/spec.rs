@@ -1,13 +1,18 @@
-//! What a topology says about a store before any task exists.
+//! What a topology says about a store before any task exists, and where a task's part of it lives.
 
+use std::any::{Any, type_name};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::store::cache::{Arena, CachedStore, StorePlace, TaskStore, split_session, split_window};
+use crate::error::StreamsError;
+use crate::serde::DynSerde;
+use crate::store::backend::{Family, StateBackend, prefix_end};
+use crate::store::cache::{Arena, CachedStore, TaskStore, split_session, split_window};
 use crate::store::ordered::OrderedStore;
 use crate::store::stream_rows::{StreamRows, split_row};
 use crate::store::timers::TimerStore;
+use crate::store::{changelog, memory};
 
 /// A store of a topology: what processors use to reach it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -90,7 +95,8 @@ impl StoreKind {
 
 type StoreSupplier = Arc<dyn Fn(StorePlace) -> Box<dyn TaskStore> + Send + Sync>;
 
-/// A store of a topology: its name, kind, and how each task's part of it is made.
+/// A store of a topology: its name, kind, and how each task's part of it is made. For stores that processors
+/// use by type, see [`Stores`](crate::store::Stores).
 #[derive(Clone)]
 pub struct StoreSpec {
     pub(crate) name: Arc<str>,
@@ -98,6 +104,11 @@ pub struct StoreSpec {
     pub(crate) changelog: bool,
     /// Whether it holds the timers of one processor.
     pub(crate) timers: bool,
+    /// Settings of the changelog topic that differ from the defaults of the kind.
+    pub(crate) changelog_configs: Vec<(String, String)>,
+    pub(crate) ttl_ms: Option<i64>,
+    pub(crate) in_memory: bool,
+    pub(crate) serdes: Option<StoreSerdes>,
     pub(crate) supplier: StoreSupplier,
 }
 
@@ -131,7 +142,7 @@ impl StoreSpec {
     /// timers over commits and restarts.
     pub fn timers(name: &str) -> Self {
         let supplier: StoreSupplier = Arc::new(|place| Box::new(TimerStore::new(place)));
-        Self { name: name.into(), kind: StoreKind::KeyValue, changelog: true, timers: true, supplier }
+        Self { timers: true, ..Self::supplied(name, StoreKind::KeyValue, supplier) }
     }
 
     /// A store of stream rows that keeps them for `retention`: see [`StreamRows`].
@@ -143,18 +154,50 @@ impl StoreSpec {
         let retention_ms = millis(retention).max(1);
         let kind = StoreKind::StreamRows { retention_ms, segment_ms: (retention_ms / 2).max(SEGMENT_MS_MIN) };
         let supplier: StoreSupplier = Arc::new(move |place| Box::new(StreamRows::new(place, arena())));
-        Self { name: name.into(), kind, changelog: true, timers: false, supplier }
+        Self::supplied(name, kind, supplier)
     }
 
     /// A store whose entries are taken in the order of their keys: see [`OrderedStore`].
     pub fn ordered(name: &str) -> Self {
         let supplier: StoreSupplier = Arc::new(|place| Box::new(OrderedStore::new(place)));
-        Self { name: name.into(), kind: StoreKind::KeyValue, changelog: true, timers: false, supplier }
+        Self::supplied(name, StoreKind::KeyValue, supplier)
     }
 
-    /// Without a changelog topic the store does not survive the loss of the state directory.
+    /// Without a changelog topic the store does not survive the loss of the state directory, and an in-memory
+    /// store does not survive the end of the process.
+    #[must_use]
     pub fn without_changelog(mut self) -> Self {
         self.changelog = false;
+        self
+    }
+
+    /// A setting of the changelog topic, such as `segment.bytes`, in place of the default.
+    #[must_use]
+    pub fn changelog_config(mut self, key: &str, value: &str) -> Self {
+        self.changelog_configs.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Committed rows are kept in memory and not in RocksDB; a start reads the whole changelog.
+    #[must_use]
+    pub fn in_memory(mut self) -> Self {
+        self.in_memory = true;
+        self
+    }
+
+    /// Rows of a key-value store vanish once they are older than this in event time: when the timestamp they
+    /// were last written with lies more than `ttl` behind the stream time of the store. They are removed at
+    /// commits, from the changelog too.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl_ms = Some(millis(ttl));
+        self
+    }
+
+    /// Names the serdes of keys and values, so that processors and queries can use the store by type.
+    #[must_use]
+    pub fn serdes<K: 'static, V: 'static>(mut self, keys: DynSerde<K>, values: DynSerde<V>) -> Self {
+        self.serdes = Some(StoreSerdes::new(keys, values));
         self
     }
 
@@ -168,9 +211,26 @@ impl StoreSpec {
         self.kind
     }
 
-    fn new<A: Arena>(name: &str, kind: StoreKind, arena: impl Fn() -> A + Send + Sync + 'static) -> Self {
-        let supplier: StoreSupplier = Arc::new(move |place| Box::new(CachedStore::new(place, arena())));
-        Self { name: name.into(), kind, changelog: true, timers: false, supplier }
+    pub(crate) fn new<A: Arena>(
+        name: &str,
+        kind: StoreKind,
+        arena: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        Self::supplied(name, kind, Arc::new(move |place| Box::new(CachedStore::new(place, arena()))))
+    }
+
+    pub(crate) fn supplied(name: &str, kind: StoreKind, supplier: StoreSupplier) -> Self {
+        Self {
+            name: name.into(),
+            kind,
+            changelog: true,
+            timers: false,
+            changelog_configs: Vec::new(),
+            ttl_ms: None,
+            in_memory: false,
+            serdes: None,
+            supplier,
+        }
     }
 }
 
@@ -180,6 +240,125 @@ impl fmt::Debug for StoreSpec {
             .field("name", &self.name)
             .field("kind", &self.kind)
             .finish_non_exhaustive()
+    }
+}
+
+/// The serdes of a store, with their types erased.
+#[derive(Clone)]
+pub(crate) struct StoreSerdes {
+    keys: Arc<dyn Any + Send + Sync>,
+    values: Arc<dyn Any + Send + Sync>,
+    types: (&'static str, &'static str),
+}
+
+impl StoreSerdes {
+    fn new<K: 'static, V: 'static>(keys: DynSerde<K>, values: DynSerde<V>) -> Self {
+        Self { keys: Arc::new(keys), values: Arc::new(values), types: (type_name::<K>(), type_name::<V>()) }
+    }
+
+    /// The serdes, if the store is one of these types.
+    pub(crate) fn typed<K: 'static, V: 'static>(
+        serdes: Option<&Self>,
+        store: &str,
+    ) -> Result<(DynSerde<K>, DynSerde<V>), StreamsError> {
+        let wrong = |holds: String| StreamsError::WrongStore {
+            store: store.to_owned(),
+            holds,
+            asked: format!("{} -> {}", type_name::<K>(), type_name::<V>()),
+        };
+        let Some(serdes) = serdes else { return Err(wrong("rows whose types are not known".to_owned())) };
+        let keys = serdes.keys.downcast_ref::<DynSerde<K>>();
+        let values = serdes.values.downcast_ref::<DynSerde<V>>();
+        match (keys, values) {
+            (Some(keys), Some(values)) => Ok((Arc::clone(keys), Arc::clone(values))),
+            _ => Err(wrong(format!("{} -> {}", serdes.types.0, serdes.types.1))),
+        }
+    }
+}
+
+/// Where a task's part of a store lives.
+#[derive(Clone)]
+pub struct StorePlace {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: StoreKind,
+    pub(crate) ttl_ms: Option<i64>,
+    pub(crate) serdes: Option<StoreSerdes>,
+    pub(crate) backend: Arc<dyn StateBackend>,
+    /// The rows: partition (4 bytes, big endian) and key -> timestamp (8 bytes, big endian) and state.
+    pub(crate) family: Family,
+    /// By when rows expire, for stores whose rows do: see [`crate::store::cache`].
+    pub(crate) index: Option<Family>,
+    /// How far the rows have come in the changelog.
+    pub(crate) offsets: Family,
+    pub(crate) partition: u32,
+}
+
+impl StorePlace {
+    /// The place of one partition of a store in the backend of its application.
+    pub(crate) fn open(
+        spec: &StoreSpec,
+        backend: &Arc<dyn StateBackend>,
+        partition: u32,
+    ) -> Result<Self, StreamsError> {
+        let family = |name: &str| match spec.in_memory {
+            true => backend.family(&format!("{}{name}", memory::PREFIX)),
+            false => backend.family(name),
+        };
+        let expires = match spec.kind {
+            StoreKind::KeyValue => spec.ttl_ms.is_some(),
+            StoreKind::Window { .. } | StoreKind::Session { .. } => true,
+            // Its segments expire as a whole.
+            StoreKind::StreamRows { .. } => false,
+        };
+        Ok(Self {
+            name: Arc::clone(&spec.name),
+            kind: spec.kind,
+            ttl_ms: spec.ttl_ms,
+            serdes: spec.serdes.clone(),
+            backend: Arc::clone(backend),
+            family: family(spec.name())?,
+            // No store can have this name: it is not legal.
+            index: if expires { Some(family(&format!("{}/expiry", spec.name))?) } else { None },
+            offsets: family(changelog::OFFSETS)?,
+            partition,
+        })
+    }
+
+    /// A place for a test of a store, in a backend of its own.
+    #[cfg(test)]
+    pub(crate) fn in_test(
+        name: &str,
+        kind: StoreKind,
+        backend: &Arc<crate::store::MemoryBackend>,
+        partition: u32,
+    ) -> Self {
+        let backend: Arc<dyn StateBackend> = backend.clone();
+        let spec = StoreSpec::supplied(name, kind, Arc::new(|place| Box::new(OrderedStore::new(place))));
+        Self::open(&spec, &backend, partition).expect("memory does not fail")
+    }
+
+    /// The first key of this partition in the backend, and the first one behind it.
+    pub(crate) fn bounds(&self) -> (Vec<u8>, Vec<u8>) {
+        let from = self.partition.to_be_bytes();
+        let to = prefix_end(&from).expect("no topic has 2^32 partitions");
+        (from.to_vec(), to)
+    }
+
+    /// A key of this partition as the backend has it.
+    pub(crate) fn backend_key(&self, key: &[u8]) -> Vec<u8> {
+        [&self.partition.to_be_bytes(), key].concat()
+    }
+
+    /// The first time that is live: rows with an earlier one have expired.
+    pub(crate) fn first_live(&self, stream_time: i64) -> i64 {
+        match self.ttl_ms {
+            Some(ttl_ms) => stream_time.saturating_sub(ttl_ms),
+            None => self.kind.first_live(stream_time),
+        }
+    }
+
+    pub(crate) fn corrupt(&self, reason: impl Into<String>) -> StreamsError {
+        StreamsError::CorruptState { store: self.name.to_string(), reason: reason.into() }
     }
 }
 

@@ -1,13 +1,12 @@
 //! Queries from outside on the committed state of a store, over all partitions that this process holds.
 
 use std::fmt;
-use std::sync::Arc;
 
 use crate::error::StreamsError;
-use crate::store::backend::{Direction, Family, StateBackend, prefix_end};
+use crate::store::backend::{Direction, prefix_end};
 use crate::store::cache::{split_session, split_value, split_window};
 use crate::store::changelog::Progress;
-use crate::store::spec::StoreKind;
+use crate::store::spec::{StoreKind, StorePlace};
 use crate::store::stream_rows::split_row;
 
 /// One row of a store.
@@ -56,31 +55,31 @@ impl KeyRange {
 /// A store as interactive queries see it: committed rows only, so what it answers can never be undone.
 #[derive(Clone)]
 pub struct StoreView {
-    pub(crate) name: Arc<str>,
-    pub(crate) kind: StoreKind,
-    pub(crate) backend: Arc<dyn StateBackend>,
-    pub(crate) family: Family,
-    pub(crate) offsets: Family,
+    /// Of partition 0; the others differ in their numbers only.
+    pub(crate) place: StorePlace,
     pub(crate) partitions: Vec<u32>,
 }
 
 impl StoreView {
     /// The name of the store.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.place.name
     }
 
     /// The kind of the store.
     pub fn kind(&self) -> StoreKind {
-        self.kind
+        self.place.kind
     }
 
     /// The row of a key; for window stores see [`StoreView::windows`].
     pub fn get(&self, key: &[u8]) -> Result<Option<StoredRow>, StreamsError> {
         for &partition in &self.partitions {
             let stored = [&partition.to_be_bytes(), key].concat();
-            if let Some(value) = self.backend.get(self.family, &stored)? {
-                return self.row(&stored, &value).map(Some);
+            if let Some(value) = self.place.backend.get(self.place.family, &stored)? {
+                let first_live = self.first_live(partition)?;
+                return self
+                    .row(&stored, &value)
+                    .map(|row| Some(row).filter(|row| self.is_live(row, first_live)));
             }
         }
         Ok(None)
@@ -90,7 +89,7 @@ impl StoreView {
     /// end there.
     pub fn windows(&self, key: &[u8], from: i64, to: i64) -> Result<Vec<StoredRow>, StreamsError> {
         let mut rows = Vec::new();
-        if let StoreKind::StreamRows { .. } = self.kind {
+        if let StoreKind::StreamRows { .. } = self.place.kind {
             for row in self.scan(KeyRange::between(key, key)) {
                 rows.extend(
                     Some(row?).filter(|row| row.window_start.is_some_and(|time| time >= from && time <= to)),
@@ -106,10 +105,12 @@ impl StoreView {
             let prefix = [&partition.to_be_bytes(), key].concat();
             let lower = [prefix.as_slice(), &from.to_be_bytes()].concat();
             let upper = [prefix.as_slice(), &to.to_be_bytes(), &[u8::MAX; 9]].concat();
-            for entry in self.backend.scan(self.family, &lower, Some(&upper), Direction::Forward)? {
+            for entry in
+                self.place.backend.scan(self.place.family, &lower, Some(&upper), Direction::Forward)?
+            {
                 let (stored, value) = entry?;
                 // A longer key can begin with this key's bytes and sort among its windows.
-                if stored.len() == prefix.len() + self.kind.suffix() {
+                if stored.len() == prefix.len() + self.place.kind.suffix() {
                     rows.push(self.row(&stored, &value)?);
                 }
             }
@@ -144,14 +145,14 @@ impl StoreView {
     ) -> Result<impl Iterator<Item = Result<StoredRow, StreamsError>> + '_, StreamsError> {
         let bytes = partition.to_be_bytes();
         let first_live = self.first_live(partition)?;
-        let from = match self.kind {
+        let from = match self.place.kind {
             StoreKind::StreamRows { .. } => None,
             StoreKind::KeyValue | StoreKind::Window { .. } | StoreKind::Session { .. } => {
                 range.from.as_deref()
             }
         };
         let lower = [&bytes, from.unwrap_or_default()].concat();
-        let upper = match (&range.to, self.kind) {
+        let upper = match (&range.to, self.place.kind) {
             (Some(to), StoreKind::KeyValue) => Some([&bytes, to.as_slice(), &[0]].concat()),
             // Windows of a key sort up to the key followed by the greatest times.
             (Some(to), StoreKind::Window { .. } | StoreKind::Session { .. }) => {
@@ -160,7 +161,8 @@ impl StoreView {
             // Segments come before keys.
             (_, StoreKind::StreamRows { .. }) | (None, _) => prefix_end(&bytes),
         };
-        let entries = self.backend.scan(self.family, &lower, upper.as_deref(), Direction::Forward)?;
+        let entries =
+            self.place.backend.scan(self.place.family, &lower, upper.as_deref(), Direction::Forward)?;
         let rows = entries.map(|entry| entry.and_then(|(key, value)| self.row(&key, &value)));
         Ok(rows.filter(move |row| {
             row.as_ref().map_or(true, |row| self.is_live(row, first_live) && range.contains(&row.key))
@@ -168,13 +170,14 @@ impl StoreView {
     }
 
     fn first_live(&self, partition: u32) -> Result<i64, StreamsError> {
-        let progress = Progress::read(self.backend.as_ref(), self.offsets, &self.name, partition)?;
-        Ok(self.kind.first_live(progress.map_or(i64::MIN, |progress| progress.stream_time)))
+        let place = &self.place;
+        let progress = Progress::read(place.backend.as_ref(), place.offsets, &place.name, partition)?;
+        Ok(place.first_live(progress.map_or(i64::MIN, |progress| progress.stream_time)))
     }
 
     fn is_live(&self, row: &StoredRow, first_live: i64) -> bool {
-        let time = match self.kind {
-            StoreKind::KeyValue => None,
+        let time = match self.place.kind {
+            StoreKind::KeyValue => self.place.ttl_ms.map(|_| row.timestamp),
             StoreKind::Window { .. } | StoreKind::StreamRows { .. } => row.window_start,
             StoreKind::Session { .. } => row.window_end,
         };
@@ -182,14 +185,11 @@ impl StoreView {
     }
 
     fn row(&self, stored: &[u8], value: &[u8]) -> Result<StoredRow, StreamsError> {
-        let corrupt = |reason: &str| StreamsError::CorruptState {
-            store: self.name.to_string(),
-            reason: reason.to_owned(),
-        };
+        let corrupt = |reason: &str| self.place.corrupt(reason);
         let (partition, key) =
             stored.split_first_chunk::<4>().ok_or_else(|| corrupt("a key has no partition"))?;
         let (timestamp, value) = split_value(value).ok_or_else(|| corrupt("a value has no timestamp"))?;
-        let (key, window) = match self.kind {
+        let (key, window) = match self.place.kind {
             StoreKind::KeyValue => (key, None),
             StoreKind::Window { size_ms, .. } => {
                 let (key, start) = split_window(key);
@@ -206,22 +206,16 @@ impl StoreView {
         };
         let (window_start, window_end) = window.unzip();
         let partition = u32::from_be_bytes(*partition);
-        Ok(StoredRow {
-            partition,
-            key: key.to_vec(),
-            window_start,
-            window_end,
-            timestamp,
-            value: value.to_vec(),
-        })
+        let (key, value) = (key.to_vec(), value.to_vec());
+        Ok(StoredRow { partition, key, window_start, window_end, timestamp, value })
     }
 }
 
 impl fmt::Debug for StoreView {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StoreView")
-            .field("name", &self.name)
-            .field("kind", &self.kind)
+            .field("name", &self.place.name)
+            .field("kind", &self.place.kind)
             .finish_non_exhaustive()
     }
 }

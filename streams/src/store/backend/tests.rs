@@ -113,3 +113,35 @@ fn prefixes_end_before_the_next_prefix() {
         assert_eq!(prefix_end(prefix), end, "after {prefix:?}");
     }
 }
+
+#[test]
+fn a_range_is_removed_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = std::sync::Arc::new(RocksBackend::open(dir.path()).unwrap());
+    let mixed = crate::store::mixed::MixedBackend::new(disk.clone());
+    let backends: [(&dyn StateBackend, &str); 4] = [
+        (&MemoryBackend::default(), "counts"),
+        (disk.as_ref(), "counts"),
+        (&mixed, "mixed"),
+        (&mixed, "memory/mixed"),
+    ];
+    for (backend, name) in backends {
+        let (family, other) = (backend.family(name).unwrap(), backend.family("other").unwrap());
+        let mut batch = WriteBatch::default();
+        (0..10u8).for_each(|key| batch.put(family, &[&[key]], &[&[key]]));
+        batch.put(other, &[&[5]], &[&[5]]);
+        batch.delete_range(family, &[3], &[7]);
+        batch.delete_range(family, &[9], &[2]);
+        batch.put(family, &[&[4]], &[&[44]]);
+        backend.apply(&batch).unwrap();
+        let keys: Vec<u8> = backend
+            .scan(family, &[], None, Direction::Forward)
+            .unwrap()
+            .map(|row| row.unwrap().0[0])
+            .collect();
+        assert_eq!(keys, [0, 1, 2, 4, 7, 8, 9], "{name}");
+        assert_eq!(backend.get(family, &[4]).unwrap(), Some(vec![44]), "{name}");
+        assert_eq!(backend.get(other, &[5]).unwrap(), Some(vec![5]), "{name}");
+    }
+    assert_eq!(disk.family("memory/mixed").unwrap(), Family(4), "made just now: it was never on disk");
+}

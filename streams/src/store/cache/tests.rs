@@ -9,6 +9,8 @@ use super::*;
 use crate::config::ProcessingGuarantee;
 use crate::runtime::outbox::Outbox;
 use crate::store::MemoryBackend;
+use crate::store::backend::StateBackend;
+use crate::store::spec::StoreSpec;
 
 /// Numbers by slot; 0 is the empty state.
 #[derive(Default)]
@@ -44,22 +46,43 @@ struct Bench {
     outbox: Outbox,
 }
 
-fn place(backend: &Arc<MemoryBackend>, kind: StoreKind) -> StorePlace {
-    let family = backend.family("numbers").unwrap();
-    StorePlace { name: "numbers".into(), kind, backend: backend.clone(), family, partition: 1 }
+fn place(backend: &Arc<MemoryBackend>, spec: &StoreSpec) -> StorePlace {
+    let backend: Arc<dyn StateBackend> = backend.clone();
+    StorePlace::open(spec, &backend, 1).unwrap()
+}
+
+fn spec(kind: StoreKind) -> StoreSpec {
+    StoreSpec::new("numbers", kind, Numbers::default)
 }
 
 impl Bench {
     fn new(kind: StoreKind) -> Self {
+        Self::of(&spec(kind))
+    }
+
+    fn of(spec: &StoreSpec) -> Self {
         let backend = Arc::new(MemoryBackend::default());
         let log = Log::in_memory(Arc::new(ManualClock::new(Timestamp::new(0))));
         let producer = log.producer(ProducerConfig::default()).unwrap();
-        let mut store = CachedStore::new(place(&backend, kind), Numbers::default());
+        let mut store = CachedStore::new(place(&backend, spec), Numbers::default());
         store.restored(i64::MIN, true);
         Self { backend, store, outbox: Outbox::new(producer, ProcessingGuarantee::AtLeastOnce) }
     }
 
-    fn commit(&mut self, budget: usize) {
+    /// Rows in the backend.
+    fn committed_rows(&self) -> usize {
+        let family = self.store.place().family;
+        self.backend.scan(family, &[], None, Direction::Forward).unwrap().count()
+    }
+
+    /// Rows in the expiry index.
+    fn index_rows(&self) -> usize {
+        let index = self.store.place().index.unwrap();
+        self.backend.scan(index, &[], None, Direction::Forward).unwrap().count()
+    }
+
+    /// Commits, and returns how many changes the backend got.
+    fn commit(&mut self, budget: usize) -> usize {
         let (mut batch, mut key) = (WriteBatch::default(), Vec::new());
         let kind = self.store.kind();
         let mut changelog = Changelog {
@@ -74,6 +97,7 @@ impl Bench {
         self.store.committed(budget);
         assert_eq!(self.store.size().dirty, 0);
         assert!(self.store.size().cached <= budget, "{:?}", self.store.size());
+        batch.len()
     }
 
     fn add(&mut self, key: &[u8], number: i64, timestamp: i64) {
@@ -81,6 +105,20 @@ impl Bench {
         self.store.slots([key], &mut slots).unwrap();
         self.store.arena_mut().0[slots[0] as usize] += number;
         self.store.put(slots[0], timestamp);
+    }
+
+    fn iterated(&mut self, from: &[u8], to: Option<&[u8]>, direction: Direction) -> Vec<(Vec<u8>, i64, i64)> {
+        let rows = self.store.rows(from, to, direction).unwrap();
+        let arena = rows.store().arena();
+        let row = rows.map(|row| {
+            let row = row.unwrap();
+            let number = match &row.state {
+                RowState::Cached(slot) => arena.0[*slot as usize],
+                RowState::Stored(bytes) => i64::from_be_bytes(bytes.as_ref().try_into().unwrap()),
+            };
+            (row.key.into_vec(), number, row.timestamp)
+        });
+        row.collect()
     }
 
     fn rows(&mut self, from: &[u8], to: Option<&[u8]>) -> Vec<(Vec<u8>, i64, i64)> {
@@ -139,13 +177,16 @@ proptest! {
                     let found = slot.map(|slot| (bench.store.arena().0[slot as usize], bench.store.timestamp(slot)));
                     prop_assert_eq!(found, model.get([key].as_slice()).copied());
                 }
-                Step::Commit(budget) => bench.commit(budget),
+                Step::Commit(budget) => drop(bench.commit(budget)),
                 Step::Range(from, to) => {
                     let expected: Vec<_> = model
                         .iter()
                         .filter(|(key, _)| (from..to).contains(&key[0]))
                         .map(|(key, (number, time))| (key.clone(), *number, *time))
                         .collect();
+                    prop_assert_eq!(bench.iterated(&[from], Some(&[to]), Direction::Forward), expected.clone());
+                    let reversed: Vec<_> = expected.iter().rev().cloned().collect();
+                    prop_assert_eq!(bench.iterated(&[from], Some(&[to]), Direction::Reverse), reversed);
                     prop_assert_eq!(bench.rows(&[from], Some(&[to])), expected);
                 }
             }
@@ -171,18 +212,82 @@ fn nothing_uncommitted_reaches_the_backend() {
 fn expired_windows_leave_the_store() {
     let mut bench = Bench::new(StoreKind::Window { size_ms: 10, retention_ms: 1000 });
     let key = |start: i64| [b"a".as_slice(), &start.to_be_bytes()].concat();
-    for start in [0, 100_000] {
+    for start in [0, 500, 2000] {
         bench.add(&key(start), 1, start);
     }
-    bench.store.observe(0);
+    let starts = |bench: &mut Bench| -> Vec<i64> {
+        bench.rows(&[], None).into_iter().map(|(key, ..)| split_window(&key).1).collect()
+    };
+    for (stream_time, cache, expected, indexed) in [
+        (0, usize::MAX, &[0, 500, 2000][..], 3),
+        (999, 0, &[0, 500, 2000], 3),
+        (1000, usize::MAX, &[500, 2000], 2),
+        (1499, usize::MAX, &[500, 2000], 2),
+        (1500, 0, &[2000], 1),
+        (9000, 0, &[], 0),
+    ] {
+        bench.store.observe(stream_time);
+        bench.commit(cache);
+        assert_eq!(starts(&mut bench), expected, "at {stream_time}");
+        assert_eq!(bench.index_rows(), indexed, "index rows at {stream_time}");
+    }
+    // A window that expired before it was ever committed leaves nothing behind.
+    bench.add(&key(100), 1, 100);
+    bench.commit(0);
+    assert_eq!(bench.committed_rows(), 0);
+}
+
+#[test]
+fn rows_vanish_when_their_time_to_live_is_over() {
+    let mut bench = Bench::of(&spec(StoreKind::KeyValue).ttl(std::time::Duration::from_millis(1000)));
+    let keys = |bench: &mut Bench| -> Vec<u8> { bench.rows(&[], None).iter().map(|row| row.0[0]).collect() };
+    bench.add(b"a", 1, 0);
+    bench.add(b"b", 2, 300);
+    bench.store.observe(300);
+    bench.commit(0);
+    bench.store.observe(900);
+    bench.add(b"a", 10, 900);
     bench.commit(usize::MAX);
-    assert_eq!(bench.rows(&[], None).len(), 2);
-    // Less than a minute of stream time since the last look: nothing happens yet.
-    bench.store.observe(59_999);
-    bench.commit(usize::MAX);
-    assert_eq!(bench.rows(&[], None).len(), 2);
-    bench.store.observe(100_000);
-    bench.commit(usize::MAX);
-    let left: Vec<Vec<u8>> = bench.rows(&[], None).into_iter().map(|(key, ..)| key).collect();
-    assert_eq!(left, [key(100_000)]);
+    for (stream_time, expected) in [(1300, "ab"), (1301, "a"), (1900, "a"), (1901, "")] {
+        bench.store.observe(stream_time);
+        assert_eq!(keys(&mut bench), expected.as_bytes(), "uncommitted at {stream_time}");
+        assert_eq!(bench.store.find(b"b").unwrap().is_some(), expected.contains('b'), "at {stream_time}");
+        bench.commit(0);
+        assert_eq!(keys(&mut bench), expected.as_bytes(), "committed at {stream_time}");
+    }
+    // What is written again begins from nothing.
+    bench.add(b"a", 5, 2000);
+    assert_eq!(bench.rows(&[], None), [(b"a".to_vec(), 5, 2000)]);
+    bench.store.observe(4000);
+    bench.commit(0);
+    assert_eq!((bench.committed_rows(), bench.index_rows()), (0, 0));
+}
+
+#[test]
+fn a_key_that_comes_and_goes_within_a_commit_leaves_no_trace() {
+    let mut bench = Bench::new(StoreKind::KeyValue);
+    for stored in [false, true] {
+        bench.add(b"a", 1, 0);
+        if stored {
+            bench.commit(0);
+        }
+        let slot = bench.store.find(b"a").unwrap().unwrap();
+        bench.store.delete(slot, 1);
+        assert_eq!(bench.commit(0), usize::from(stored), "changes, stored {stored}");
+        assert_eq!(bench.committed_rows(), 0);
+    }
+}
+
+#[test]
+fn iterations_load_nothing() {
+    let mut bench = Bench::new(StoreKind::KeyValue);
+    (0..100).for_each(|key| bench.add(&[key], i64::from(key), 0));
+    bench.commit(0);
+    bench.add(&[50], 1, 1);
+    let before = bench.store.size();
+    let rows: Vec<StoreRow> =
+        bench.store.rows(&[10], Some(&[90]), Direction::Reverse).unwrap().map(Result::unwrap).collect();
+    assert_eq!(rows.iter().map(|row| row.key[0]).collect::<Vec<_>>(), (10..90).rev().collect::<Vec<_>>());
+    assert_eq!(rows[39].state, RowState::Cached(bench.store.find(&[50]).unwrap().unwrap()));
+    assert_eq!(bench.store.size(), before);
 }

@@ -38,10 +38,7 @@ fn outbox() -> Outbox {
 }
 
 fn open(backend: &Arc<MemoryBackend>, empty: bool) -> OrderedStore {
-    let family = backend.family("waiting").unwrap();
-    let backend: Arc<dyn StateBackend> = backend.clone();
-    let place =
-        StorePlace { name: "waiting".into(), kind: StoreKind::KeyValue, backend, family, partition: 7 };
+    let place = StorePlace::in_test("waiting", StoreKind::KeyValue, backend, 7);
     let mut store = OrderedStore::new(place);
     store.restored(i64::MIN, empty);
     store

@@ -53,9 +53,7 @@ struct Bench {
 }
 
 fn open(backend: &Arc<MemoryBackend>, stream_time: i64, empty: bool) -> StreamRows<Numbers> {
-    let family = backend.family("rows").unwrap();
-    let place =
-        StorePlace { name: "rows".into(), kind: KIND, backend: backend.clone(), family, partition: 1 };
+    let place = StorePlace::in_test("rows", KIND, backend, 1);
     let mut store = StreamRows::new(place, Numbers::default());
     store.restored(stream_time, empty);
     store

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::ProcessingGuarantee;
 use crate::runtime::outbox::Outbox;
-use crate::store::{MemoryBackend, StateBackend, StoreKind};
+use crate::store::{MemoryBackend, StateBackend, StoreKind, StoreSpec};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -42,9 +42,8 @@ fn name(name: u8) -> &'static str {
 proptest! {
     #[test]
     fn timers_are_an_ordered_map(ops in prop::collection::vec(any_op(), 0..120)) {
-        let backend = Arc::new(MemoryBackend::default());
-        let family = backend.family("timers").unwrap();
-        let place = StorePlace { name: "timers".into(), kind: StoreKind::KeyValue, backend: backend.clone(), family, partition: 2 };
+        let backend: Arc<dyn StateBackend> = Arc::new(MemoryBackend::default());
+        let place = StorePlace::open(&StoreSpec::timers("timers"), &backend, 2).unwrap();
         let log = Log::in_memory(Arc::new(ManualClock::new(Timestamp::new(0))));
         let mut outbox = Outbox::new(log.producer(ProducerConfig::default()).unwrap(), ProcessingGuarantee::AtLeastOnce);
         let mut store = TimerStore::new(place.clone());
