@@ -53,8 +53,9 @@ impl Inner {
             // Gone for certain before anything is written.
             let path = dir.join(CLEAN_SHUTDOWN);
             storage.remove_file(&path).context("remove", &path)?;
-            storage.sync_dir(&dir).context("sync", &dir)?;
         }
+        // A killed process may have left names in memory only, and what is read here counts from now on.
+        storage.sync_dir(&dir).context("sync", &dir)?;
 
         let coordination = Coordination::new(config.groups.clone(), random.lock().fork());
         let budget = Arc::new(TailBudget::new(config.tail_bytes, config.tail_bytes_total));

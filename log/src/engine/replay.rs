@@ -15,8 +15,25 @@ impl Inner {
             }
         }
         self.resume_transactions(is_clean)?;
+        if !is_clean {
+            self.sync_offsets()?;
+        }
         self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))?;
         self.remove_orphaned_offsets()
+    }
+
+    /// Puts groups' offsets on stable storage that a killed process may have left in the page cache alone: they count
+    /// from now on, and must not go back when the power fails.
+    fn sync_offsets(&self) -> Result<()> {
+        let Ok(topic) = self.topic(CONSUMER_OFFSETS) else { return Ok(()) };
+        for partition in topic.partitions.iter().filter_map(|slot| slot.get()) {
+            match partition.sync(partition.end()) {
+                // Of a partition that takes no more, what can be read is better than nothing.
+                Err(LogError::Corrupt { .. }) => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
     }
 
     /// Goes over all batches of a topic, partition by partition. Says whether all of them could be read.

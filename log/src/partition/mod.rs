@@ -199,6 +199,8 @@ impl Partition {
     ) -> Result<Self> {
         let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
         let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
+        // A creation that failed may have left an empty directory.
+        let is_new = is_new || loaded.is_created;
         let is_settled = loaded.is_settled && !is_new;
         let (mut writer, state) = take_up(loaded, &dir, &around, checkpoint.log_start)?;
         // A killed process may have left sealed segments in the page cache only.

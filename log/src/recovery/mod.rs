@@ -60,6 +60,8 @@ pub(crate) struct Loaded {
     pub(crate) leader_epoch: i32,
     /// Whether the files are as a clean close leaves them.
     pub(crate) is_settled: bool,
+    /// Whether there was no segment, so that one was created.
+    pub(crate) is_created: bool,
 }
 
 /// Opens the files in `dir`, which exists.
@@ -79,7 +81,8 @@ pub(crate) fn load(
         .iter()
         .map(|&base| Ok(Arc::new(Segment::open(storage, dir, base, config)?)))
         .collect::<Result<Vec<_>>>()?;
-    if segments.is_empty() {
+    let is_created = segments.is_empty();
+    if is_created {
         let base = checkpoint.log_start.unwrap_or_default();
         segments.push(Arc::new(Segment::create(storage, dir, base, config)?));
     }
@@ -106,6 +109,7 @@ pub(crate) fn load(
         damage: known.clone(),
         leader_epoch: 0,
         is_settled: false,
+        is_created,
         segments,
     };
     let missing = checkpoint

@@ -79,7 +79,6 @@ enum Outcome {
 
 impl Step {
     fn run(&self, loaded: &mut Loaded, segment: &Arc<Segment>, config: &TopicConfig) -> Result<Outcome> {
-        let size = segment.size();
         let from = self.from.max(segment.base());
         // Below the recovery point, nothing is built anew.
         let is_settled = self.next.is_some_and(|next| next <= self.point);
@@ -96,12 +95,15 @@ impl Step {
             loaded.leader_epoch = loaded.leader_epoch.max(resumed.leader_epoch);
             return Ok(Outcome::Sound);
         }
+        let is_doubtful = !is_settled && !self.is_clean;
+        if is_doubtful {
+            segment.forget_cached(0)?;
+        }
+        // After a failed sync, the size may be another one on the disk too.
+        let size = if is_doubtful { segment.measure()? } else { segment.size() };
         let start = if is_settled {
             segment.verified_hint(from)?.map_or(0, |hint| u64::from(hint.position))
         } else {
-            if !self.is_clean {
-                segment.forget_cached(0)?;
-            }
             // After a clean close, the indexes are as they should be up to the end.
             let trusted = match self.is_clean {
                 true => self.point,
@@ -114,7 +116,9 @@ impl Step {
         let mut scanner = segment.scan(start, SCAN_BYTES).until(size).below(bound);
         loaded.end = segment.base();
         loaded.bytes_since_entry = 0;
+        let mut doubted = None;
         loop {
+            let expected = scanner.expected();
             match scanner.next()? {
                 Scan::Batch { batch } => {
                     if !is_settled {
@@ -129,6 +133,15 @@ impl Step {
                     loaded.end = batch.next_offset();
                 }
                 Scan::End => break,
+                // What follows from it cannot be undone, so it is looked at twice.
+                Scan::Bad { position, .. } if doubted != Some(position) && !planted!("trust_first_look") => {
+                    doubted = Some(position);
+                    segment.forget_cached(position)?;
+                    scanner = segment.scan(position, SCAN_BYTES).until(size).below(bound);
+                    if let Some(expected) = expected {
+                        scanner = scanner.expecting(expected);
+                    }
+                }
                 Scan::Bad { position, reason } => {
                     if self.is_torn(loaded, segment, position, size)? {
                         return Ok(Outcome::Torn { bytes: size - position });

@@ -190,7 +190,7 @@ impl<E: IndexEntry> SparseIndex<E> {
     }
 
     /// Removes all entries behind the first ones for which `is_kept`, to be added anew. A broken file starts over.
-    pub(crate) fn truncate(&self, is_kept: impl Fn(&E) -> bool) -> Result<()> {
+    pub(crate) fn truncate(&self, is_kept: impl Fn(&E) -> bool) -> Result<bool> {
         let mut entries = self.entries.lock();
         entries.pending = Vec::new();
         let stored = self.stored(&mut entries)?;
@@ -203,7 +203,7 @@ impl<E: IndexEntry> SparseIndex<E> {
             }
         }
         if stored == Ok(low) {
-            return Ok(());
+            return Ok(true);
         }
         if low == 0 {
             self.file.create().context("create", self.file.path())?;
@@ -212,7 +212,7 @@ impl<E: IndexEntry> SparseIndex<E> {
             file.truncate((low * E::BYTES) as u64).context("truncate", self.file.path())?;
         }
         entries.stored = Some(low);
-        Ok(())
+        Ok(false)
     }
 
     /// Writes these entries in place of all there are.

@@ -274,6 +274,13 @@ impl Segment {
         self.file()?.forget_cached(position).context("drop from memory", self.path())
     }
 
+    /// Takes the size of the file for that of the segment.
+    pub(crate) fn measure(&self) -> Result<u64> {
+        let size = self.file()?.size().context("read the size of", self.path())?;
+        self.size.store(size, Ordering::Release);
+        Ok(size)
+    }
+
     /// Removes the files. Readers that have them open keep their view.
     pub(crate) fn remove(&self, storage: &dyn Storage) -> Result<()> {
         storage.remove_file(self.path()).context("remove", self.path())?;
@@ -380,7 +387,8 @@ impl Segment {
 
     /// Offset of the first record at or after `time`.
     pub(crate) fn offset_at(&self, time: Timestamp) -> Result<Option<Offset>> {
-        let start = match self.times.floor(time.get())? {
+        // Of an entry with just this time, nothing would show whether its batch is the first that has it.
+        let start = match self.times.floor(time.get().saturating_sub(1))? {
             Ok(Some(entry)) => self.verified_time(entry)?,
             Ok(None) => None,
             Err(Broken) => {

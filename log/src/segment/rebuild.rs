@@ -12,11 +12,11 @@ impl Segment {
     /// are forgotten, but for those below `trusted`. Returns the position to go on at, 0 if no entry is right.
     pub(crate) fn restart(&self, from: Offset, trusted: Offset) -> Result<u64> {
         let mut entry = self.verified_hint(from)?;
-        self.keep_entries(entry, trusted)?;
+        let is_whole = self.keep_entries(entry, trusted)?;
         let mut largest = self.times.last()?.ok().flatten();
-        if let Some(last) = largest
-            && self.verified_time(last)?.is_none()
-        {
+        // Indexes that are complete have no entry that is not to be trusted.
+        let is_as_trusted = is_whole || trusted <= self.base;
+        if !is_as_trusted || largest.map_or(Ok(false), |last| Ok(self.verified_time(last)?.is_none()))? {
             (entry, largest) = (None, None);
             self.keep_entries(None, Offset::ZERO)?;
         }
@@ -34,12 +34,13 @@ impl Segment {
         Ok(position)
     }
 
-    fn keep_entries(&self, last: Option<OffsetEntry>, trusted: Offset) -> Result<()> {
+    /// Says whether there were no others.
+    fn keep_entries(&self, last: Option<OffsetEntry>, trusted: Offset) -> Result<bool> {
         let is_kept = |relative: u32| {
             last.is_some_and(|last| relative <= last.relative) || self.base + u64::from(relative) < trusted
         };
-        self.offsets.truncate(|entry| is_kept(entry.relative))?;
-        self.times.truncate(|entry| is_kept(entry.relative))
+        let is_whole = self.offsets.truncate(|entry| is_kept(entry.relative))?;
+        Ok(self.times.truncate(|entry| is_kept(entry.relative))? && is_whole)
     }
 
     /// The last index entry at or below `offset`, if it leads to the batch it stands for.
