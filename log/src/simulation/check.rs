@@ -15,22 +15,29 @@
 //! | R10 | committed group offsets are those committed last |
 //! | R11 | a compacted partition holds the newest value of every key |
 //! | R12 | a second restart changes no byte |
+//! | R13 | a partition belongs to one member of a generation, and only members commit |
+//! | R14 | topics have the settings that were given to them last |
+//!
+//! R13 is checked while members are at work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
 use super::history::{Batch, Ending, History, Known, key, value};
+use super::topic_settings::{Settings, check_settings};
 use super::world::TOMBSTONE_TIME;
 use crate::catalogue::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::engine::Log;
 use crate::error::LogError;
 use crate::producer_state::ProducerStates;
-use crate::record::{Marker, RecordBatch};
+use crate::record::{Marker, RecordBatch, RecordView};
 use crate::types::{Acks, Isolation, Offset, OffsetSpec, ProducerId, Timestamp, TopicPartition};
 
-/// The one group of the runs.
+/// A group without members.
 pub(super) const GROUP: &str = "group";
+/// A group with members.
+pub(super) const MEMBERS: &str = "members";
 /// How long producers are remembered for certain: half of `producer.id.expiration.ms`.
 const PRODUCER_TIME: Duration = Duration::from_secs(12 * 60 * 60);
 /// Where a record's header keeps its serial number.
@@ -39,7 +46,7 @@ pub(super) const SERIAL: &str = "serial";
 /// A rule that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// `R0` to `R12`.
+    /// `R0` to `R14`.
     pub rule: &'static str,
     /// What is wrong.
     pub text: String,
@@ -90,8 +97,10 @@ pub(super) struct Found {
     pub(super) starts: BTreeMap<(usize, u32), Offset>,
     /// Batches of which compaction left nothing.
     pub(super) compacted: BTreeSet<usize>,
-    /// The group's offsets.
-    pub(super) offsets: BTreeMap<(usize, u32), Offset>,
+    /// The groups' offsets.
+    pub(super) offsets: BTreeMap<(&'static str, usize, u32), Offset>,
+    /// The topics' settings.
+    pub(super) settings: Settings,
 }
 
 type Checked<T = ()> = Result<T, Violation>;
@@ -113,7 +122,8 @@ pub(super) fn check(history: &History, log: &Log, moment: &Moment) -> Checked<Fo
         }
     }
     check.transactions()?;
-    check.offsets()?;
+    check.offsets(GROUP)?;
+    check.offsets(MEMBERS)?;
     Ok(check.found)
 }
 
@@ -157,6 +167,7 @@ impl Check<'_> {
                 (false, ..) => continue,
                 (true, ..) => drop(self.found.topics.insert(at)),
             }
+            check_settings(self.history, self.log, at, self.point, &mut self.found.settings)?;
             for number in 0..topic.partitions {
                 self.partition(at, &TopicPartition::new(name, number))?;
             }
@@ -320,10 +331,7 @@ impl Check<'_> {
                     Ok(record) => record,
                     Err(error) => return fail("R4", format!("{id}: {}", with_cause(&error))),
                 };
-                let header = record.headers().next().and_then(|header| header.ok());
-                let serial = header.filter(|header| header.key == SERIAL).and_then(|header| header.value);
-                let Some(serial) = serial.and_then(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)))
-                else {
+                let Some(serial) = serial_of(&record) else {
                     return fail("R4", format!("{id} holds at {} what nobody sent", record.offset));
                 };
                 let Some((sent, at)) = self.history.find(serial) else {
@@ -528,9 +536,9 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn offsets(&mut self) -> Checked {
+    fn offsets(&mut self, group: &'static str) -> Checked {
         let mut found: BTreeMap<(usize, u32), Offset> = BTreeMap::new();
-        for (id, committed) in self.log.committed_offsets(GROUP) {
+        for (id, committed) in self.log.committed_offsets(group) {
             let topic = self.found.topics.iter().find(|at| self.history.topics[**at].name == *id.topic);
             if let Some(topic) = topic {
                 found.insert((*topic, id.partition.get()), committed.offset);
@@ -539,7 +547,7 @@ impl Check<'_> {
         let mut allowed: BTreeMap<(usize, u32), Vec<Option<Offset>>> = BTreeMap::new();
         // A transaction whose end nobody was told may have come to it after all others.
         let mut late = Vec::new();
-        for commit in &self.history.offset_commits {
+        for commit in self.history.offset_commits.iter().filter(|commit| commit.group == group) {
             let entry = allowed.entry((commit.topic, commit.partition)).or_insert_with(|| vec![None]);
             let known = match commit.transaction.map(|index| self.history.ending(index, self.point)) {
                 None => commit.span.at(self.point),
@@ -568,11 +576,13 @@ impl Check<'_> {
             let may = allowed.get(&(topic, partition)).map_or(&[None][..], Vec::as_slice);
             if !may.contains(&is) {
                 let name = &self.history.topics[topic].name;
-                let text = format!("the group's offset in {name}-{partition} is {is:?}, not one of {may:?}");
+                let text =
+                    format!("the offset of {group} in {name}-{partition} is {is:?}, not one of {may:?}");
                 return fail("R10", text);
             }
         }
-        self.found.offsets = found;
+        let found = found.into_iter().map(|((topic, partition), offset)| ((group, topic, partition), offset));
+        self.found.offsets.extend(found);
         Ok(())
     }
 }
@@ -605,6 +615,12 @@ impl Scan {
         };
         self.committed.iter().any(covers) && self.first_open.is_none_or(|open| at < open)
     }
+}
+
+/// The serial number of a record.
+pub(super) fn serial_of(record: &RecordView<'_>) -> Option<u64> {
+    let header = record.headers().next()?.ok().filter(|header| header.key == SERIAL)?;
+    Some(u64::from_be_bytes(header.value?.try_into().ok()?))
 }
 
 /// An error with all of its causes.

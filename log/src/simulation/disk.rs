@@ -24,6 +24,9 @@ pub(super) type NodeId = usize;
 /// The directory that paths start from; it is always there.
 pub(super) const ROOT: NodeId = 0;
 
+/// So many reads after a stale one are right, which leaves time to look again.
+const READS_BETWEEN_STALE: u32 = 64;
+
 /// What a [`SimDisk`] does wrong while it runs. Rates are per operation, in [0, 1].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Faults {
@@ -36,6 +39,9 @@ pub struct Faults {
     pub read_error: f64,
     /// Creating, opening, renaming or removing fails with an I/O error.
     pub name_error: f64,
+    /// A read returns what the disk held before the last sync in place of what was written since. That is over when the
+    /// same bytes are read again.
+    pub stale_read: f64,
     /// Bytes that all files together may take; a write beyond it fails after the part that fits.
     pub capacity: Option<u64>,
 }
@@ -52,6 +58,8 @@ struct State {
     trace: u64,
     faults: Faults,
     faults_hit: u64,
+    /// Reads since the last one that was stale.
+    reads_since_stale: u32,
     rng: Rng,
     halt_at: Option<u64>,
     halted: Option<Snapshot>,
@@ -301,6 +309,7 @@ impl SimDisk {
             trace: seed,
             faults: Faults::default(),
             faults_hit: 0,
+            reads_since_stale: 0,
             rng: Rng::with_seed(seed),
             halt_at: None,
             halted: None,
@@ -446,6 +455,26 @@ impl State {
             self.halted = Some(self.snapshot());
         }
         outcome
+    }
+
+    /// Makes what was read from `from` on stale, now and then.
+    fn spoil(&mut self, node: NodeId, from: usize, buffer: &mut [u8]) -> io::Result<()> {
+        let rate = self.faults.stale_read;
+        if rate == 0.0 {
+            return Ok(());
+        }
+        self.reads_since_stale = self.reads_since_stale.saturating_add(1);
+        if self.reads_since_stale <= READS_BETWEEN_STALE || self.rng.f64() >= rate {
+            return Ok(());
+        }
+        let durable = &self.tree.file(node)?.durable;
+        let stale = (from..).map(|at| durable.get(at).copied().unwrap_or(0));
+        if stale.clone().zip(&*buffer).any(|(old, new)| old != *new) {
+            buffer.iter_mut().zip(stale).for_each(|(byte, old)| *byte = old);
+            self.faults_hit += 1;
+            self.reads_since_stale = 0;
+        }
+        Ok(())
     }
 
     /// Takes a name away, after `prepare` saw to what is behind it.
@@ -650,6 +679,7 @@ impl File for SimFile {
         let from = usize::try_from(position).map_or(content.len(), |from| from.min(content.len()));
         let count = buffer.len().min(content.len() - from);
         buffer[..count].copy_from_slice(&content[from..from + count]);
+        state.spoil(self.node, from, &mut buffer[..count])?;
         Ok(count)
     }
 

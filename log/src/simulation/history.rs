@@ -113,12 +113,23 @@ pub(super) struct TransactionRun {
 /// A group's offset that was committed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OffsetCommit {
+    pub(super) group: &'static str,
     pub(super) topic: usize,
     pub(super) partition: u32,
     pub(super) offset: Offset,
     pub(super) span: Span,
     /// The transaction that it counts with.
     pub(super) transaction: Option<usize>,
+}
+
+/// A setting that was given to a topic.
+#[derive(Clone, Debug)]
+pub(super) struct ConfigRun {
+    /// Index of the topic's run.
+    pub(super) topic: usize,
+    pub(super) key: &'static str,
+    pub(super) value: String,
+    pub(super) span: Span,
 }
 
 /// That records were allowed to go: everything below `to` in a partition.
@@ -140,6 +151,7 @@ pub(super) struct History {
     pub(super) transactions: Vec<TransactionRun>,
     pub(super) offset_commits: Vec<OffsetCommit>,
     pub(super) start_moves: Vec<StartMove>,
+    pub(super) configs: Vec<ConfigRun>,
     next_serial: u64,
     /// Index of the batch by its first serial number.
     by_serial: BTreeMap<u64, usize>,
@@ -169,6 +181,7 @@ impl History {
         let spans = spans.chain(self.transactions.iter().flat_map(|one| one.ends.iter().map(|end| end.span)));
         let spans = spans.chain(self.offset_commits.iter().map(|commit| commit.span));
         let spans = spans.chain(self.start_moves.iter().map(|moved| moved.span));
+        let spans = spans.chain(self.configs.iter().map(|change| change.span));
         spans.fold(0, |hash: u64, span| {
             (hash.rotate_left(5) ^ span.at(point) as u64).wrapping_mul(0x517c_c1b7_2722_0a95)
         })

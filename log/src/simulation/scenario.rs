@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use super::crash::CrashMode;
 use super::disk::Faults;
+use super::topic_settings::Setting;
 use crate::types::Acks;
 
 /// One thing done to the log. Numbers that are too large for the settings wrap around.
@@ -149,6 +150,28 @@ pub enum Operation {
     FreeSpace,
     /// Closes the log and opens it again.
     Restart,
+    /// Lets a member of the group poll; it joins if it is none.
+    Poll {
+        /// Number of the member.
+        member: u8,
+    },
+    /// Lets a member of the group commit its positions.
+    CommitPositions {
+        /// Number of the member.
+        member: u8,
+    },
+    /// Lets a member leave.
+    Leave {
+        /// Number of the member.
+        member: u8,
+    },
+    /// Changes a setting of a topic.
+    AlterConfig {
+        /// Number of the topic.
+        topic: u8,
+        /// What is changed.
+        setting: Setting,
+    },
 }
 
 /// A crash on the way.
@@ -177,6 +200,10 @@ pub struct Settings {
     pub retention_bytes: Option<u64>,
     /// Whether there is a compacted topic.
     pub is_compacting: bool,
+    /// Members of the group.
+    pub members: u8,
+    /// Whether a bit flips once all is done.
+    pub rots: bool,
     /// What the disk does wrong.
     pub faults: Faults,
 }
@@ -203,6 +230,8 @@ impl Settings {
             segment_bytes: 4096,
             retention_bytes: None,
             is_compacting: false,
+            members: 0,
+            rots: false,
             faults: Faults::default(),
         }
     }
@@ -212,10 +241,15 @@ impl Scenario {
     /// A run drawn from a seed, with crashes of these modes: some are long and calm, some short and violent.
     pub fn draw(seed: u64, modes: &[CrashMode]) -> Self {
         let mut rng = Rng::with_seed(seed);
-        let settings = draw_settings(seed, &mut rng);
+        let mut settings = draw_settings(seed, &mut rng);
         let count = 1 << rng.u32(3..8);
         let shape = Shape::draw(&mut rng);
         let operations = (0..count).map(|_| shape.operation(&settings, &mut rng)).collect();
+        // What came later has a stream of its own, so that the rest of a run is as it was.
+        let mut rng = Rng::with_seed(seed ^ 0x61_6464_6564);
+        (settings.members, settings.rots) = (rng.u8(1..=4), rng.u8(..4) == 0);
+        settings.faults.stale_read = if rng.u8(..6) == 0 { rng.f64() * 0.05 } else { 0.0 };
+        let operations = Added::draw(&mut rng).mix_in(operations, &settings, &mut rng);
         // Faults have their own stream, so that the same work can be looked at under other ones.
         let mut rng = Rng::with_seed(seed ^ 0x6661_756c_7473);
         let crashes = (0..rng.u32(0..5))
@@ -236,6 +270,7 @@ fn draw_settings(seed: u64, rng: &mut Rng) -> Settings {
         sync_error: rate(0.15, 0.05),
         read_error: rate(0.1, 0.01),
         name_error: rate(0.1, 0.02),
+        stale_read: 0.0,
         capacity: None,
     };
     Settings {
@@ -246,6 +281,8 @@ fn draw_settings(seed: u64, rng: &mut Rng) -> Settings {
         segment_bytes: 1 << rng.u32(10..17),
         retention_bytes: rng.bool().then(|| 1 << rng.u32(11..16)),
         is_compacting: rng.bool(),
+        members: 0,
+        rots: false,
         faults,
     }
 }
@@ -315,5 +352,57 @@ impl Shape {
             19 => Operation::Compact,
             _ => Operation::Restart,
         }
+    }
+}
+
+/// How often members and changes of settings come in one run.
+struct Added {
+    /// How many of them there are to the other operations.
+    share: f64,
+    weights: [u32; 4],
+}
+
+impl Added {
+    fn draw(rng: &mut Rng) -> Self {
+        let share = if rng.bool() { rng.f64() } else { 0.0 };
+        Self { share, weights: [12, 6, 2, 3].map(|weight| weight * rng.u32(0..3)) }
+    }
+
+    fn mix_in(&self, operations: Vec<Operation>, settings: &Settings, rng: &mut Rng) -> Vec<Operation> {
+        let mut mixed = Vec::with_capacity(operations.len());
+        for operation in operations {
+            mixed.push(operation);
+            if rng.f64() < self.share {
+                mixed.extend(self.operation(settings, rng));
+            }
+        }
+        mixed
+    }
+
+    fn operation(&self, settings: &Settings, rng: &mut Rng) -> Option<Operation> {
+        let total = self.weights.iter().sum::<u32>();
+        let mut left = if total > 0 { rng.u32(..total) } else { return None };
+        let member = rng.u8(..settings.members);
+        for (kind, weight) in self.weights.into_iter().enumerate() {
+            if left < weight {
+                return Some(match kind {
+                    0 => Operation::Poll { member },
+                    1 => Operation::CommitPositions { member },
+                    2 => Operation::Leave { member },
+                    _ => {
+                        let setting = match rng.u8(..5) {
+                            0 => Setting::SegmentBytes(1 << rng.u32(10..17)),
+                            1 => Setting::RetentionBytes(rng.bool().then(|| 1 << rng.u32(11..16))),
+                            2 => Setting::RetentionSeconds(1 << rng.u32(4..18)),
+                            3 => Setting::Compacting { deletes: rng.bool() },
+                            _ => Setting::Deleting,
+                        };
+                        Operation::AlterConfig { topic: rng.u8(..settings.topics), setting }
+                    }
+                });
+            }
+            left -= weight;
+        }
+        None
     }
 }

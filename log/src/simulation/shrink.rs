@@ -90,11 +90,12 @@ impl Search {
     }
 
     fn leave_out_faults(&mut self) {
-        let calm: [fn(&mut Faults); 4] = [
+        let calm: [fn(&mut Faults); 5] = [
             |faults| faults.write_error = 0.0,
             |faults| faults.sync_error = 0.0,
             |faults| faults.read_error = 0.0,
             |faults| faults.name_error = 0.0,
+            |faults| faults.stale_read = 0.0,
         ];
         for calm in calm {
             let mut candidate = self.best.clone();

@@ -13,9 +13,11 @@ use super::disk::{Faults, SimDisk};
 use super::history::{Batch, End, History, Known, OffsetCommit, Outcome, Sent, Span, StartMove, TopicRun};
 use super::history::{TransactionRun, key, value};
 use super::scenario::{Crash, Operation, Settings};
+use super::topic_settings;
 use crate::catalogue::NewTopic;
 use crate::clock::{Clock, ManualClock};
 use crate::config::{LogConfig, ProducerConfig};
+use crate::consumer::Consumer;
 use crate::engine::Log;
 use crate::error::{LogError, Result};
 use crate::producer::{Flushed, Producer, Record};
@@ -34,21 +36,22 @@ const EVENTS_MAX: usize = 200;
 
 /// A log under test and all that is known about it.
 pub(super) struct World {
-    settings: Settings,
-    disk: SimDisk,
-    clock: Arc<ManualClock>,
-    log: Option<Log>,
+    pub(super) settings: Settings,
+    pub(super) disk: SimDisk,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) log: Option<Log>,
     plain: Vec<Option<(Acks, Producer)>>,
     transactional: Vec<Option<Transactional>>,
-    history: History,
+    pub(super) members: Vec<Option<Consumer>>,
+    pub(super) history: History,
     /// The run of each topic that is there, by its number.
-    live: BTreeMap<u8, usize>,
-    rng: Rng,
+    pub(super) live: BTreeMap<u8, usize>,
+    pub(super) rng: Rng,
     /// What happened last, if that is wanted.
     events: Option<VecDeque<String>>,
     counts: Counts,
     /// The latest wall-clock time there was.
-    latest: Timestamp,
+    pub(super) latest: Timestamp,
     /// What an answer showed to be wrong.
     violation: Option<Violation>,
 }
@@ -90,6 +93,7 @@ impl World {
             log: None,
             plain: (0..settings.producers).map(|_| None).collect(),
             transactional: (0..settings.producers).map(|_| None).collect(),
+            members: (0..settings.members.max(1)).map(|_| None).collect(),
             history: History::default(),
             live: BTreeMap::new(),
             rng: Rng::with_seed(settings.seed ^ 0x77_6f72_6c64),
@@ -135,7 +139,7 @@ impl World {
         self.events.take().into_iter().flatten().collect()
     }
 
-    fn note(&mut self, text: impl FnOnce() -> String) {
+    pub(super) fn note(&mut self, text: impl FnOnce() -> String) {
         let Some(events) = &mut self.events else { return };
         events.extend(self.disk.take_journal().into_iter().map(|line| format!("    {line}")));
         events.push_back(text());
@@ -158,6 +162,9 @@ impl World {
             }
         }
         self.restart_cleanly(&mut VecDeque::new())?;
+        if self.settings.rots {
+            self.rot()?;
+        }
         self.counts.disk_operations += self.disk.operations();
         self.counts.faults += self.disk.faults_hit();
         self.counts.trace = self.counts.trace.rotate_left(7) ^ self.disk.trace();
@@ -227,9 +234,20 @@ impl World {
             }
             Operation::FreeSpace => self.disk.set_faults(self.settings.faults),
             Operation::Restart => return self.restart_cleanly(crashes),
+            Operation::Poll { member } => self.poll(member),
+            Operation::CommitPositions { member } => self.commit_positions(member),
+            Operation::Leave { member } => self.leave(member),
+            Operation::AlterConfig { topic, setting } => self.alter_config(topic, setting),
         }
         self.latest = self.latest.max(self.clock.now());
         self.violation.take().map_or(Ok(()), Err)
+    }
+
+    /// Keeps what an answer showed to be wrong, unless something was before.
+    pub(super) fn blame(&mut self, checked: Result<(), Violation>) {
+        if let Err(violation) = checked {
+            self.violation.get_or_insert(violation);
+        }
     }
 
     fn records(&mut self, count: u8, bytes: u16, key: u8) -> Vec<Sent> {
@@ -240,12 +258,12 @@ impl World {
         (0..count).map(record).collect()
     }
 
-    fn span(&self) -> Span {
+    pub(super) fn span(&self) -> Span {
         Span::start(self.disk.operations())
     }
 
     /// Completes a span by what a call answered.
-    fn finish<T>(&mut self, mut span: Span, answer: &Result<T>, is_one_thing: bool) -> Span {
+    pub(super) fn finish<T>(&mut self, mut span: Span, answer: &Result<T>, is_one_thing: bool) -> Span {
         let outcome = match answer {
             Ok(_) => Outcome::Done,
             Err(error) if is_refusal(error, is_one_thing) => Outcome::Refused,
@@ -258,7 +276,7 @@ impl World {
         span
     }
 
-    fn name(topic: u8) -> String {
+    pub(super) fn name(topic: u8) -> String {
         format!("topic{topic}")
     }
 
@@ -287,6 +305,8 @@ impl World {
         if let Some(bytes) = self.settings.retention_bytes {
             new = new.config("retention.bytes", bytes.to_string());
         }
+        let index = self.history.topics.len();
+        self.history.configs.extend(topic_settings::given(index, &new));
         let span = self.span();
         let answer = log.create_topic(new);
         let is_refused = matches!(answer, Err(LogError::TopicExists { .. }));
@@ -484,7 +504,14 @@ impl World {
         transactional.is_failed |= answer.is_err();
         let span = self.finish(span, &answer, false);
         let transaction = Some(transaction);
-        self.history.offset_commits.push(OffsetCommit { topic: run, partition, offset, span, transaction });
+        self.history.offset_commits.push(OffsetCommit {
+            group: GROUP,
+            topic: run,
+            partition,
+            offset,
+            span,
+            transaction,
+        });
     }
 
     fn end_transaction(&mut self, producer: u8, is_commit: bool) {
@@ -549,7 +576,7 @@ impl World {
         let span = self.span();
         let answer = log.commit_offsets(GROUP, &[(id, offset, "")]);
         let span = self.finish(span, &answer, false);
-        let commit = OffsetCommit { topic: run, partition, offset, span, transaction: None };
+        let commit = OffsetCommit { group: GROUP, topic: run, partition, offset, span, transaction: None };
         self.history.offset_commits.push(commit);
     }
 
@@ -573,6 +600,7 @@ impl World {
     fn restart_cleanly(&mut self, crashes: &mut VecDeque<Crash>) -> Result<(), Violation> {
         self.plain.iter_mut().for_each(|producer| drop(producer.take()));
         self.transactional.iter_mut().for_each(|producer| drop(producer.take()));
+        self.members.iter_mut().for_each(|member| drop(member.take()));
         let answer = self.log.take().map_or(Err(LogError::Closed), Log::close);
         if let Err(error) = &answer {
             self.note(|| format!("  not closed: {}", with_cause(error)));
@@ -610,6 +638,7 @@ impl World {
             moment.failed.append(&mut snapshot.failed_dirs());
             self.plain.iter_mut().for_each(|producer| drop(producer.take()));
             self.transactional.iter_mut().for_each(|producer| drop(producer.take()));
+            self.members.iter_mut().for_each(|member| drop(member.take()));
             drop(self.log.take());
             self.note(|| "start".to_owned());
             self.disk = snapshot.crash(mode, &mut self.rng);
@@ -709,10 +738,11 @@ impl World {
                 }
             }
         }
-        let offsets = found.offsets.iter().map(|(&(topic, partition), &offset)| {
+        self.history.configs = topic_settings::settled(&found.settings);
+        let offsets = found.offsets.iter().map(|(&(group, topic, partition), &offset)| {
             let mut span = Span::start(0);
             span.settle(true);
-            OffsetCommit { topic, partition, offset, span, transaction: None }
+            OffsetCommit { group, topic, partition, offset, span, transaction: None }
         });
         self.history.offset_commits = offsets.collect();
         let moves = found.starts.iter().map(|(&(topic, partition), &to)| {
@@ -791,6 +821,10 @@ pub(super) fn check_second_restart(
 /// first of them.
 fn is_refusal(error: &LogError, is_one_thing: bool) -> bool {
     match error {
+        LogError::UnknownMemberId { .. }
+        | LogError::IllegalGeneration { .. }
+        | LogError::RebalanceInProgress { .. }
+        | LogError::FencedInstanceId { .. } => true,
         _ if !is_one_thing => false,
         LogError::DiskFull { .. } => true,
         LogError::ProducerFenced { .. }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::tell;
 
-const BUGS: [&str; 16] = [
+const BUGS: [&str; 19] = [
     "skip_sync",
     "ack_before_sync",
     "skip_dirsync_roll",
@@ -23,6 +23,9 @@ const BUGS: [&str; 16] = [
     "late_endtxn_accepted",
     "retry_duplicates",
     "delete_before_start",
+    "double_owner",
+    "fenced_commit_ok",
+    "trust_first_look",
 ];
 
 /// Takes a build of its own, so it runs where `MILLSTREAM_TEST_PLANTED` asks for it.
