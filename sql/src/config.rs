@@ -132,6 +132,10 @@ impl SqlConfig {
         let mut properties = Properties::new();
         properties.insert("application.id".to_owned(), application.to_owned());
         properties.insert("state.dir".to_owned(), self.state_dir.display().to_string());
+        // A row that cannot be read or written never stops a query: the processing log tells about it.
+        for handler in ["deserialization.exception.handler", "production.exception.handler"] {
+            properties.insert(handler.to_owned(), "continue".to_owned());
+        }
         for (name, default, _) in STREAMS.iter().filter(|(_, default, _)| !default.is_empty()) {
             properties.insert((*name).to_owned(), (*default).to_owned());
         }

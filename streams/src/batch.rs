@@ -72,11 +72,14 @@ pub struct RecordSink<'a> {
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) topic: OutputTopic,
     pub(crate) task_partition: PartitionId,
+    /// Records that the log did not take, with their timestamps.
+    pub(crate) refused: Vec<(i64, StreamsError)>,
 }
 
 impl RecordSink<'_> {
     /// Appends one record with its event time in ms. Without a partition, a key chooses by its murmur2 hash
-    /// and a record without key goes where the producer likes.
+    /// and a record without key goes where the producer likes. A record that the log does not take, such as one that is
+    /// too large, is left to the application's handler.
     pub fn append(
         &mut self,
         partition: Option<PartitionId>,
@@ -85,7 +88,13 @@ impl RecordSink<'_> {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Result<(), StreamsError> {
-        self.outbox.append(self.topic, partition, timestamp, key, value, headers)
+        match self.outbox.append(self.topic, partition, timestamp, key, value, headers) {
+            Err(error) if error.refuses_a_record() => {
+                self.refused.push((timestamp, error));
+                Ok(())
+            }
+            outcome => outcome,
+        }
     }
 
     /// The number of partitions of the topic, for encoders that choose the partition themselves.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use millstream_log::AutoOffsetReset;
 
 use crate::error::StreamsError;
+use crate::handler::ErrorResponse;
 
 /// How often each input record shows in state and outputs, whatever crashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +48,26 @@ pub struct StreamsConfig {
     /// record that comes after such a pause with an older timestamp is late, however regular it may be. Choose more than
     /// the commit interval, or a task ahead of a repartition topic can seem to be done before its rows arrive.
     pub window_close_idle: Option<Duration>,
+    /// `deserialization.exception.handler`: `fail` (default) or `continue`, or Kafka's class names: what becomes of
+    /// records that do not decode.
+    pub deserialization_handler: ErrorResponse,
+    /// `processing.exception.handler`: `fail` (default) or `continue`: what becomes of rows that a processor fails on.
+    /// With `continue`, rows of tasks whose processors can fail go one by one.
+    pub processing_handler: ErrorResponse,
+    /// `production.exception.handler`: `fail` (default), `continue` or `retry`: what becomes of rows that do not encode,
+    /// and of records that the log does not take.
+    pub production_handler: ErrorResponse,
+    /// `errors.dead.letter.queue.topic.name`: where records go that an error handler was asked about, as they were read,
+    /// with headers that say why (KIP-1034). The topic must exist. None by default.
+    pub dead_letter_topic: Option<String>,
+    /// `retry.backoff.ms`: the pause before a thread that failed begins again; it doubles with every failure up to
+    /// `retry.backoff.max.ms`. Default 100 ms.
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`: the longest such pause. Default 10 s.
+    pub retry_backoff_max: Duration,
+    /// `task.timeout.ms`: how long a thread tries again by itself after errors that can pass, such as a full disk. 0 does
+    /// not. Default 5 minutes.
+    pub task_timeout: Duration,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
     /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
@@ -66,19 +87,26 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 14] = [
+    pub const KEYS: [&'static str; 21] = [
         "application.id",
         "auto.offset.reset",
         "buffered.records.per.partition",
         "cache.max.bytes.buffering",
         "commit.interval.ms",
+        "deserialization.exception.handler",
+        "errors.dead.letter.queue.topic.name",
         "max.task.idle.ms",
         "num.stream.threads",
+        "processing.exception.handler",
         "processing.guarantee",
+        "production.exception.handler",
         "repartition.purge.interval.ms",
+        "retry.backoff.max.ms",
+        "retry.backoff.ms",
         "state.dir",
         "statestore.cache.max.bytes",
         "statestore.uncommitted.max.bytes",
+        "task.timeout.ms",
         "window.close.idle.ms",
         "windowstore.changelog.additional.retention.ms",
     ];
@@ -96,6 +124,13 @@ impl StreamsConfig {
             buffered_records: 1000,
             max_task_idle: Some(Duration::ZERO),
             window_close_idle: None,
+            deserialization_handler: ErrorResponse::Fail,
+            processing_handler: ErrorResponse::Fail,
+            production_handler: ErrorResponse::Fail,
+            dead_letter_topic: None,
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_secs(10),
+            task_timeout: Duration::from_secs(300),
             auto_offset_reset: AutoOffsetReset::Earliest,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
@@ -176,6 +211,20 @@ impl StreamsConfig {
             "buffered.records.per.partition" => self.buffered_records = number(key, value)?,
             "max.task.idle.ms" => self.max_task_idle = millis_or_none(key, value)?,
             "window.close.idle.ms" => self.window_close_idle = millis_or_none(key, value)?,
+            "deserialization.exception.handler" => self.deserialization_handler = handler(key, value)?,
+            "processing.exception.handler" => self.processing_handler = handler(key, value)?,
+            "production.exception.handler" => {
+                self.production_handler = match value {
+                    "retry" => ErrorResponse::Retry,
+                    _ => handler(key, value)?,
+                }
+            }
+            "errors.dead.letter.queue.topic.name" => {
+                self.dead_letter_topic = Some(value.to_owned()).filter(|topic| !topic.is_empty());
+            }
+            "retry.backoff.ms" => self.retry_backoff = Duration::from_millis(number(key, value)?),
+            "retry.backoff.max.ms" => self.retry_backoff_max = Duration::from_millis(number(key, value)?),
+            "task.timeout.ms" => self.task_timeout = Duration::from_millis(number(key, value)?),
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval = Duration::from_millis(number(key, value)?);
             }
@@ -204,6 +253,23 @@ impl StreamsConfig {
 
 fn number<N: FromStr>(key: &str, value: &str) -> Result<N, StreamsError> {
     value.trim().parse().map_err(|_| invalid(key, value, "it takes a whole number"))
+}
+
+/// Kafka's classes are known by their last names.
+fn handler(key: &str, value: &str) -> Result<ErrorResponse, StreamsError> {
+    let class = value.strip_prefix("org.apache.kafka.streams.errors.").unwrap_or(value);
+    match class {
+        "continue" | "LogAndContinueExceptionHandler" | "LogAndContinueProcessingExceptionHandler" => {
+            Ok(ErrorResponse::Continue)
+        }
+        "fail"
+        | "LogAndFailExceptionHandler"
+        | "LogAndFailProcessingExceptionHandler"
+        | "DefaultProductionExceptionHandler" => Ok(ErrorResponse::Fail),
+        _ => {
+            Err(invalid(key, value, "it takes continue or fail; give a closure to the application's builder"))
+        }
+    }
 }
 
 /// Negative numbers stand for none.

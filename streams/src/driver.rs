@@ -13,7 +13,7 @@ use crate::config::StreamsConfig;
 use crate::error::StreamsError;
 use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::Metrics;
-use crate::runtime::app::{Shared, view};
+use crate::runtime::app::{Components, Shared, view};
 use crate::runtime::plan::Plan;
 use crate::runtime::worker::Worker;
 use crate::store::timers::{Timer, stored_timer};
@@ -113,15 +113,26 @@ impl TopologyTestDriver {
     /// As [`TopologyTestDriver::on_log`], and shows every skipped, late or failed row to `observer`.
     pub fn with_observer(
         topology: Topology,
-        mut config: StreamsConfig,
+        config: StreamsConfig,
         log: Log,
         clock: Arc<ManualClock>,
         observer: impl Fn(&ReportOrigin<'_>, &RowReport<'_>) + Send + Sync + 'static,
     ) -> Result<Self, StreamsError> {
+        let components = Components { observer: Some(Arc::new(observer)), ..Components::default() };
+        Self::with_components(topology, config, log, clock, components)
+    }
+
+    pub(crate) fn with_components(
+        topology: Topology,
+        mut config: StreamsConfig,
+        log: Log,
+        clock: Arc<ManualClock>,
+        components: Components,
+    ) -> Result<Self, StreamsError> {
         config.stream_threads = 1;
         let plan = Plan::new(&topology, &config, &log)?;
         let backend = Arc::new(MemoryBackend::default());
-        let shared = Arc::new(Shared::new(config, backend, Some(Arc::new(observer))));
+        let shared = Arc::new(Shared::new(config, backend, components));
         let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared)?;
         worker.restore()?;
         let producer = log.producer(ProducerConfig::default())?;

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use millstream_log::LogError;
+use millstream_log::{LogError, Recovery};
 
 use crate::processor::TaskId;
 
@@ -114,6 +114,12 @@ pub enum StreamsError {
         /// The cause.
         source: Box<StreamsError>,
     },
+    /// A handler wants it tried again.
+    #[error("the tasks begin again at the last commit")]
+    Retry {
+        /// The cause.
+        source: Box<StreamsError>,
+    },
     /// A user's processor failed for a reason of its own.
     #[error("{0}")]
     Failed(String),
@@ -125,6 +131,35 @@ pub enum StreamsError {
         /// What happened.
         reason: String,
     },
+}
+
+impl StreamsError {
+    /// Whether it is about one row, so that others can go on without it. Everything else is about the thread.
+    pub(crate) fn is_of_a_row(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Serde(_))
+    }
+
+    /// Whether the log refused one record and takes others.
+    pub(crate) fn refuses_a_record(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(
+                LogError::TooLarge { .. }
+                    | LogError::InvalidRecord { .. }
+                    | LogError::InvalidTimestamp { .. }
+            )
+        )
+    }
+
+    /// Whether the same can succeed later, from the last commit on.
+    pub(crate) fn is_retriable(&self) -> bool {
+        match self {
+            Self::Retry { .. } => true,
+            Self::Log(error) => error.recovery() == Recovery::Retry,
+            Self::Processing { source, .. } => source.is_retriable(),
+            _ => false,
+        }
+    }
 }
 
 fn suggestion(nearest: &Option<&'static str>) -> String {

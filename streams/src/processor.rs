@@ -78,6 +78,13 @@ pub trait Processor: Send {
     /// or is lost with everything since the last commit.
     fn close(&mut self) {}
 
+    /// Whether calls can fail for what is in a row, as opposed to what the whole thread depends on. If so, and if the
+    /// application goes on after such errors (`processing.exception.handler`), rows come one by one, so that an error
+    /// drops one row and not its neighbours.
+    fn can_fail(&self) -> bool {
+        true
+    }
+
     /// Whether rows must come one by one because what the processor does for one row decides what happens before the
     /// next: it schedules punctuations while it processes.
     fn row_by_row(&self) -> bool {

@@ -15,6 +15,8 @@ pub enum ReportKind {
     Late,
     /// Part of the row could not be computed; what the operator did instead is in the message.
     Failed,
+    /// A processor failed on the row; the row was dropped there.
+    Unprocessed,
     /// The row does not become a record; the row was left out.
     Unencodable,
 }

@@ -77,6 +77,8 @@ fn records() -> Vec<InputRecord> {
 
 fn run(topology: &Topology, cache: bool, cut: usize) -> Vec<OutputRecord> {
     let mut config = StreamsConfig::new("test");
+    config.deserialization_handler = millstream_streams::ErrorResponse::Continue;
+    config.production_handler = millstream_streams::ErrorResponse::Continue;
     config.cache_max_bytes = if cache { 10 << 20 } else { 0 };
     let mut driver = TopologyTestDriver::new(topology.clone(), config).unwrap();
     if topology.source_topics().iter().any(|topic| &**topic == "kinds") {
@@ -131,6 +133,8 @@ fn having_deletes_what_no_longer_passes() {
     let topology =
         topology("CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM events GROUP BY k HAVING SUM(qty) > 2;");
     let mut config = StreamsConfig::new("test");
+    config.deserialization_handler = millstream_streams::ErrorResponse::Continue;
+    config.production_handler = millstream_streams::ErrorResponse::Continue;
     config.cache_max_bytes = 0;
     let mut driver = TopologyTestDriver::new(topology, config).unwrap();
     for (time, qty) in [(1, 1), (2, 2), (3, -2), (4, -1), (5, 9)] {

@@ -428,6 +428,10 @@ where
     B: Batch,
     F: Fn(Records<K, V>) -> B + Send + Sync,
 {
+    fn can_fail(&self) -> bool {
+        false
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let rows = downcast::<Records<K, V>>(batch)?;
         context.forward(Box::new((self.change)(*rows)))
@@ -438,6 +442,10 @@ where
 pub(crate) struct PassThrough;
 
 impl Processor for PassThrough {
+    fn can_fail(&self) -> bool {
+        false
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         context.forward(batch)
     }

@@ -307,7 +307,9 @@ fn stream_table_joins_follow_the_documented_vectors() {
 
 #[test]
 fn bad_rows_are_skipped_and_counted() {
-    let mut driver = TopologyTestDriver::new(counting(), config(false)).unwrap();
+    let mut config = config(false);
+    config.deserialization_handler = crate::ErrorResponse::Continue;
+    let mut driver = TopologyTestDriver::new(counting(), config).unwrap();
     driver.pipe("in", Some(b"a"), Some(b"short"), 1).unwrap(); // not 8 bytes
     driver.pipe("in", None, Some(&1i64.to_be_bytes()), 2).unwrap(); // no key
     driver.pipe("in", Some(b"a"), None, 3).unwrap(); // no value

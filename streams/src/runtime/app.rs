@@ -1,6 +1,6 @@
 //! A running application: its threads, state, queries and progress.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,10 +12,13 @@ use millstream_log::{Isolation, Log, Offset, TopicPartition, Waker};
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::{StreamsError, full_message};
+use crate::handler::{
+    ErrorContext, ErrorHandler, ErrorResponse, Handler, Handlers, UncaughtHandler, UncaughtResponse,
+};
 use crate::processor::TaskId;
 use crate::report::{ReportObserver, ReportOrigin, RowReport};
 use crate::runtime::metrics::{Counters, Metrics};
-use crate::runtime::plan::Plan;
+use crate::runtime::plan::{Plan, TaskPlan};
 use crate::runtime::worker::Worker;
 use crate::store::mixed::MixedBackend;
 use crate::store::spec::StorePlace;
@@ -71,7 +74,11 @@ pub(crate) struct Shared {
     pub(crate) backend: Arc<dyn StateBackend>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) handlers: Handlers,
+    uncaught: Option<Arc<UncaughtHandler>>,
     commit_requested: AtomicBool,
+    /// What ends the polls of the threads, by their numbers.
+    wakers: Mutex<BTreeMap<usize, Waker>>,
     progress: Mutex<Progress>,
     changed: Condvar,
 }
@@ -86,11 +93,17 @@ struct Progress {
 }
 
 impl Shared {
-    pub(crate) fn new(
-        config: StreamsConfig,
-        backend: Arc<dyn StateBackend>,
-        observer: Option<Arc<ReportObserver>>,
-    ) -> Self {
+    pub(crate) fn new(config: StreamsConfig, backend: Arc<dyn StateBackend>, components: Components) -> Self {
+        let Components { observer, uncaught, deserialization, processing, production } = components;
+        let handler = |given: Option<Arc<ErrorHandler>>, setting| match given {
+            Some(given) => Handler::Asks(given),
+            None => Handler::Always(setting),
+        };
+        let handlers = Handlers {
+            deserialization: handler(deserialization, config.deserialization_handler),
+            processing: handler(processing, config.processing_handler),
+            production: handler(production, config.production_handler),
+        };
         let progress = Progress {
             state: State::Created,
             restoring: 0,
@@ -103,7 +116,10 @@ impl Shared {
             backend,
             counters: Arc::default(),
             observer,
+            handlers,
+            uncaught,
             commit_requested: AtomicBool::new(false),
+            wakers: Mutex::default(),
             progress: Mutex::new(progress),
             changed: Condvar::new(),
         }
@@ -135,13 +151,34 @@ impl Shared {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn set_waker(&self, thread: usize, waker: Waker) {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, waker);
+    }
+
+    /// Ends the polls of all threads.
+    fn wake(&self) {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(Waker::wake);
+        self.changed.notify_all();
+    }
+
     fn stop(&self) -> Option<Stop> {
         self.lock().stop
     }
 
+    /// What becomes of a thread that ended with this error.
+    fn uncaught(&self, error: &StreamsError) -> UncaughtResponse {
+        self.uncaught.as_ref().map_or_else(UncaughtResponse::default, |handler| handler(error))
+    }
+
+    /// Waits, but not if threads are to stop.
+    fn pause(&self, time: Duration) {
+        let wait = self.changed.wait_timeout_while(self.lock(), time, |progress| progress.stop.is_none());
+        drop(wait.unwrap_or_else(PoisonError::into_inner));
+    }
+
     fn restored(&self) {
         let mut progress = self.lock();
-        progress.restoring -= 1;
+        progress.restoring = progress.restoring.saturating_sub(1);
         if progress.restoring == 0 && progress.state == State::Restoring {
             progress.state = State::Running;
         }
@@ -164,13 +201,23 @@ impl Shared {
     }
 }
 
+/// What an application does beside its topology.
+#[derive(Clone, Default)]
+pub(crate) struct Components {
+    pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) uncaught: Option<Arc<UncaughtHandler>>,
+    pub(crate) deserialization: Option<Arc<ErrorHandler>>,
+    pub(crate) processing: Option<Arc<ErrorHandler>>,
+    pub(crate) production: Option<Arc<ErrorHandler>>,
+}
+
 /// Opens an application with chosen components.
 pub struct StreamsOpener {
     topology: Topology,
     config: StreamsConfig,
     log: Log,
     backend: Option<Arc<dyn StateBackend>>,
-    observer: Option<Arc<ReportObserver>>,
+    components: Components,
 }
 
 impl StreamsOpener {
@@ -187,27 +234,69 @@ impl StreamsOpener {
         mut self,
         observer: impl Fn(&ReportOrigin<'_>, &RowReport<'_>) + Send + Sync + 'static,
     ) -> Self {
-        self.observer = Some(Arc::new(observer));
+        self.components.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Decides about records that do not decode, in place of `deserialization.exception.handler`.
+    #[must_use]
+    pub fn deserialization_handler(
+        mut self,
+        handler: impl Fn(&ErrorContext<'_>) -> ErrorResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.components.deserialization = Some(Arc::new(handler));
+        self
+    }
+
+    /// Decides about rows that a processor fails on, in place of `processing.exception.handler`.
+    #[must_use]
+    pub fn processing_handler(
+        mut self,
+        handler: impl Fn(&ErrorContext<'_>) -> ErrorResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.components.processing = Some(Arc::new(handler));
+        self
+    }
+
+    /// Decides about rows that do not encode and records that the log does not take, in place of
+    /// `production.exception.handler`.
+    #[must_use]
+    pub fn production_handler(
+        mut self,
+        handler: impl Fn(&ErrorContext<'_>) -> ErrorResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.components.production = Some(Arc::new(handler));
+        self
+    }
+
+    /// Decides what happens when a stream thread ends with an error. Without it the application ends.
+    #[must_use]
+    pub fn uncaught_exception_handler(
+        mut self,
+        handler: impl Fn(&StreamsError) -> UncaughtResponse + Send + Sync + 'static,
+    ) -> Self {
+        self.components.uncaught = Some(Arc::new(handler));
         self
     }
 
     /// Checks the topics, creates the internal ones and makes the tasks.
     pub fn open(self) -> Result<Streams, StreamsError> {
-        let Self { topology, config, log, backend, observer } = self;
+        let Self { topology, config, log, backend, components } = self;
         let plan = Plan::new(&topology, &config, &log)?;
         let backend = match backend {
             Some(backend) => backend,
             None => open_backend(&config, &topology)?,
         };
-        let shared = Arc::new(Shared::new(config, backend, observer));
+        let shared = Arc::new(Shared::new(config, backend, components));
         let threads = shared.config.stream_threads.min(plan.tasks.len()).max(1);
         let mut workers = Vec::with_capacity(threads);
         for number in 0..threads {
             let tasks: Vec<_> = plan.tasks.iter().skip(number).step_by(threads).cloned().collect();
-            workers.push(Worker::new(number, &tasks, &topology, &log, &shared)?);
+            let worker = Worker::new(number, &tasks, &topology, &log, &shared)?;
+            let (topology, log, shared) = (topology.clone(), log.clone(), Arc::clone(&shared));
+            workers.push((Seat { number, tasks, topology, log, shared }, worker));
         }
-        let wakers = workers.iter().map(Worker::waker).collect();
-        Ok(Streams { topology, plan, log, shared, workers, wakers, threads: Vec::new() })
+        Ok(Streams { topology, plan, log, shared, workers, threads: Vec::new() })
     }
 }
 
@@ -238,8 +327,7 @@ pub struct Streams {
     log: Log,
     shared: Arc<Shared>,
     /// Until they are started.
-    workers: Vec<Worker>,
-    wakers: Vec<Waker>,
+    workers: Vec<(Seat, Worker)>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -252,7 +340,7 @@ impl Streams {
 
     /// Starts to open an application.
     pub fn builder(topology: Topology, config: StreamsConfig, log: Log) -> StreamsOpener {
-        StreamsOpener { topology, config, log, backend: None, observer: None }
+        StreamsOpener { topology, config, log, backend: None, components: Components::default() }
     }
 
     /// Starts the threads. Does nothing if they were started before.
@@ -265,10 +353,10 @@ impl Streams {
             progress.state = State::Restoring;
             progress.restoring = self.workers.len();
         }
-        for (number, worker) in std::mem::take(&mut self.workers).into_iter().enumerate() {
-            let shared = Arc::clone(&self.shared);
+        for (seat, worker) in std::mem::take(&mut self.workers) {
+            let number = seat.number;
             let name = format!("{}-StreamThread-{}", self.shared.config.application_id, number + 1);
-            let thread = std::thread::Builder::new().name(name).spawn(move || run(worker, number, &shared));
+            let thread = std::thread::Builder::new().name(name).spawn(move || seat.run(worker));
             self.threads.push(thread.map_err(|error| StreamsError::Thread {
                 thread: number,
                 reason: format!("could not be started: {error}"),
@@ -357,7 +445,7 @@ impl Streams {
             if left.is_zero() {
                 break Ok(false);
             }
-            self.wakers.iter().for_each(Waker::wake);
+            self.shared.wake();
             let progress = self.shared.lock();
             let waited = self.shared.changed.wait_timeout(progress, left.min(LOOK));
             drop(waited.unwrap_or_else(PoisonError::into_inner));
@@ -381,7 +469,7 @@ impl Streams {
                 progress.state = State::PendingShutdown;
             }
         }
-        self.wakers.iter().for_each(Waker::wake);
+        self.shared.wake();
         for thread in self.threads.drain(..) {
             // A panic was caught inside and is the application's error already.
             drop(thread.join());
@@ -432,24 +520,79 @@ pub(crate) fn view(
     Ok(StoreView { place, partitions: (0..plan.store_partitions[number]).collect() })
 }
 
-fn run(mut worker: Worker, number: usize, shared: &Shared) {
-    let result = catch_unwind(AssertUnwindSafe(|| work(&mut worker, shared)));
-    let error = match result {
-        Ok(Ok(())) => return,
-        Ok(Err(error)) => error,
-        Err(panic) => {
-            let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-            let reason = format!("panicked: {}", message.unwrap_or_else(|| "no message".to_owned()));
-            StreamsError::Thread { thread: number, reason }
+/// What a stream thread needs to make its worker again.
+struct Seat {
+    number: usize,
+    tasks: Vec<TaskPlan>,
+    topology: Topology,
+    log: Log,
+    shared: Arc<Shared>,
+}
+
+impl Seat {
+    /// Works until the application stops, with one worker after the other if the policy is to go on after errors.
+    fn run(&self, mut worker: Worker) {
+        let config = &self.shared.config;
+        let (mut pause, mut failing_since) = (config.retry_backoff, None);
+        loop {
+            let commits = worker.commits();
+            let Err(error) = self.work(&mut worker) else { return };
+            let now = self.log.clock().monotonic();
+            if worker.commits() > commits {
+                (pause, failing_since) = (config.retry_backoff, None);
+            }
+            drop(worker);
+            let since = *failing_since.get_or_insert(now);
+            let retries = error.is_retriable() && now.saturating_sub(since) < config.task_timeout;
+            if !retries && self.shared.uncaught(&error) != UncaughtResponse::ReplaceThread {
+                return self.shared.fail(error);
+            }
+            tracing::error!(
+                application = config.application_id,
+                thread = self.number,
+                error = full_message(&error),
+                "stream thread failed; it begins again at the last commit in {pause:?}"
+            );
+            Counters::add(&self.shared.counters.failed_threads, 1);
+            worker = loop {
+                self.shared.pause(pause);
+                if self.shared.stop().is_some() {
+                    return;
+                }
+                pause = (pause * 2).min(config.retry_backoff_max);
+                match Worker::new(self.number, &self.tasks, &self.topology, &self.log, &self.shared) {
+                    Ok(worker) => break worker,
+                    Err(error) if error.is_retriable() => {
+                        tracing::warn!(
+                            error = full_message(&error),
+                            "a stream thread cannot begin again yet"
+                        );
+                    }
+                    Err(error) => return self.shared.fail(error),
+                }
+            };
         }
-    };
-    shared.fail(error);
-    if let Err(error) = worker.abort() {
-        tracing::warn!(
-            error = full_message(&error),
-            "the open transaction was not aborted; its timeout will end it"
-        );
+    }
+
+    fn work(&self, worker: &mut Worker) -> Result<(), StreamsError> {
+        let result = catch_unwind(AssertUnwindSafe(|| work(worker, &self.shared)));
+        let error = match result {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(panic) => {
+                let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
+                let reason = format!("panicked: {}", message.unwrap_or_else(|| "no message".to_owned()));
+                StreamsError::Thread { thread: self.number, reason }
+            }
+        };
+        if let Err(error) = worker.abort() {
+            tracing::warn!(
+                error = full_message(&error),
+                "the open transaction was not aborted; its timeout will end it"
+            );
+        }
+        Err(error)
     }
 }
 

@@ -1,15 +1,19 @@
 //! The nodes of one task at work: batches go depth first from node to node.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use millstream_log::Clock;
+use millstream_log::{Clock, Log};
 
 use crate::batch::{Batch, Encoder, RecordSink};
 use crate::error::StreamsError;
+use crate::handler::{ErrorResponse, ErrorStage, Handlers};
 use crate::processor::{Context, Processor, TaskId};
-use crate::report::{ReportObserver, ReportOrigin, Reporter, RowReport};
+use crate::report::{ReportKind, ReportObserver, ReportOrigin, Reporter, RowReport};
+use crate::runtime::errors::{Failure, Origin};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::runtime::punctuation::{PunctuationType, Punctuations};
@@ -26,6 +30,13 @@ pub(crate) struct TaskGraph {
     pub(crate) stream_time: i64,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) log: Log,
+    pub(crate) handlers: Handlers,
+    pub(crate) dead_letters: Option<OutputTopic>,
+    /// When a report was logged last.
+    warned_at: Cell<Option<Duration>>,
+    /// What is on its way through the graph.
+    pub(crate) origin: Option<Origin>,
     pub(crate) punctuations: Punctuations,
     /// Processors with their timers.
     timers: Vec<(usize, StoreHandle)>,
@@ -67,9 +78,12 @@ const ENTERED_ONCE: &str = "a graph without cycles enters no node while it runs"
 pub(crate) struct Surroundings {
     pub(crate) application: Arc<str>,
     pub(crate) caching: bool,
-    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) log: Log,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) handlers: Handlers,
+    /// The dead letter topic.
+    pub(crate) dead_letters: Option<Arc<str>>,
 }
 
 impl TaskGraph {
@@ -106,7 +120,10 @@ impl TaskGraph {
             timers.map(|handle| (*number, *handle))
         });
         let timers = timers.collect();
-        let Surroundings { application, caching, clock, counters, observer } = surroundings;
+        let Surroundings { application, caching, log, counters, observer, handlers, dead_letters } =
+            surroundings;
+        let dead_letters = dead_letters.map(|topic| outbox.topic(&topic)).transpose()?;
+        let clock = Arc::clone(log.clock());
         let stream_time = i64::MIN;
         Ok(Self {
             task,
@@ -116,6 +133,11 @@ impl TaskGraph {
             stream_time,
             counters,
             observer,
+            log,
+            handlers,
+            dead_letters,
+            warned_at: Cell::new(None),
+            origin: None,
             punctuations: Punctuations::default(),
             timers,
             kept_times: BTreeMap::new(),
@@ -157,13 +179,12 @@ impl TaskGraph {
         while let Some((_, node, handle)) = self.next_timer(kind).filter(|(due, ..)| *due <= now) {
             let Some(timer) = self.timer_store(handle).take(kind)? else { break };
             called = true;
-            self.with_processor(outbox, node, |processor, context| processor.on_timer(&timer, context))?;
+            self.guarded(outbox, node, |processor, context| processor.on_timer(&timer, context))?;
         }
         while let Some((node, punctuation)) = self.punctuations.begin(kind, now) {
             called = true;
-            let result = self.with_processor(outbox, node, |processor, context| {
-                processor.punctuate(punctuation, now, context)
-            });
+            let result = self
+                .guarded(outbox, node, |processor, context| processor.punctuate(punctuation, now, context));
             self.punctuations.end(now);
             result?;
         }
@@ -253,6 +274,40 @@ impl TaskGraph {
         result.map_err(|error| self.failed(number, error))
     }
 
+    /// As [`Self::with_processor`], and asks the handler about an error of the processor's own.
+    fn guarded(
+        &mut self,
+        outbox: &mut Outbox,
+        number: usize,
+        call: impl FnOnce(&mut dyn Processor, &mut Context<'_>) -> Result<(), StreamsError>,
+    ) -> Result<(), StreamsError> {
+        match self.with_processor(outbox, number, call) {
+            Err(StreamsError::Processing { node, source, .. })
+                if *node == *self.node(number).name && source.is_of_a_row() =>
+            {
+                let origin = self.origin.clone();
+                let (stage, error) = (ErrorStage::Processing, *source);
+                self.handle(outbox, origin.as_ref(), Failure { stage, node: number, timestamp: None, error })
+            }
+            result => result,
+        }
+    }
+
+    /// Whether a single row can fail and the others go on, so that it must be known which record it comes from.
+    pub(crate) fn isolates_rows(&self) -> bool {
+        let can_fail = |node: &Node| match &node.role {
+            Role::Processor { processor, .. } => processor.as_ref().is_some_and(|it| it.can_fail()),
+            Role::Source | Role::Sink { .. } => false,
+        };
+        let Handlers { processing, production, .. } = &self.handlers;
+        !processing.always(ErrorResponse::Fail) && self.nodes.iter().flatten().any(can_fail)
+            || !production.always(ErrorResponse::Fail) && self.dead_letters.is_some()
+    }
+
+    pub(crate) fn node_name(&self, node: usize) -> &str {
+        &self.node(node).name
+    }
+
     pub(crate) fn has_children(&self, node: usize) -> bool {
         !self.node(node).children.is_empty()
     }
@@ -309,6 +364,7 @@ impl TaskGraph {
 
     pub(crate) fn report(&self, node: usize, topic: Option<&str>, report: &RowReport<'_>) {
         self.counters.report(report);
+        self.warn(node, topic, report);
         if let Some(observer) = &self.observer {
             let origin = ReportOrigin {
                 application: &self.application,
@@ -321,6 +377,31 @@ impl TaskGraph {
         }
     }
 
+    /// Logs a report, at most one in a second.
+    fn warn(&self, node: usize, topic: Option<&str>, report: &RowReport<'_>) {
+        const INTERVAL: Duration = Duration::from_secs(1);
+        let now = self.clock.monotonic();
+        if self.observer.is_some()
+            || self.warned_at.get().is_some_and(|last| now.saturating_sub(last) < INTERVAL)
+        {
+            return;
+        }
+        self.warned_at.set(Some(now));
+        let origin = self.origin.as_ref();
+        tracing::warn!(
+            task = %self.task,
+            node = self.node_name(node),
+            topic = topic.or_else(|| origin.map(|origin| &*origin.partition.topic)),
+            partition = origin.map_or(self.task.partition, |origin| origin.partition.partition).get(),
+            offset = report.offset.or_else(|| origin.and_then(|origin| origin.offset)),
+            timestamp = report.timestamp,
+            rows = report.rows,
+            kind = ?report.kind,
+            "{}",
+            report.message
+        );
+    }
+
     fn node(&self, number: usize) -> &Node {
         self.nodes[number].as_ref().expect("edges and queues stay inside a sub-topology")
     }
@@ -329,10 +410,10 @@ impl TaskGraph {
         self.nodes[number].as_mut().expect("edges and queues stay inside a sub-topology")
     }
 
-    fn failed(&self, node: usize, error: StreamsError) -> StreamsError {
+    pub(crate) fn failed(&self, node: usize, error: StreamsError) -> StreamsError {
         match error {
             // The innermost node is the one that failed; those above it only forwarded.
-            error @ StreamsError::Processing { .. } => error,
+            error @ (StreamsError::Processing { .. } | StreamsError::Retry { .. }) => error,
             error => StreamsError::Processing {
                 task: self.task,
                 node: self.node(node).name.to_string(),
@@ -399,34 +480,76 @@ fn run(
     let result = match &mut graph.node_mut(number).role {
         Role::Source => unreachable!("sources have no parents"),
         Role::Processor { .. } => {
-            return graph
-                .with_processor(outbox, number, |processor, context| processor.process(batch, context));
+            return graph.guarded(outbox, number, |processor, context| processor.process(batch, context));
         }
         Role::Sink { encoder, topic } => {
             let topic = *topic;
             let mut taken = encoder.take().expect(ENTERED_ONCE);
             Counters::add(&graph.counters.sink_records, batch.rows() as u64);
             let task_partition = graph.task.partition;
-            let mut report = NodeReporter { graph, node: number, topic: None };
-            let result = taken.encode(batch, &mut RecordSink { outbox, topic, task_partition }, &mut report);
+            let mut report = NodeReporter::new(graph, number, None, ReportKind::Unencodable);
+            let mut sink = RecordSink { outbox, topic, task_partition, refused: Vec::new() };
+            let result = taken.encode(batch, &mut sink, &mut report);
+            let (kept, refused) = (report.kept, sink.refused);
             if let Role::Sink { encoder, .. } = &mut graph.node_mut(number).role {
                 *encoder = Some(taken);
             }
-            result
+            result.and_then(|()| graph.refused(outbox, number, kept, refused))
         }
     };
     result.map_err(|error| graph.failed(number, error))
 }
 
-/// Reports on behalf of a source or sink.
+impl TaskGraph {
+    /// Asks the handler about rows that did not become records and records that the log did not take.
+    fn refused(
+        &mut self,
+        outbox: &mut Outbox,
+        node: usize,
+        rows: Vec<Kept>,
+        records: Vec<(i64, StreamsError)>,
+    ) -> Result<(), StreamsError> {
+        let rows = rows.into_iter().map(|row| (row.timestamp, StreamsError::Serde(row.message)));
+        let records = records.into_iter().map(|(timestamp, error)| (Some(timestamp), error));
+        for (timestamp, error) in rows.chain(records) {
+            let origin = self.origin.clone();
+            let stage = ErrorStage::Production;
+            self.handle(outbox, origin.as_ref(), Failure { stage, node, timestamp, error })?;
+        }
+        Ok(())
+    }
+}
+
+/// A report that is kept until the handler is asked.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) offset: Option<u64>,
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) message: String,
+}
+
+/// Reports on behalf of a source or sink, but keeps reports of one kind.
 pub(crate) struct NodeReporter<'a> {
-    pub(crate) graph: &'a TaskGraph,
-    pub(crate) node: usize,
-    pub(crate) topic: Option<&'a str>,
+    graph: &'a TaskGraph,
+    node: usize,
+    topic: Option<&'a str>,
+    keeps: ReportKind,
+    pub(crate) kept: Vec<Kept>,
+}
+
+impl<'a> NodeReporter<'a> {
+    pub(crate) fn new(graph: &'a TaskGraph, node: usize, topic: Option<&'a str>, keeps: ReportKind) -> Self {
+        Self { graph, node, topic, keeps, kept: Vec::new() }
+    }
 }
 
 impl Reporter for NodeReporter<'_> {
     fn report(&mut self, report: RowReport<'_>) {
-        self.graph.report(self.node, self.topic, &report);
+        if report.kind == self.keeps {
+            let (offset, timestamp) = (report.offset, report.timestamp);
+            self.kept.push(Kept { offset, timestamp, message: report.message.to_owned() });
+        } else {
+            self.graph.report(self.node, self.topic, &report);
+        }
     }
 }

@@ -13,12 +13,24 @@ pub struct Metrics {
     pub records_out: u64,
     /// Records that reached the sinks, repartition topics included but not changelogs.
     pub sink_records: u64,
-    /// Rows that were skipped: not decodable, not encodable, or without a key.
+    /// Rows that were skipped: those of the next four counters.
     pub skipped: u64,
+    /// Records that could not be decoded.
+    pub undecodable: u64,
+    /// Rows without a key, or value, that an operator needs.
+    pub incomplete: u64,
+    /// Rows that a processor failed on.
+    pub unprocessed: u64,
+    /// Rows that could not be encoded, or that the log refused.
+    pub unencodable: u64,
+    /// Records written to the dead letter topic.
+    pub dead_letters: u64,
     /// Rows that came after their window had closed, counted per window.
     pub late: u64,
     /// Rows of which a part could not be computed.
     pub failed: u64,
+    /// Threads that ended with an error and began again.
+    pub failed_threads: u64,
     /// Commits.
     pub commits: u64,
     /// Changelog records read by restores.
@@ -30,9 +42,14 @@ pub(crate) struct Counters {
     pub(crate) records_in: AtomicU64,
     pub(crate) records_out: AtomicU64,
     pub(crate) sink_records: AtomicU64,
-    pub(crate) skipped: AtomicU64,
+    pub(crate) undecodable: AtomicU64,
+    pub(crate) incomplete: AtomicU64,
+    pub(crate) unprocessed: AtomicU64,
+    pub(crate) unencodable: AtomicU64,
+    pub(crate) dead_letters: AtomicU64,
     pub(crate) late: AtomicU64,
     pub(crate) failed: AtomicU64,
+    pub(crate) failed_threads: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) restored: AtomicU64,
 }
@@ -46,20 +63,31 @@ impl Counters {
         let counter = match report.kind {
             ReportKind::Late => &self.late,
             ReportKind::Failed => &self.failed,
-            ReportKind::Undecodable | ReportKind::Incomplete | ReportKind::Unencodable => &self.skipped,
+            ReportKind::Undecodable => &self.undecodable,
+            ReportKind::Incomplete => &self.incomplete,
+            ReportKind::Unprocessed => &self.unprocessed,
+            ReportKind::Unencodable => &self.unencodable,
         };
         Self::add(counter, report.rows as u64);
     }
 
     pub(crate) fn snapshot(&self) -> Metrics {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (undecodable, incomplete) = (read(&self.undecodable), read(&self.incomplete));
+        let (unprocessed, unencodable) = (read(&self.unprocessed), read(&self.unencodable));
         Metrics {
             records_in: read(&self.records_in),
             records_out: read(&self.records_out),
             sink_records: read(&self.sink_records),
-            skipped: read(&self.skipped),
+            skipped: undecodable + incomplete + unprocessed + unencodable,
+            undecodable,
+            incomplete,
+            unprocessed,
+            unencodable,
+            dead_letters: read(&self.dead_letters),
             late: read(&self.late),
             failed: read(&self.failed),
+            failed_threads: read(&self.failed_threads),
             commits: read(&self.commits),
             restored: read(&self.restored),
         }

@@ -5,9 +5,11 @@
 //!                                └ poll, process, commit ──────────── stores ─▶ changelog, backend
 //! ```
 //! Reading order: [`app`] the handle, [`plan`] partitions and tasks, [`worker`] the loop and the commit,
-//! [`task`] the choice of rows, [`graph`] the nodes, [`punctuation`] what goes by time.
+//! [`task`] the choice of rows, [`graph`] the nodes, [`punctuation`] what goes by time,
+//! [`errors`] what happens to rows that fail.
 
 pub mod app;
+pub(crate) mod errors;
 pub(crate) mod graph;
 pub mod metrics;
 pub mod outbox;
@@ -22,6 +24,8 @@ pub use app::{State, Streams, StreamsOpener};
 pub use metrics::Metrics;
 pub use punctuation::{Punctuation, PunctuationType};
 
+#[cfg(test)]
+mod error_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -51,6 +51,12 @@ impl Plan {
                 .config("segment.bytes", "52428800");
             create(log, topic, &name, counts[&repartition.topic], config)?;
         }
+        if let Some(topic) = &config.dead_letter_topic
+            && let Err(LogError::UnknownTopic { .. }) = log.describe_topic(topic)
+        {
+            let node = "errors.dead.letter.queue.topic.name".to_owned();
+            return Err(StreamsError::MissingTopic { topic: topic.clone(), node });
+        }
         let mut tasks = Vec::new();
         let mut store_partitions = vec![0; topology.stores.len()];
         for (number, sub_topology) in topology.sub_topologies.iter().enumerate() {

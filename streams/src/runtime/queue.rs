@@ -6,7 +6,7 @@ use millstream_log::{Offset, PartitionRecords, TopicPartition};
 
 use crate::batch::{Batch, Decoded, Decoder};
 use crate::error::StreamsError;
-use crate::report::Reporter;
+use crate::runtime::graph::{Kept, NodeReporter};
 
 /// Rows of the piece that is cut off a long batch when rows leave it one by one.
 const PIECE: usize = 128;
@@ -20,6 +20,8 @@ pub(crate) struct PartitionQueue {
     decoder: Box<dyn Decoder>,
     waiting: VecDeque<Waiting>,
     rows: usize,
+    /// Records that were left out and not passed yet, in offset order.
+    skipped: VecDeque<(u64, Kept)>,
     /// The position behind the last record that was fetched.
     fetched: Offset,
     /// The position behind the last row that was taken: what a commit stands for.
@@ -50,6 +52,7 @@ impl PartitionQueue {
             decoder,
             waiting: VecDeque::new(),
             rows: 0,
+            skipped: VecDeque::new(),
             fetched: start,
             processed: start,
             committed: start,
@@ -57,13 +60,18 @@ impl PartitionQueue {
         }
     }
 
-    /// Decodes a fetched run and puts its rows at the end.
+    /// Decodes a fetched run and puts its rows at the end. What does not decode waits for its turn too, or what is done
+    /// about it could be committed apart from its offset.
     pub(crate) fn add(
         &mut self,
         records: &PartitionRecords,
-        report: &mut dyn Reporter,
+        mut report: NodeReporter<'_>,
     ) -> Result<(), StreamsError> {
-        let Decoded { batch, offsets } = self.decoder.decode(records, report)?;
+        let Decoded { batch, offsets } = self.decoder.decode(records, &mut report)?;
+        let mut skipped: Vec<(u64, Kept)> =
+            report.kept.into_iter().map(|kept| (kept.offset.unwrap_or(0), kept)).collect();
+        skipped.sort_by_key(|(offset, _)| *offset);
+        self.skipped.extend(skipped);
         assert_eq!(
             batch.rows(),
             offsets.len(),
@@ -90,10 +98,28 @@ impl PartitionQueue {
         self.waiting.front().map(|first| first.batch.timestamps()[0])
     }
 
+    /// Takes the next record that was left out, if it lies before the next row.
+    pub(crate) fn pass_skipped(&mut self) -> Option<Kept> {
+        let next = self.next_offset().unwrap_or(self.fetched.get());
+        let (offset, kept) = self.skipped.pop_front_if(|(offset, _)| *offset < next)?;
+        self.processed = self.processed.max(Offset::new(offset + 1));
+        Some(kept)
+    }
+
+    /// The offset of the next row.
+    pub(crate) fn next_offset(&self) -> Option<u64> {
+        self.waiting.front().map(|first| first.offsets[first.taken])
+    }
+
     /// Takes the leading rows of the first batch whose timestamps are at most `limit`, at most `rows_max`, and none
-    /// behind the first one that reaches `due`; at least one row must wait.
-    pub(crate) fn take(&mut self, limit: i64, due: i64, rows_max: usize) -> Box<dyn Batch> {
-        let count = self.leading(limit, due).min(rows_max);
+    /// behind the first one that reaches `due`; at least one row must wait. With `stops`, none behind a record that was
+    /// left out.
+    pub(crate) fn take(&mut self, limit: i64, due: i64, rows_max: usize, stops: bool) -> Box<dyn Batch> {
+        let mut count = self.leading(limit, due).min(rows_max);
+        if let Some((skipped, _)) = self.skipped.front().filter(|_| stops) {
+            let first = self.waiting.front().expect(ROWS_WAIT);
+            count = count.min(first.offsets[first.taken..].partition_point(|offset| offset < skipped).max(1));
+        }
         self.cut_before(count);
         let batch = self.take_front(count);
         self.time = batch.timestamps().iter().copied().fold(self.time, i64::max);

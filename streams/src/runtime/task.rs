@@ -5,6 +5,9 @@ use std::time::Duration;
 use millstream_log::{Offset, PartitionRecords};
 
 use crate::error::StreamsError;
+use crate::handler::{ErrorResponse, ErrorStage};
+use crate::report::ReportKind;
+use crate::runtime::errors::{Failure, Origin};
 use crate::runtime::graph::{self, NodeReporter, TaskGraph};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::Outbox;
@@ -51,7 +54,7 @@ pub(crate) type Behind<'a> = dyn FnMut(&PartitionQueue) -> Result<bool, StreamsE
 
 impl Task {
     pub(crate) fn new(topology: &Topology, graph: TaskGraph, queues: Vec<PartitionQueue>) -> Self {
-        let single = graph.wants_single_rows();
+        let single = graph.wants_single_rows() || graph.isolates_rows();
         let row_by_row = (0..topology.nodes.len()).map(|node| single || topology.ways_meet(node)).collect();
         let empty_since = vec![None; queues.len()];
         Self { graph, queues, row_by_row, empty_since, idle_since: None }
@@ -83,13 +86,35 @@ impl Task {
     }
 
     /// Decodes what was fetched for one of the queues.
-    pub(crate) fn add(&mut self, queue: usize, records: &PartitionRecords) -> Result<(), StreamsError> {
+    pub(crate) fn add(
+        &mut self,
+        outbox: &mut Outbox,
+        queue: usize,
+        records: &PartitionRecords,
+    ) -> Result<(), StreamsError> {
         self.empty_since[queue] = None;
         self.idle_since = None;
-        let queue = &mut self.queues[queue];
-        let topic = &records.partition.topic;
-        let mut report = NodeReporter { graph: &self.graph, node: queue.source, topic: Some(topic) };
-        queue.add(records, &mut report)
+        let to = &mut self.queues[queue];
+        let topic = Some(&*records.partition.topic);
+        to.add(records, NodeReporter::new(&self.graph, to.source, topic, ReportKind::Undecodable))?;
+        // Nothing comes by that would pass what was left out.
+        if to.rows() == 0 { self.pass_skipped(outbox, queue) } else { Ok(()) }
+    }
+
+    /// Does what is to be done about records that were left out before the next row.
+    fn pass_skipped(&mut self, outbox: &mut Outbox, queue: usize) -> Result<(), StreamsError> {
+        while let Some(skipped) = self.queues[queue].pass_skipped() {
+            let queue = &self.queues[queue];
+            let origin = Origin { partition: queue.partition.clone(), offset: skipped.offset };
+            let failure = Failure {
+                stage: ErrorStage::Deserialization,
+                node: queue.source,
+                timestamp: skipped.timestamp,
+                error: StreamsError::Serde(skipped.message),
+            };
+            self.graph.handle(outbox, Some(&origin), failure)?;
+        }
+        Ok(())
     }
 
     /// Takes the rows that come next through the graph: those of the partition with the lowest head
@@ -122,14 +147,21 @@ impl Task {
             Some(due) if due <= self.graph.stream_time => i64::MIN,
             due => due.unwrap_or(i64::MAX),
         };
+        self.pass_skipped(outbox, chosen)?;
+        let stops = !self.graph.handlers.deserialization.always(ErrorResponse::Continue);
         let queue = &mut self.queues[chosen];
         let rows_max = if self.row_by_row[queue.source] { 1 } else { usize::MAX };
-        let batch = queue.take(limit, due, rows_max);
+        let first = queue.next_offset();
+        let batch = queue.take(limit, due, rows_max, stops);
         let rows = batch.rows();
+        let offset = first.filter(|_| rows == 1);
+        self.graph.origin = Some(Origin { partition: queue.partition.clone(), offset });
         self.graph.stream_time = self.graph.stream_time.max(queue.time);
         Counters::add(&self.graph.counters.records_in, rows as u64);
         graph::forward(&mut self.graph, outbox, queue.source, batch)?;
+        self.graph.origin = None;
         self.punctuate_stream_time(outbox)?;
+        self.pass_skipped(outbox, chosen)?;
         Ok(Step::Processed(rows))
     }
 

@@ -13,7 +13,7 @@ use crate::config::StreamsConfig;
 use crate::driver::TopologyTestDriver;
 use crate::dsl::{Consumed, Materialized, StreamsBuilder};
 use crate::error::StreamsError;
-use crate::runtime::app::{Shared, State, Streams, view};
+use crate::runtime::app::{Components, Shared, State, Streams, view};
 use crate::runtime::plan::Plan;
 use crate::runtime::worker::Worker;
 use crate::serde::{Int64, Utf8};
@@ -64,7 +64,7 @@ impl Life {
     fn begin(log: &Log, backend: &Arc<MemoryBackend>, config: StreamsConfig) -> Self {
         let topology = counting();
         let plan = Plan::new(&topology, &config, log).unwrap();
-        let shared = Arc::new(Shared::new(config, backend.clone(), None));
+        let shared = Arc::new(Shared::new(config, backend.clone(), Components::default()));
         let mut worker = Worker::new(0, &plan.tasks, &topology, log, &shared).unwrap();
         worker.restore().unwrap();
         Self { topology, plan, shared, worker }
@@ -157,7 +157,7 @@ fn what_was_repartitioned_and_committed_is_deleted() {
     let (topology, config) = (builder.build().unwrap(), StreamsConfig::new("app").exactly_once());
     let plan = Plan::new(&topology, &config, &log).unwrap();
     let purge_interval = config.repartition_purge_interval;
-    let shared = Arc::new(Shared::new(config, Arc::new(MemoryBackend::default()), None));
+    let shared = Arc::new(Shared::new(config, Arc::new(MemoryBackend::default()), Components::default()));
     let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared).unwrap();
     let repartitioned = plan.inputs().find(|input| &*input.topic != "in").unwrap();
     let start = || log.offsets(repartitioned, OffsetSpec::Earliest).unwrap();

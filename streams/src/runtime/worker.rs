@@ -47,6 +47,7 @@ pub(crate) struct Worker {
     /// Inputs that nobody else reads, and when what was read of them was deleted last.
     repartitioned: Vec<TopicPartition>,
     purged_at: Duration,
+    commits: u64,
     dirty: bool,
 }
 
@@ -112,9 +113,11 @@ impl Worker {
             let surroundings = Surroundings {
                 application: config.application_id.as_str().into(),
                 caching: config.caching(),
-                clock: Arc::clone(log.clock()),
+                log: log.clone(),
                 counters: Arc::clone(&shared.counters),
                 observer: shared.observer.clone(),
+                handlers: shared.handlers.clone(),
+                dead_letters: config.dead_letter_topic.as_deref().map(Arc::from),
             };
             let graph = TaskGraph::new(topology, plan.id, surroundings, task_stores, &mut outbox)?;
             let mut task = Task::new(topology, graph, queues);
@@ -147,15 +150,17 @@ impl Worker {
                 .map(|input| input.partition.clone())
                 .collect(),
             purged_at: committed_at,
+            commits: 0,
             dirty: false,
         };
         worker.publish_positions();
+        worker.shared.set_waker(number, worker.consumer.waker());
         Ok(worker)
     }
 
-    /// Ends a blocked poll of this worker.
-    pub(crate) fn waker(&self) -> millstream_log::Waker {
-        self.consumer.waker()
+    /// How often it has committed.
+    pub(crate) fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// Brings the committed state up to the changelogs' ends, and lets the processors begin.
@@ -261,7 +266,7 @@ impl Worker {
         let runs = self.consumer.poll(timeout)?;
         for run in &runs {
             let Some(&(task, queue)) = self.routes.get(&run.partition) else { continue };
-            self.tasks[task].add(queue, run)?;
+            self.tasks[task].add(&mut self.outbox, queue, run)?;
             if self.tasks[task].queues[queue].rows() > self.shared.config.buffered_records {
                 self.consumer.pause(std::slice::from_ref(&run.partition));
                 self.paused.push(run.partition.clone());
@@ -378,6 +383,7 @@ impl Worker {
         }
         Counters::add(&self.shared.counters.records_out, self.outbox.take_records());
         Counters::add(&self.shared.counters.commits, 1);
+        self.commits += 1;
         Ok(())
     }
 
