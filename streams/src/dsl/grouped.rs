@@ -15,6 +15,7 @@ use crate::dsl::stream::{RepartitionStep, repartition};
 use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
 use crate::dsl::windowed::WindowedBy;
+use crate::operator::EmitStrategy;
 use crate::operator::aggregate::AggregateProcessor;
 use crate::operator::sliding::{SlidingProcessor, SlidingWindows};
 use crate::operator::window::FixedWindows;
@@ -84,7 +85,13 @@ where
     where
         A: Clone + Send + Sync + 'static,
     {
-        let plan = FoldPlan { prefix, windows: PlannedWindows::None, needs_value: true, may_delete };
+        let plan = FoldPlan {
+            prefix,
+            windows: PlannedWindows::None,
+            emit: EmitStrategy::OnWindowUpdate,
+            needs_value: true,
+            may_delete,
+        };
         let keys = self.grouped.keys.clone();
         self.add(plan, materialized, keys, step, |key, _| key)
     }
@@ -131,6 +138,7 @@ where
 pub(crate) struct FoldPlan<'a> {
     pub(crate) prefix: &'a str,
     pub(crate) windows: PlannedWindows,
+    pub(crate) emit: EmitStrategy,
     pub(crate) needs_value: bool,
     pub(crate) may_delete: bool,
 }
@@ -219,7 +227,7 @@ where
     let store = graph.store(spec);
     let state = TableState::stored(store);
     let (of_node, step) = (Arc::clone(&state), Arc::new(step));
-    let FoldPlan { windows, needs_value, may_delete, .. } = plan;
+    let FoldPlan { windows, emit, needs_value, may_delete, .. } = plan;
     let make = move || -> Box<dyn Processor> {
         let step = Arc::clone(&step);
         let fold = Fold {
@@ -231,8 +239,12 @@ where
         };
         match windows {
             PlannedWindows::None => Box::new(AggregateProcessor::new(fold, store, None::<FixedWindows>)),
-            PlannedWindows::Fixed(windows) => Box::new(AggregateProcessor::new(fold, store, Some(windows))),
-            PlannedWindows::Sliding(windows) => Box::new(SlidingProcessor::new(fold, store, windows)),
+            PlannedWindows::Fixed(windows) => {
+                Box::new(AggregateProcessor::new(fold, store, Some(windows)).emit(emit))
+            }
+            PlannedWindows::Sliding(windows) => {
+                Box::new(SlidingProcessor::new(fold, store, windows).emit(emit))
+            }
         }
     };
     graph.processor(&names.node, &[parent], &[store], Arc::new(make));

@@ -59,6 +59,8 @@ pub use windowed::{SessionWindowedKStream, TimeWindowedKStream, WindowedBy};
 pub use crate::serde::Windowed;
 
 #[cfg(test)]
+mod close_tests;
+#[cfg(test)]
 mod suppress_tests;
 #[cfg(test)]
 mod tests;

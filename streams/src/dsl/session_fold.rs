@@ -96,11 +96,11 @@ where
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        changed: &[usize],
+        slots: &[u32],
+        changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
-        let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
         let bytes: Vec<Option<&[u8]>> = slots.iter().map(|slot| Some(store.session_key(*slot).0)).collect();
-        let keys = deserialize_keys(&self.keys, &bytes)?.into_iter().zip(&slots).map(|(key, slot)| {
+        let keys = deserialize_keys(&self.keys, &bytes)?.into_iter().zip(slots).map(|(key, slot)| {
             let (_, start, end) = store.session_key(*slot);
             key.map(|key| Windowed { key, start, end })
         });
@@ -111,8 +111,10 @@ where
             headers: Vec::new(),
         };
         let before = &store.arena().before;
-        let old =
-            self.sends_old().then(|| changed.iter().map(|position| before[*position].clone()).collect());
+        let old = self.sends_old().then(|| match changed {
+            Some(changed) => changed.iter().map(|position| before[*position].clone()).collect(),
+            None => vec![None; slots.len()],
+        });
         Ok(Box::new(Changes { rows, old }))
     }
 }

@@ -88,7 +88,7 @@ fn windowed<const TIMES: usize>(key: &[u8]) -> (String, [i64; TIMES]) {
     (String::from_utf8(key.to_vec()).unwrap(), std::array::from_fn(|_| chunks.next().unwrap()))
 }
 
-fn sessions(records: Vec<OutputRecord>) -> Vec<Out> {
+pub(super) fn sessions(records: Vec<OutputRecord>) -> Vec<Out> {
     let out = records.into_iter().map(|record| {
         let (key, [end, start]) = windowed(&record.key.unwrap());
         (format!("{key}@{start}..{end}"), number(record.value), record.timestamp)

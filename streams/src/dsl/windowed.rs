@@ -15,9 +15,10 @@ use crate::dsl::records::Records;
 use crate::dsl::session_fold::SessionFold;
 use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
+use crate::operator::EmitStrategy;
 use crate::operator::session::{SessionProcessor, SessionWindows};
 use crate::operator::sliding::SlidingWindows;
-use crate::operator::window::{TimeWindows, UnlimitedWindows};
+use crate::operator::window::{FixedWindows, TimeWindows, UnlimitedWindows};
 use crate::serde::{DynSerde, SessionWindowed, TimeWindowed, Windowed};
 use crate::store::StoreSpec;
 
@@ -35,7 +36,7 @@ impl<K, V> WindowedBy<K, V> for TimeWindows {
     type Stream = TimeWindowedKStream<K, V>;
 
     fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
-        TimeWindowedKStream { grouped, windows: PlannedWindows::Fixed(self.into()) }
+        TimeWindowedKStream::new(grouped, PlannedWindows::Fixed(self.into()))
     }
 }
 
@@ -43,7 +44,7 @@ impl<K, V> WindowedBy<K, V> for UnlimitedWindows {
     type Stream = TimeWindowedKStream<K, V>;
 
     fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
-        TimeWindowedKStream { grouped, windows: PlannedWindows::Fixed(self.into()) }
+        TimeWindowedKStream::new(grouped, PlannedWindows::Fixed(self.into()))
     }
 }
 
@@ -51,7 +52,7 @@ impl<K, V> WindowedBy<K, V> for SlidingWindows {
     type Stream = TimeWindowedKStream<K, V>;
 
     fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
-        TimeWindowedKStream { grouped, windows: PlannedWindows::Sliding(self) }
+        TimeWindowedKStream::new(grouped, PlannedWindows::Sliding(self))
     }
 }
 
@@ -59,7 +60,7 @@ impl<K, V> WindowedBy<K, V> for SessionWindows {
     type Stream = SessionWindowedKStream<K, V>;
 
     fn window(self, grouped: KGroupedStream<K, V>) -> Self::Stream {
-        SessionWindowedKStream { grouped, windows: self }
+        SessionWindowedKStream { grouped, windows: self, emit: EmitStrategy::OnWindowUpdate }
     }
 }
 
@@ -67,6 +68,26 @@ impl<K, V> WindowedBy<K, V> for SessionWindows {
 pub struct TimeWindowedKStream<K, V> {
     grouped: KGroupedStream<K, V>,
     windows: PlannedWindows,
+    emit: EmitStrategy,
+}
+
+impl<K, V> TimeWindowedKStream<K, V> {
+    fn new(grouped: KGroupedStream<K, V>, windows: PlannedWindows) -> Self {
+        Self { grouped, windows, emit: EmitStrategy::OnWindowUpdate }
+    }
+
+    /// Sets when results are forwarded. Unlimited windows never close.
+    #[must_use]
+    pub fn emit_strategy(mut self, emit: EmitStrategy) -> Self {
+        let is_unlimited = matches!(self.windows, PlannedWindows::Fixed(FixedWindows::Unlimited(_)));
+        if is_unlimited && emit == EmitStrategy::OnWindowClose {
+            self.grouped
+                .graph
+                .refuse("an unlimited window never closes, so it cannot be emitted then".to_owned());
+        }
+        self.emit = emit;
+        self
+    }
 }
 
 impl<K, V> TimeWindowedKStream<K, V>
@@ -108,7 +129,7 @@ where
     }
 
     fn plan<'a>(&self, prefix: &'a str, needs_value: bool, may_delete: bool) -> FoldPlan<'a> {
-        FoldPlan { prefix, windows: self.windows, needs_value, may_delete }
+        FoldPlan { prefix, windows: self.windows, emit: self.emit, needs_value, may_delete }
     }
 
     fn fold<A>(
@@ -134,6 +155,16 @@ where
 pub struct SessionWindowedKStream<K, V> {
     grouped: KGroupedStream<K, V>,
     windows: SessionWindows,
+    emit: EmitStrategy,
+}
+
+impl<K, V> SessionWindowedKStream<K, V> {
+    /// Sets when results are forwarded. With [`EmitStrategy::OnWindowClose`] there are no deletions.
+    #[must_use]
+    pub fn emit_strategy(mut self, emit: EmitStrategy) -> Self {
+        self.emit = emit;
+        self
+    }
 }
 
 impl<K, V> SessionWindowedKStream<K, V>
@@ -199,7 +230,7 @@ where
     where
         A: Clone + Send + Sync + 'static,
     {
-        let Self { grouped, windows } = self;
+        let Self { grouped, windows, emit } = self;
         let Materialized { name, values, retention } = materialized;
         let store_name = name.unwrap_or_else(|| grouped.graph.name(&format!("{prefix}STATE-STORE-")));
         let node = grouped.graph.name(prefix);
@@ -222,7 +253,7 @@ where
                 output: Changes { rows: Records::with_capacity(0), old: of_node.sends_old().then(Vec::new) },
                 of: PhantomData,
             };
-            SessionProcessor::new(fold, store, windows)
+            SessionProcessor::new(fold, store, windows).emit(emit)
         };
         grouped.graph.processor(&node, &[&parent], &[store], supplier(make));
         // A session can go on for the gap.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
+use crate::operator::closing::{Closing, EmitStrategy};
 use crate::operator::window::{FixedWindows, WindowAssigner};
 use crate::processor::{Context, Processor};
 use crate::report::{ReportKind, Reporter, RowReport};
@@ -89,6 +90,7 @@ pub struct AggregateProcessor<G: Aggregator> {
     aggregator: G,
     store: StoreHandle,
     windows: Option<WindowAssigner>,
+    closing: Closing,
     keys: ByteColumn,
     window_keys: ByteColumn,
     rows: Vec<u32>,
@@ -100,10 +102,13 @@ pub struct AggregateProcessor<G: Aggregator> {
 impl<G: Aggregator> AggregateProcessor<G> {
     /// An aggregation into `store`, a window store if there are windows.
     pub fn new(aggregator: G, store: StoreHandle, windows: Option<impl Into<FixedWindows>>) -> Self {
+        let windows = windows.map(WindowAssigner::new);
+        let lag_ms = windows.as_ref().map_or(i64::MAX, |windows| windows.windows().lag_ms());
         Self {
             aggregator,
             store,
-            windows: windows.map(WindowAssigner::new),
+            windows,
+            closing: Closing::new(EmitStrategy::OnWindowUpdate, lag_ms),
             keys: ByteColumn::default(),
             window_keys: ByteColumn::default(),
             rows: Vec::new(),
@@ -111,6 +116,19 @@ impl<G: Aggregator> AggregateProcessor<G> {
             slots: Vec::new(),
             times: Vec::new(),
         }
+    }
+
+    /// Sets when results are forwarded. Windows without end never close.
+    #[must_use]
+    pub fn emit(mut self, emit: EmitStrategy) -> Self {
+        let lag_ms = self.windows.as_ref().map_or(i64::MAX, |windows| windows.windows().lag_ms());
+        self.closing = Closing::new(emit, lag_ms);
+        self
+    }
+
+    fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let Some(stream_time) = self.windows.as_ref().map(WindowAssigner::stream_time) else { return Ok(()) };
+        forward_closed(&mut self.aggregator, &mut self.closing, stream_time, self.store, context)
     }
 
     /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were
@@ -185,25 +203,32 @@ impl<G: Aggregator> AggregateProcessor<G> {
 
 impl<G: Aggregator> Processor for AggregateProcessor<G> {
     fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         if let Some(windows) = &mut self.windows {
-            windows.observe(store.observed());
+            windows.observe(self.closing.resume::<G::Arena>(self.store, context)?);
         }
         Ok(())
+    }
+
+    fn advance(&mut self, stream_time: i64, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let Some(windows) = &mut self.windows else { return Ok(()) };
+        windows.observe(stream_time);
+        self.closing.raise();
+        context.store::<CachedStore<G::Arena>>(self.store)?.observe(stream_time);
+        self.forward_closed(context)
     }
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let coalesce = context.caching();
+        let coalesce = context.caching() || self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         let (incomplete, late) = self.choose(input.timestamps());
         if let Some(windows) = &self.windows {
             store.observe(windows.stream_time());
         }
         self.resolve(store)?;
-        if coalesce && self.aggregator.sends_old() {
+        if coalesce && self.aggregator.sends_old() && !self.closing.holds_back() {
             store.keep_old();
         }
         let mut outputs = Vec::new();
@@ -214,12 +239,36 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         }
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its window had closed");
-        outputs.into_iter().try_for_each(|output| context.forward(output))
+        outputs.into_iter().try_for_each(|output| context.forward(output))?;
+        self.forward_closed(context)
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        if let Some(windows) = &self.windows {
+            self.closing.keep::<G::Arena>(windows.stream_time(), self.store, context)?;
+        }
+        if self.closing.holds_back() {
+            return Ok(());
+        }
         flush(&mut self.aggregator, self.store, context)
     }
+}
+
+/// Forwards the windows that a stream time closes, if they were held back until now.
+pub(crate) fn forward_closed<G: Aggregator>(
+    aggregator: &mut G,
+    closing: &mut Closing,
+    stream_time: i64,
+    store: StoreHandle,
+    context: &mut Context<'_>,
+) -> Result<(), StreamsError> {
+    let mut slots = Vec::new();
+    closing.close(stream_time, context.store::<CachedStore<G::Arena>>(store)?, &mut slots)?;
+    for slots in slots.chunks(FLUSH_ROWS) {
+        let output = aggregator.emit(context.store::<CachedStore<G::Arena>>(store)?, slots, None)?;
+        context.forward(output)?;
+    }
+    Ok(())
 }
 
 /// Forwards what changed in a store since the last commit, if updates are coalesced until then.

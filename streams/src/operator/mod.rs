@@ -2,6 +2,7 @@
 //! SQL operators supply what depends on their batches through small traits, called once per batch.
 
 pub mod aggregate;
+mod closing;
 pub mod join;
 pub mod session;
 pub mod sliding;
@@ -11,6 +12,7 @@ pub mod table;
 pub mod window;
 
 pub use aggregate::{AggregateProcessor, Aggregator};
+pub use closing::EmitStrategy;
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
 pub use sliding::{SlidingProcessor, SlidingWindows};

@@ -6,6 +6,7 @@ use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
 use crate::operator::aggregate::{FLUSH_ROWS, report};
+use crate::operator::closing::{Closing, EmitStrategy};
 use crate::processor::{Context, Processor};
 use crate::report::ReportKind;
 use crate::store::spec::millis;
@@ -54,6 +55,11 @@ impl SessionWindows {
     fn close(&self, stream_time: i64) -> i64 {
         stream_time.saturating_sub(self.grace_ms).saturating_sub(self.gap_ms)
     }
+
+    /// From stream time to the end of the last session that is closed, in ms.
+    fn lag_ms(&self) -> i64 {
+        self.grace_ms.saturating_add(self.gap_ms).saturating_add(1)
+    }
 }
 
 /// What one skin knows about an aggregation of sessions: its input rows, its state and its output rows.
@@ -91,12 +97,14 @@ pub trait SessionAggregator: Send + 'static {
         false
     }
 
-    /// Makes an output row of each of these positions in [`CachedStore::dirty`]: the state with the session's end
-    /// as timestamp, or a deletion if the session is not there any more.
+    /// Makes an output row of each slot: the state with the session's end as timestamp, or a deletion if the session
+    /// is not there any more. If the slots are those of positions in [`CachedStore::dirty`], `changed` says which, and
+    /// results that carry old states find them in the arena; if not, the sessions are new.
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
-        changed: &[usize],
+        slots: &[u32],
+        changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
@@ -134,6 +142,7 @@ pub struct SessionProcessor<G: SessionAggregator> {
     aggregator: G,
     store: StoreHandle,
     windows: SessionWindows,
+    closing: Closing,
     stream_time: i64,
     keys: ByteColumn,
     session_key: Vec<u8>,
@@ -147,11 +156,32 @@ impl<G: SessionAggregator> SessionProcessor<G> {
             aggregator,
             store,
             windows,
+            closing: Closing::new(EmitStrategy::OnWindowUpdate, windows.lag_ms()),
             stream_time: i64::MIN,
             keys: ByteColumn::default(),
             session_key: Vec::new(),
             found: Vec::new(),
         }
+    }
+
+    /// Sets when results are forwarded.
+    #[must_use]
+    pub fn emit(mut self, emit: EmitStrategy) -> Self {
+        self.closing = Closing::new(emit, self.windows.lag_ms());
+        self
+    }
+
+    /// Forwards the sessions that stream time has closed by now, if they are held back until then.
+    fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let mut slots = Vec::new();
+        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        self.closing.close(self.stream_time, store, &mut slots)?;
+        for slots in slots.chunks(FLUSH_ROWS) {
+            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+            let output = self.aggregator.emit(store, slots, None)?;
+            context.forward(output)?;
+        }
+        Ok(())
     }
 
     /// Takes one row into a session. Returns whether it was in time.
@@ -214,17 +244,24 @@ impl<G: SessionAggregator> SessionProcessor<G> {
 
 impl<G: SessionAggregator> Processor for SessionProcessor<G> {
     fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        self.stream_time = context.store::<CachedStore<G::Arena>>(self.store)?.observed();
+        self.stream_time = self.closing.resume::<G::Arena>(self.store, context)?;
         Ok(())
+    }
+
+    fn advance(&mut self, stream_time: i64, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        self.stream_time = self.stream_time.max(stream_time);
+        self.closing.raise();
+        context.store::<CachedStore<G::Arena>>(self.store)?.observe(stream_time);
+        self.forward_closed(context)
     }
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let running = !context.caching();
+        let running = !context.caching() && !self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-        if !running && self.aggregator.sends_old() {
+        if !running && self.aggregator.sends_old() && !self.closing.holds_back() {
             store.keep_old();
         }
         let (mut incomplete, mut late) = (0, 0);
@@ -234,8 +271,13 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
                 continue;
             }
             self.stream_time = self.stream_time.max(*timestamp);
+            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
             store.observe(self.stream_time);
             late += usize::from(!self.take_in(&input, row, *timestamp, running, store)?);
+            // The next row may merge a session that this one has closed, if the store keeps it for longer.
+            if self.closing.holds_back() {
+                self.forward_closed(context)?;
+            }
         }
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its session had closed");
@@ -243,7 +285,8 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        if !context.caching() || !context.has_children() {
+        self.closing.keep::<G::Arena>(self.stream_time, self.store, context)?;
+        if self.closing.holds_back() || !context.caching() || !context.has_children() {
             return Ok(());
         }
         let mut done = 0;
@@ -258,7 +301,8 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
             let known = |slot: u32| store.exists(slot) || store.was_committed(slot);
             let changed: Vec<usize> = (done..end).filter(|position| known(dirty[*position])).collect();
             done = end;
-            let output = self.aggregator.emit(store, &changed)?;
+            let slots: Vec<u32> = changed.iter().map(|position| dirty[*position]).collect();
+            let output = self.aggregator.emit(store, &slots, Some(&changed))?;
             context.forward(output)?;
         }
     }

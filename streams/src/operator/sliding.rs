@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
-use crate::operator::aggregate::{Aggregator, Running, flush, report};
+use crate::operator::aggregate::{Aggregator, Running, flush, forward_closed, report};
+use crate::operator::closing::{Closing, EmitStrategy};
 use crate::processor::{Context, Processor};
 use crate::report::ReportKind;
 use crate::store::spec::millis;
@@ -55,6 +56,11 @@ impl SlidingWindows {
     fn close(&self, stream_time: i64) -> i64 {
         stream_time.saturating_sub(self.grace_ms)
     }
+
+    /// From stream time to the start of the last window that is closed, in ms.
+    fn lag_ms(&self) -> i64 {
+        self.grace_ms.saturating_add(self.difference_ms).saturating_add(1)
+    }
 }
 
 /// Runs an [`Aggregator`] over sliding windows, kept in a window store that it alone writes.
@@ -66,6 +72,7 @@ pub struct SlidingProcessor<G: Aggregator> {
     aggregator: G,
     store: StoreHandle,
     windows: SlidingWindows,
+    closing: Closing,
     stream_time: i64,
     keys: ByteColumn,
     step: Step,
@@ -104,11 +111,23 @@ impl<G: Aggregator> SlidingProcessor<G> {
             aggregator,
             store,
             windows,
+            closing: Closing::new(EmitStrategy::OnWindowUpdate, windows.lag_ms()),
             stream_time: i64::MIN,
             keys: ByteColumn::default(),
             step: Step::default(),
             late: 0,
         }
+    }
+
+    /// Sets when results are forwarded.
+    #[must_use]
+    pub fn emit(mut self, emit: EmitStrategy) -> Self {
+        self.closing = Closing::new(emit, self.windows.lag_ms());
+        self
+    }
+
+    fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        forward_closed(&mut self.aggregator, &mut self.closing, self.stream_time, self.store, context)
     }
 }
 
@@ -283,16 +302,23 @@ impl<G: Aggregator> SlidingProcessor<G> {
 
 impl<G: Aggregator> Processor for SlidingProcessor<G> {
     fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        self.stream_time = context.store::<CachedStore<G::Arena>>(self.store)?.observed();
+        self.stream_time = self.closing.resume::<G::Arena>(self.store, context)?;
         Ok(())
+    }
+
+    fn advance(&mut self, stream_time: i64, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        self.stream_time = self.stream_time.max(stream_time);
+        self.closing.raise();
+        context.store::<CachedStore<G::Arena>>(self.store)?.observe(stream_time);
+        self.forward_closed(context)
     }
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let running = !context.caching();
-        if !running && self.aggregator.sends_old() {
+        let running = !context.caching() && !self.closing.holds_back();
+        if !running && self.aggregator.sends_old() && !self.closing.holds_back() {
             context.store::<CachedStore<G::Arena>>(self.store)?.keep_old();
         }
         let mut incomplete = 0;
@@ -307,10 +333,14 @@ impl<G: Aggregator> Processor for SlidingProcessor<G> {
         let late = std::mem::take(&mut self.late);
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its window had closed");
-        Ok(())
+        self.forward_closed(context)
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        self.closing.keep::<G::Arena>(self.stream_time, self.store, context)?;
+        if self.closing.holds_back() {
+            return Ok(());
+        }
         flush(&mut self.aggregator, self.store, context)
     }
 }

@@ -116,6 +116,14 @@ impl FixedWindows {
         }
     }
 
+    /// From stream time to the start of the last window that is closed, in ms.
+    pub(crate) fn lag_ms(&self) -> i64 {
+        match self {
+            Self::Time(windows) => windows.grace_ms.saturating_add(windows.size_ms),
+            Self::Unlimited(_) => i64::MAX,
+        }
+    }
+
     /// The shortest time that a store must keep a window.
     pub fn retention(&self) -> Duration {
         match self {

@@ -30,6 +30,7 @@ use crate::store::key_index::KeyIndex;
 use crate::store::spec::StoreKind;
 pub use crate::store::spec::StorePlace;
 
+mod by_time;
 mod expiry;
 mod rows;
 
@@ -134,6 +135,8 @@ pub struct CachedStore<A: Arena> {
     scratch: Vec<u8>,
     /// The windows of the keys that were asked for with [`CachedStore::windows`].
     index: KeyIndex,
+    /// The order of windows across keys, if an operator asked for that.
+    by_time: Option<by_time::TimeOrder>,
 }
 
 impl<A: Arena> CachedStore<A> {
@@ -159,6 +162,7 @@ impl<A: Arena> CachedStore<A> {
             miss_keys: ByteColumn::default(),
             scratch: Vec::new(),
             index: KeyIndex::default(),
+            by_time: None,
         }
     }
 
@@ -545,8 +549,13 @@ impl<A: Arena> CachedStore<A> {
     }
 
     fn touch(&mut self, slot: u32, timestamp: i64, exists: u8) {
-        if !self.index.is_empty() && self.entries[slot as usize].flags & EXISTS != exists {
-            self.index_changed(slot, exists);
+        if self.entries[slot as usize].flags & EXISTS != exists {
+            if !self.index.is_empty() {
+                self.index_changed(slot, exists);
+            }
+            if self.by_time.is_some() {
+                self.order_changed(slot, exists);
+            }
         }
         self.mark(slot);
         let entry = &mut self.entries[slot as usize];
@@ -696,6 +705,9 @@ impl<A: Arena> TaskStore for CachedStore<A> {
         }
         self.scratch = state;
         self.size.dirty = 0;
+        if let Some(order) = &mut self.by_time {
+            order.commit();
+        }
         // Sessions leave many keys behind that are gone for good.
         for slot in &dirty {
             if !self.exists(*slot) {

@@ -72,7 +72,7 @@ impl ExpiryIndex {
 }
 
 /// Bytes that sort like the number.
-fn ordered(time: i64) -> [u8; 8] {
+pub(super) fn ordered(time: i64) -> [u8; 8] {
     (time ^ i64::MIN).to_be_bytes()
 }
 
