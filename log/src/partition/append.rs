@@ -43,14 +43,7 @@ impl Partition {
         writer.first_timestamp.get_or_insert(batch.max_timestamp());
         writer.end = batch.next_offset();
         writer.last_append = now;
-        writer.unsynced_bytes += batch.len_bytes() as u64;
-        let unsynced_since = *writer.unsynced_since.get_or_insert(now);
-        assert!(
-            visible == Visible::Now
-                || writer.unsynced_bytes <= UNSYNCED_BYTES_MAX.max(batch.len_bytes() as u64),
-            "{} bytes wait for a sync",
-            writer.unsynced_bytes
-        );
+
         let aborted = writer.producers.update(&batch);
         if let Some(entry) = aborted {
             writer.unwritten_aborted.push(entry);
@@ -64,10 +57,16 @@ impl Partition {
             timestamp: batch.max_timestamp(),
             is_duplicate: false,
         };
-        let is_flush_due = self.is_flush_due(writer.end, now.saturating_sub(unsynced_since), &config);
-        let end = writer.end;
+        let (end, bytes) = (writer.end, batch.len_bytes() as u64);
         let mut state = self.state.lock();
         state.end = end;
+        state.unsynced.bytes += bytes;
+        let unsynced_since = *state.unsynced.since.get_or_insert(now);
+        assert!(
+            visible == Visible::Now || state.unsynced.bytes <= UNSYNCED_BYTES_MAX.max(bytes),
+            "{} bytes wait for a sync",
+            state.unsynced.bytes
+        );
         state.first_unstable = writer.producers.first_unstable();
         state.aborted.extend(aborted);
         state.tail.push(batch);
@@ -79,7 +78,7 @@ impl Partition {
             drop(state);
         }
         drop(guard);
-        if is_flush_due {
+        if self.is_flush_due(end, now.saturating_sub(unsynced_since), &config) {
             self.sync(end)?;
         }
         Ok(info)

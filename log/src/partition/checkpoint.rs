@@ -67,7 +67,7 @@ impl Partition {
             return Ok(());
         }
         let path = segment::path(&self.dir, replaced, "snapshot");
-        writer.unsynced_beside.retain(|unsynced| *unsynced != path);
+        self.state.lock().unsynced.beside.retain(|unsynced| *unsynced != path);
         match self.around.storage.remove_file(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
             outcome => outcome.context("remove", &path),
@@ -89,8 +89,7 @@ impl Partition {
         storage.rename(&temporary, &path).context("rename", &temporary)?;
         let of_active = |extension| segment::path(&self.dir, writer.active.base(), extension);
         let indexes = [of_active("index"), of_active("timeindex")];
-        writer.unsynced_beside.push(path);
-        writer.unsynced_beside.extend(indexes);
+        self.state.lock().unsynced.beside.extend([path].into_iter().chain(indexes));
         let new = (writer.end, writer.active.size());
         self.count_snapshot(writer, new)
     }

@@ -110,15 +110,15 @@ impl Partition {
         }
         {
             // Whatever comes of this, what is swapped in is on stable storage.
-            let mut writer = self.writer.lock();
-            writer.is_settled = false;
-            writer.unsynced.retain(|unsynced| !sources.iter().any(|source| Arc::ptr_eq(source, unsynced)));
+            self.writer.lock().is_settled = false;
+            let mut state = self.state.lock();
+            state.unsynced.forget(&sources);
             let is_replaced = |path: &PathBuf| {
                 let mut extensions = ["index", "timeindex", "txnindex"].iter();
                 let is_of = |base: &Offset, extension| *path == segment::path(&self.dir, *base, extension);
                 extensions.any(|extension| bases.iter().any(|base| is_of(base, extension)))
             };
-            writer.unsynced_beside.retain(|path| !is_replaced(path));
+            state.unsynced.beside.retain(|path| !is_replaced(path));
         }
         let completed = swap::complete(storage, &self.dir, &bases, &outputs).and_then(|deleted| {
             let segments = outputs.iter().map(|&base| self.open_cleaned(base)).collect::<Result<Vec<_>>>()?;

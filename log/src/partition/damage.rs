@@ -10,7 +10,7 @@ impl Partition {
     pub(super) fn note_damage(&self, range: CorruptRange) {
         let mut writer = self.writer.lock();
         if matches!(writer.condition, Condition::Open) {
-            writer.condition = Condition::Corrupt(range.clone());
+            self.set_condition(&mut writer, Condition::Corrupt(range.clone()));
         }
         let damage = {
             let mut state = self.state.lock();

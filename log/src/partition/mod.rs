@@ -20,11 +20,13 @@ mod repair;
 mod retention;
 mod roll;
 mod sync;
+mod turns;
 
 pub(crate) use compaction::Replacement;
 use epochs::LeaderEpochs;
-use sync::Syncing;
+use sync::Unsynced;
 pub(crate) use sync::{UNSYNCED_BYTES_MAX, sync_partitions};
+use turns::Syncing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -109,15 +111,9 @@ pub(crate) struct Partition {
 
 #[derive(Debug)]
 struct Writer {
+    /// Changed by [`Partition::set_condition`] only.
     condition: Condition,
     active: Arc<Segment>,
-    /// Sealed segments that may not be on stable storage as a whole.
-    unsynced: Vec<Arc<Segment>>,
-    /// Files beside the segments that may not be on stable storage. They are trusted once the recovery point has passed.
-    unsynced_beside: Vec<PathBuf>,
-    /// Bytes of batches that may not be on stable storage, and since when there are some, in monotonic time.
-    unsynced_bytes: u64,
-    unsynced_since: Option<Duration>,
     /// Files of deleted segments and the monotonic time at which they go.
     deleted: Vec<(Duration, PathBuf)>,
     end: Offset,
@@ -137,8 +133,6 @@ struct Writer {
     aborted_bytes: u64,
     /// Where the newest snapshot of the producers stands, and the size of the active segment then.
     snapshot: (Offset, u64),
-    /// Whether a file was created whose name may not be on stable storage.
-    is_dir_unsynced: bool,
     /// Whether the files are as a clean close left them.
     is_settled: bool,
 }
@@ -153,10 +147,14 @@ enum Condition {
     Deleted,
 }
 
-/// What readers need, published by the writer.
+/// What readers need, and whoever syncs, published by the writer.
 #[derive(Debug)]
 struct State {
+    /// In offset order; the last is the active one.
     segments: Vec<Arc<Segment>>,
+    /// Whether the condition is [`Condition::Open`].
+    is_open: bool,
+    unsynced: Unsynced,
     tail: Tail,
     start: Offset,
     end: Offset,
@@ -202,14 +200,14 @@ impl Partition {
         // A creation that failed may have left an empty directory.
         let is_new = is_new || loaded.is_created;
         let is_settled = loaded.is_settled && !is_new;
-        let (mut writer, state) = take_up(loaded, &dir, &around, checkpoint.log_start)?;
+        let (mut writer, mut state) = take_up(loaded, &dir, &around, checkpoint.log_start)?;
         // A killed process may have left sealed segments in the page cache only.
         let sealed = state.segments.windows(2).filter(|pair| pair[1].base() > synced);
-        writer.unsynced = sealed.map(|pair| pair[0].clone()).collect();
+        state.unsynced.sealed = sealed.map(|pair| pair[0].clone()).collect();
         if !checkpoint.is_clean {
-            writer.unsynced_beside = unsynced_aborted(&state, &dir, synced);
+            state.unsynced.beside = unsynced_aborted(&state, &dir, synced);
         }
-        writer.is_dir_unsynced = is_new || !checkpoint.is_clean;
+        state.unsynced.is_dir = is_new || !checkpoint.is_clean;
         writer.is_settled = is_settled;
         Ok(Self {
             id,
@@ -277,7 +275,7 @@ impl Partition {
     pub(crate) fn close(&self) -> Result<Closed> {
         let claim = self.syncing.claim();
         let mut writer = self.writer.lock();
-        let condition = std::mem::replace(&mut writer.condition, Condition::Closed);
+        let condition = self.set_condition(&mut writer, Condition::Closed);
         self.watchers.raise();
         if let Err(error) = self.remove_files(&mut writer, None) {
             tracing::warn!(partition = %self.id, %error, "files of deleted segments stay until the next start");
@@ -299,8 +297,8 @@ impl Partition {
             }
             Err(error) => return Err(error),
         };
-        writer.is_dir_unsynced = true;
-        self.sync_work(&mut writer).run(&*self.around.storage)?;
+        self.state.lock().unsynced.is_dir = true;
+        self.take_unsynced(&claim).run(&*self.around.storage)?;
         // Without a mark of a clean close, what was not written is rebuilt from the last recovery point.
         let recovery_point = if is_clean { writer.end } else { self.syncing.durable() };
         claim.finish(writer.end);
@@ -310,7 +308,7 @@ impl Partition {
     /// Takes no more batches, because the topic is gone.
     pub(crate) fn mark_deleted(&self) {
         let _files = self.files.lock();
-        self.writer.lock().condition = Condition::Deleted;
+        self.set_condition(&mut self.writer.lock(), Condition::Deleted);
         self.release_tail();
         self.state.lock().is_deleted = true;
         self.watchers.raise();
@@ -340,7 +338,13 @@ impl Partition {
     fn stop(&self, writer: &mut Writer, what: &str, error: &LogError) {
         tracing::error!(partition = %self.id, error = error as &dyn std::error::Error, "stopped: {what}");
         let cause = std::error::Error::source(error).map_or_else(String::new, |cause| format!(" ({cause})"));
-        writer.condition = Condition::Stopped(format!("{what}: {error}{cause}"));
+        self.set_condition(writer, Condition::Stopped(format!("{what}: {error}{cause}")));
+    }
+
+    /// Returns the condition until now.
+    fn set_condition(&self, writer: &mut Writer, condition: Condition) -> Condition {
+        self.state.lock().is_open = matches!(condition, Condition::Open);
+        std::mem::replace(&mut writer.condition, condition)
     }
 
     /// Writes the aborted transactions that are not yet in the active segment's `.txnindex`.
@@ -353,10 +357,12 @@ impl Partition {
         writer.unwritten_aborted.iter().for_each(|entry| entry.encode(&mut bytes));
         let file = self.around.storage.open(&path, OpenMode::OrCreate).context("open", &path)?;
         file.write_at(writer.aborted_bytes, &bytes).context("write to", &path)?;
-        writer.is_dir_unsynced |= writer.aborted_bytes == 0;
-        if !writer.unsynced_beside.contains(&path) {
-            writer.unsynced_beside.push(path);
+        let mut state = self.state.lock();
+        state.unsynced.is_dir |= writer.aborted_bytes == 0;
+        if !state.unsynced.beside.contains(&path) {
+            state.unsynced.beside.push(path);
         }
+        drop(state);
         writer.aborted_bytes += bytes.len() as u64;
         writer.unwritten_aborted.clear();
         Ok(())
@@ -405,6 +411,8 @@ fn take_up(
     let active_position = active.position_hint(loaded.snapshot)?;
     let condition = loaded.damage.bad.first().cloned().map_or(Condition::Open, Condition::Corrupt);
     let state = State {
+        is_open: matches!(condition, Condition::Open),
+        unsynced: Unsynced { is_dir: true, ..Unsynced::default() },
         tail: Tail::new(around.budget.clone()),
         start: start.min(loaded.end),
         end: loaded.end,
@@ -419,10 +427,6 @@ fn take_up(
     let writer = Writer {
         condition,
         active,
-        unsynced: Vec::new(),
-        unsynced_beside: Vec::new(),
-        unsynced_bytes: 0,
-        unsynced_since: None,
         deleted: Vec::new(),
         end: loaded.end,
         bytes_since_entry: loaded.bytes_since_entry,
@@ -435,7 +439,6 @@ fn take_up(
         unwritten_aborted: Vec::new(),
         aborted_bytes,
         snapshot: (loaded.snapshot, active_position),
-        is_dir_unsynced: true,
         is_settled: false,
     };
     Ok((writer, state))

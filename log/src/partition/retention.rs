@@ -118,13 +118,14 @@ impl Partition {
             let start = start.min(state.start);
             let is_below = |pair: &&[Arc<Segment>]| pair[1].base() <= start;
             let count = state.segments.windows(2).take_while(is_below).count();
-            state.segments.drain(..count).collect()
+            let deleted: Vec<_> = state.segments.drain(..count).collect();
+            state.unsynced.forget(&deleted);
+            deleted
         };
         if deleted.is_empty() {
             return Ok(0);
         }
         writer.is_settled = false;
-        writer.unsynced.retain(|unsynced| !deleted.iter().any(|segment| Arc::ptr_eq(segment, unsynced)));
         let due = self.around.clock.monotonic().saturating_add(delay);
         let outcome = deleted.iter().try_for_each(|segment| self.rename_deleted(writer, segment.base(), due));
         // Oldest first, and for certain before any of the files goes.
@@ -137,7 +138,7 @@ impl Partition {
     pub(super) fn rename_deleted(&self, writer: &mut Writer, base: Offset, due: Duration) -> Result<()> {
         for extension in ["log", "index", "timeindex", "txnindex", "snapshot"] {
             let path = segment::path(&self.dir, base, extension);
-            writer.unsynced_beside.retain(|unsynced| *unsynced != path);
+            self.state.lock().unsynced.beside.retain(|unsynced| *unsynced != path);
             let renamed = segment::path(&self.dir, base, &format!("{extension}.deleted"));
             match self.around.storage.rename(&path, &renamed) {
                 Ok(()) => writer.deleted.push((due, renamed)),

@@ -69,15 +69,16 @@ impl Partition {
         match outcome {
             Ok(next) => {
                 let sealed = std::mem::replace(&mut writer.active, Arc::new(next));
-                writer.unsynced.push(sealed);
                 writer.bytes_since_entry = 0;
                 writer.first_timestamp = None;
                 writer.active_since = self.around.clock.monotonic();
                 writer.jitter_draw = self.around.draw();
                 writer.aborted_bytes = 0;
                 writer.snapshot.1 = 0;
-                writer.is_dir_unsynced = true;
-                self.state.lock().segments.push(writer.active.clone());
+                let mut state = self.state.lock();
+                state.unsynced.sealed.push(sealed);
+                state.unsynced.is_dir = true;
+                state.segments.push(writer.active.clone());
                 Ok(())
             }
             // A sealed segment takes no batches, so that a roll stays due.

@@ -1,21 +1,21 @@
 //! Putting what was appended on stable storage: one sync serves everyone whose batches were written before it.
 //!
 //! ```text
-//! write ─▶ sync the files, then the directory ─▶ move the durable end ─▶ show it to readers ─▶ acknowledge
+//! write ─▶ sync the files, then the directory ─▶ show it to readers ─▶ move the durable end, acknowledge
 //! ```
-//! While a sync runs, others append and wait; the first of them to wake then syncs for all. The append lock is never
-//! held over a sync. A sync that fails is never tried again: what the disk holds is unknown by then, and a second one
+//! While a sync runs, others append and wait; one of them then syncs for all ([`turns`](super::turns)). The append lock is
+//! never held over a sync. A sync that fails is never tried again: what the disk holds is unknown by then, and a second one
 //! would say that all is well.
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, MutexGuard};
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use super::turns::Claim;
 use super::{Partition, Visible, Writer};
 use crate::config::TopicConfig;
 use crate::error::{IoContext, Result};
-use crate::mutex::Mutex;
 use crate::segment::Segment;
 use crate::storage::{File, OpenMode, Storage};
 use crate::types::Offset;
@@ -24,65 +24,25 @@ use crate::types::Offset;
 /// A start after a crash takes no bad bytes for a torn tail that have sound batches further behind them than this.
 pub(crate) const UNSYNCED_BYTES_MAX: u64 = 8 << 20;
 
-/// How far a partition is on stable storage, and whether somebody is at work on that.
-#[derive(Debug)]
-pub(super) struct Syncing {
-    state: Mutex<State>,
-    ended: Condvar,
+/// What may not be on stable storage, besides what was appended to the active segment.
+#[derive(Debug, Default)]
+pub(super) struct Unsynced {
+    /// Sealed segments.
+    pub(super) sealed: Vec<Arc<Segment>>,
+    /// Files beside the segments. They are trusted once the recovery point has passed.
+    pub(super) beside: Vec<PathBuf>,
+    /// Whether a file was created whose name may not be there.
+    pub(super) is_dir: bool,
+    /// Bytes of batches, those of the active segment included.
+    pub(super) bytes: u64,
+    /// Since when there are such batches that no sync is at work on, in monotonic time.
+    pub(super) since: Option<Duration>,
 }
 
-#[derive(Debug)]
-struct State {
-    /// Everything below is on stable storage.
-    durable: Offset,
-    is_running: bool,
-}
-
-/// The right to sync a partition, which one caller at a time has.
-#[derive(Debug)]
-pub(super) struct Claim<'a>(&'a Syncing);
-
-impl Syncing {
-    pub(super) fn new(durable: Offset) -> Self {
-        Self { state: Mutex::new(State { durable, is_running: false }), ended: Condvar::new() }
-    }
-
-    pub(super) fn durable(&self) -> Offset {
-        self.state.lock().durable
-    }
-
-    /// Waits for the sync that is running.
-    pub(super) fn claim(&self) -> Claim<'_> {
-        self.claim_up_to(Offset::new(u64::MAX)).expect("no offset is beyond this one")
-    }
-
-    /// The same, unless everything below `end` is on stable storage by then.
-    fn claim_up_to(&self, end: Offset) -> Option<Claim<'_>> {
-        let mut state = self.state.lock();
-        while state.durable < end {
-            if !state.is_running {
-                state.is_running = true;
-                return Some(Claim(self));
-            }
-            state = Mutex::<State>::wait(&self.ended, state);
-        }
-        None
-    }
-}
-
-impl Claim<'_> {
-    /// Everything below `end` is on stable storage now.
-    pub(super) fn finish(self, end: Offset) {
-        let mut state = self.0.state.lock();
-        assert!(state.durable <= end, "the durable end goes back from {} to {end}", state.durable);
-        state.durable = end;
-    }
-}
-
-impl Drop for Claim<'_> {
-    fn drop(&mut self) {
-        self.0.state.lock().is_running = false;
-        self.0.ended.notify_all();
+impl Unsynced {
+    /// These segments are gone.
+    pub(super) fn forget(&mut self, segments: &[Arc<Segment>]) {
+        self.sealed.retain(|sealed| !segments.iter().any(|segment| Arc::ptr_eq(segment, sealed)));
     }
 }
 
@@ -134,18 +94,16 @@ impl Partition {
             return Ok(());
         }
         let Some(claim) = self.syncing.claim_up_to(end) else { return Ok(()) };
-        let work = {
-            let mut writer = self.writer.lock();
-            self.check_open(&writer)?;
-            self.sync_work(&mut writer)
-        };
+        self.check_syncable()?;
+        let work = self.take_unsynced(&claim);
         let outcome = work.run(&*self.around.storage);
         let outcome = if planted!("retry_failed_sync") { work.run(&*self.around.storage) } else { outcome };
         if let Err(error) = outcome {
             self.stop(&mut self.writer.lock(), "a sync failed", &error);
             return Err(error);
         }
-        self.end_sync(claim, &work);
+        self.show_synced(&work);
+        claim.finish(work.end);
         Ok(())
     }
 
@@ -153,10 +111,8 @@ impl Partition {
     pub(super) fn writer_with_room(&self, bytes: usize, visible: Visible) -> Result<MutexGuard<'_, Writer>> {
         loop {
             let writer = self.writer.lock();
-            if visible == Visible::Now
-                || writer.unsynced_bytes == 0
-                || writer.unsynced_bytes + bytes as u64 <= UNSYNCED_BYTES_MAX
-            {
+            let unsynced = self.state.lock().unsynced.bytes;
+            if visible == Visible::Now || unsynced == 0 || unsynced + bytes as u64 <= UNSYNCED_BYTES_MAX {
                 return Ok(writer);
             }
             let end = writer.end;
@@ -176,9 +132,9 @@ impl Partition {
     pub(crate) fn flush_if_due(&self) -> Result<Option<Duration>> {
         let config = self.config();
         let (end, since) = {
-            let writer = self.writer.lock();
-            match writer.unsynced_since {
-                Some(since) if self.check_open(&writer).is_ok() => (writer.end, since),
+            let state = self.state.lock();
+            match state.unsynced.since {
+                Some(since) if state.is_open => (state.end, since),
                 _ => return Ok(None),
             }
         };
@@ -191,15 +147,24 @@ impl Partition {
 
     /// Whether a sealed segment is not on stable storage yet.
     pub(crate) fn has_unsynced_segments(&self) -> bool {
-        let writer = self.writer.lock();
-        !writer.unsynced.is_empty() && self.check_open(&writer).is_ok()
+        let state = self.state.lock();
+        state.is_open && !state.unsynced.sealed.is_empty()
+    }
+
+    /// Fails unless the partition is open. The append lock is taken only to say why: those who append would make the disk
+    /// wait.
+    fn check_syncable(&self) -> Result<()> {
+        let is_open = self.state.lock().is_open;
+        if is_open { Ok(()) } else { self.check_open(&self.writer.lock()) }
     }
 
     /// Hands over what is not on stable storage. Who takes it must sync it, or else stop the partition.
-    pub(super) fn sync_work(&self, writer: &mut Writer) -> SyncWork {
-        let mut segments = std::mem::take(&mut writer.unsynced);
-        segments.push(writer.active.clone());
-        let dirs = match std::mem::take(&mut writer.is_dir_unsynced) {
+    pub(super) fn take_unsynced(&self, claim: &Claim<'_>) -> SyncWork {
+        let mut state = self.state.lock();
+        claim.cover(state.end);
+        let mut segments = std::mem::take(&mut state.unsynced.sealed);
+        segments.push(state.segments.last().expect("there is always a segment").clone());
+        let dirs = match std::mem::take(&mut state.unsynced.is_dir) {
             true => [Some(self.dir.as_path()), self.dir.parent()]
                 .into_iter()
                 .flatten()
@@ -207,45 +172,45 @@ impl Partition {
                 .collect(),
             false => Vec::new(),
         };
-        let beside = std::mem::take(&mut writer.unsynced_beside);
-        writer.unsynced_since = None;
-        SyncWork { segments, beside, dirs, end: writer.end, bytes: writer.unsynced_bytes }
+        let beside = std::mem::take(&mut state.unsynced.beside);
+        state.unsynced.since = None;
+        SyncWork { segments, beside, dirs, end: state.end, bytes: state.unsynced.bytes }
     }
 
-    fn end_sync(&self, claim: Claim<'_>, work: &SyncWork) {
-        self.writer.lock().unsynced_bytes -= work.bytes;
-        let end = work.end;
-        claim.finish(end);
+    /// Lets readers see what was synced, before those who wait for that go on and may look for what they wrote.
+    fn show_synced(&self, work: &SyncWork) {
         let mut state = self.state.lock();
-        if state.high_watermark < end {
-            state.high_watermark = end;
+        state.unsynced.bytes -= work.bytes;
+        if state.high_watermark < work.end {
+            state.high_watermark = work.end;
             drop(state);
             self.watchers.raise();
         }
     }
 }
 
-/// Puts everything appended so far to all of these partitions of one log on stable storage, with one call to the disk
-/// where the file system has one. Fails as a whole with the first error; a partition named twice counts once.
-pub(crate) fn sync_partitions(partitions: &[Arc<Partition>]) -> Result<()> {
-    let mut sorted: Vec<_> = partitions.iter().collect();
-    // One order for all callers, so that two of them never wait for each other.
-    sorted.sort_by(|a, b| a.id.cmp(&b.id));
-    sorted.dedup_by(|a, b| Arc::ptr_eq(a, b));
-    let mut claims = Vec::with_capacity(sorted.len());
-    for partition in sorted {
-        let Some(claim) = partition.syncing.claim_up_to(partition.end()) else { continue };
-        partition.check_open(&partition.writer.lock())?;
+/// Puts what was appended to these partitions of one log, to each below the offset beside it, on stable storage: with one
+/// call to the disk where the file system has one. Fails as a whole with the first error; a partition may come twice.
+pub(crate) fn sync_partitions(mut written: Vec<(Arc<Partition>, Offset)>) -> Result<()> {
+    // One order for all callers, so that two of them never wait for each other. The furthest end of each comes first.
+    written.sort_by(|a, b| a.0.id.cmp(&b.0.id).then(b.1.cmp(&a.1)));
+    written.dedup_by(|a, b| Arc::ptr_eq(&a.0, &b.0));
+    let mut claims = Vec::with_capacity(written.len());
+    for (partition, end) in &written {
+        let Some(claim) = partition.syncing.claim_up_to(*end) else { continue };
+        partition.check_syncable()?;
         claims.push((partition, claim));
     }
     let Some((first, _)) = claims.first() else { return Ok(()) };
     let storage = first.around.storage.clone();
-    let works: Vec<_> =
-        claims.iter().map(|(partition, _)| partition.sync_work(&mut partition.writer.lock())).collect();
+    let works: Vec<_> = claims.iter().map(|(partition, claim)| partition.take_unsynced(claim)).collect();
     let outcome = sync_all(&*storage, &works);
     for ((partition, claim), work) in claims.into_iter().zip(&works) {
         match &outcome {
-            Ok(()) => partition.end_sync(claim, work),
+            Ok(()) => {
+                partition.show_synced(work);
+                claim.finish(work.end);
+            }
             // Which of the files the failure was about is not known, so it is about all of them.
             Err(error) => partition.stop(&mut partition.writer.lock(), "a sync failed", error),
         }

@@ -381,10 +381,14 @@ impl Inner {
         for id in &transaction.partitions {
             match self.partition(id) {
                 Err(LogError::UnknownTopic { .. }) => {} // deleted meanwhile
-                partition => partitions.push(partition?),
+                partition => {
+                    let partition = partition?;
+                    let end = partition.end();
+                    partitions.push((partition, end));
+                }
             }
         }
-        sync_partitions(&partitions)
+        sync_partitions(partitions)
     }
 
     fn record(&self, transaction: &mut Transaction, next: Transaction, sync: Sync, acks: Acks) -> Result<()> {

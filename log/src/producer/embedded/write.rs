@@ -21,11 +21,10 @@ impl Producer {
         let mut written = Vec::with_capacity(self.used.len());
         for (topic, partition) in &self.used {
             let slot = &self.topics[topic.0 as usize].buffers[partition.index()];
-            written.extend(
-                slot.iter().filter(|buffer| buffer.written.is_some()).map(|buffer| buffer.partition.clone()),
-            );
+            let end = |buffer: &Buffer| Some((buffer.partition.clone(), buffer.written?.1 + 1));
+            written.extend(slot.as_deref().and_then(end));
         }
-        sync_partitions(&written)?;
+        sync_partitions(written)?;
         self.forget_used();
         Ok(())
     }
