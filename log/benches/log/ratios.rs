@@ -16,7 +16,7 @@ use std::time::Duration;
 use criterion::Criterion;
 use millstream_log::{
     Acks, BatchBuilder, Clock, Isolation, Log, LogConfig, NewTopic, Offset, OffsetSpec, PartitionId,
-    ProducerConfig, SystemClock, Timestamp, TopicPartition,
+    ProducerConfig, RecordBatch, SystemClock, Timestamp, TopicPartition,
 };
 
 use crate::counting::CountingStorage;
@@ -300,44 +300,48 @@ fn open() {
 }
 
 /// A start after a kill: of what was flushed nothing is read, the rest once.
+///
+/// A process of its own writes and dies without any goodbye, so that the files and the page cache are as it left them.
 fn recovery() {
-    let clock = SystemClock::new();
-    for (flushed, unflushed) in [(2048, 1024), (2048, 4096), (8192, 1024)] {
-        let dir = tempfile::tempdir().expect("a directory");
-        let (log, id) = filled(&dir.path().join("live"), flushed, LogConfig::default());
+    const ROUNDS: usize = 3;
+    const CHILD: &str = "MILLSTREAM_BENCH_RECOVERY";
+    let id = TopicPartition::new("bench", 0);
+    if let Ok(asked) = std::env::var(CHILD) {
+        let mut words = asked.splitn(3, ' ');
+        let mut number = || words.next().and_then(|word| word.parse().ok()).expect("a number");
+        let (flushed, unflushed) = (number(), number());
+        let (log, id) = filled(Path::new(words.next().expect("a path")), flushed, LogConfig::default());
         let mut builder = BatchBuilder::with_capacity(BATCH_BYTES);
         log.append(&id, build(&mut builder, &[b'v'; 100]), Acks::Synced).expect("appended");
         log.maintain().expect("checkpoints written");
         for _ in 0..unflushed {
             log.append(&id, build(&mut builder, &[b'v'; 100]), Acks::Written).expect("appended");
         }
-        // What a kill leaves behind.
-        let killed = dir.path().join("killed");
-        copy(&dir.path().join("live"), &killed);
-        let start = clock.monotonic();
-        let recovered = Log::open(&killed).expect("a log");
-        let end = recovered.offsets(&id, OffsetSpec::Latest).expect("an offset");
-        let time = (clock.monotonic() - start).as_secs_f64();
-        assert_eq!(Some(end), log.offsets(&id, OffsetSpec::Latest).ok());
+        std::process::abort();
+    }
+    let clock = SystemClock::new();
+    let batch = build(&mut BatchBuilder::with_capacity(BATCH_BYTES), &[b'v'; 100]).freeze();
+    let records = u64::from(RecordBatch::parse(batch).expect("just built").record_count());
+    for (flushed, unflushed) in [(2048, 1024), (2048, 4096), (8192, 1024), (8192, 4096)] {
+        let mut times = Vec::new();
+        for _ in 0..ROUNDS {
+            let dir = tempfile::tempdir().expect("a directory");
+            let asked = format!("{flushed} {unflushed} {}", dir.path().display());
+            let mut child = Command::new(std::env::current_exe().expect("this program"));
+            let status = child.args(["ratio/recovery", "--bench"]).env(CHILD, asked).status();
+            assert!(!status.expect("it runs").success(), "it dies");
+            let start = clock.monotonic();
+            let log = Log::open(dir.path()).expect("a log");
+            let end = log.offsets(&id, OffsetSpec::Latest).expect("an offset");
+            times.push((clock.monotonic() - start).as_secs_f64());
+            assert_eq!(end.get(), (flushed + 1 + unflushed) * records, "nothing is lost");
+        }
         println!(
             "start after a kill: {:.0} ms with {} MB flushed and {} MB not",
-            time * 1e3,
+            median(times) * 1e3,
             (flushed * BATCH_BYTES as u64) >> 20,
             (unflushed * BATCH_BYTES as u64) >> 20
         );
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).expect("a directory");
-    for entry in std::fs::read_dir(from).expect("a directory") {
-        let entry = entry.expect("an entry");
-        let target = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).expect("a copy");
-        }
     }
 }
 

@@ -96,8 +96,10 @@ impl Step {
             return Ok(Outcome::Sound);
         }
         let is_doubtful = !is_settled && !self.is_clean;
+        // What was synced is as on the disk. An index that turns out to be wrong may have led behind its end.
+        let synced = if is_doubtful { segment.position_hint(from)? } else { 0 };
         if is_doubtful {
-            segment.forget_cached(0)?;
+            segment.forget_cached(synced)?;
         }
         // After a failed sync, the size may be another one on the disk too.
         let size = if is_doubtful { segment.measure()? } else { segment.size() };
@@ -110,7 +112,11 @@ impl Step {
                 false if planted!("trust_index_length") => Offset::new(u64::MAX),
                 false => Offset::ZERO,
             };
-            segment.restart(from, trusted)?
+            let start = segment.restart(from, trusted)?;
+            if start < synced {
+                segment.forget_cached(start)?;
+            }
+            start
         };
         let bound = self.next.unwrap_or(Offset::new(u64::MAX));
         let mut scanner = segment.scan(start, SCAN_BYTES).until(size).below(bound);

@@ -98,6 +98,9 @@ impl Storage for DiskStorage {
 /// From this many files on, one call for their whole file system is taken to cost less than one for each.
 const SYNCFS_MIN: usize = 3;
 
+/// No system has larger pages.
+const PAGE_BYTES_MAX: u64 = 64 << 10;
+
 /// Before Linux 5.8 `syncfs` did not report that a write had failed.
 static SYNCFS_REPORTS_ERRORS: LazyLock<bool> = LazyLock::new(|| {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -155,6 +158,8 @@ impl File for DiskFile {
     }
 
     fn forget_cached(&self, from: u64) -> io::Result<()> {
+        // A page that starts before would stay in memory as a whole.
+        let from = from - from % PAGE_BYTES_MAX;
         Ok(rustix::fs::fadvise(&self.0, from, None, rustix::fs::Advice::DontNeed)?)
     }
 }
