@@ -108,7 +108,7 @@ fn append(record_bytes: usize, promised: u32) {
 fn group_commit() {
     const ROUNDS: u32 = 3;
     let clock = SystemClock::new();
-    let shapes: [(&str, fn(&Log, &Sent<'_>)); 3] = [
+    let shapes: [(&str, Shape); 3] = [
         ("64 producers, each waits for every batch", each_its_own),
         ("64 threads share a producer, each waits for every 10 records", |log, sent| shared(log, 1, sent)),
         ("64 threads share a producer, each with five times 10 records under way", |log, sent| {
@@ -169,6 +169,9 @@ const VALUE: [u8; 100] = [b'v'; 100];
 
 /// Counts records that are acknowledged, and says whether to go on.
 type Sent<'a> = dyn Fn(u64) -> bool + Sync + 'a;
+
+/// A way to send until there is enough.
+type Shape = fn(&Log, &Sent<'_>);
 
 /// Threads with a producer each, until `sent` says that it is enough.
 fn each_its_own(log: &Log, sent: &Sent<'_>) {

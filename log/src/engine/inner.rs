@@ -1,11 +1,31 @@
 //! What all handles to a log share, from open to close.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::checkpoints::Checkpoints;
 use super::maintenance::Schedule;
-use super::*;
-use crate::storage::CachedStorage;
+use crate::catalogue::{self, Topic, TopicId};
+use crate::checkpoint::{self, Offsets};
+use crate::cleaner::Cleaner;
+use crate::clock::Clock;
+use crate::config::LogConfig;
+use crate::error::{IoContext, LogError, Result};
+use crate::group::{Coordination, GroupOffsets};
+use crate::lock::DirectoryLock;
+use crate::mutex::Mutex;
+use crate::partition::{Partition, Surroundings};
+use crate::recovery::{self, Checkpoint};
+use crate::signal::Watchers;
+use crate::storage::{self, CachedStorage, OpenMode, Storage};
+use crate::tail::TailBudget;
+use crate::transaction::Transactions;
+use crate::types::{Offset, PartitionId, TopicPartition};
+
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const META: &str = "meta.properties";
 
 /// What all handles share.
 pub(crate) struct Inner {

@@ -21,38 +21,24 @@ mod transactions;
 pub(crate) use groups::Appended;
 pub(crate) use inner::Inner;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::BytesMut;
 
-use crate::catalogue::{
-    self, CONSUMER_OFFSETS, NewTopic, TRANSACTION_STATE, Topic, TopicDescription, TopicId,
-};
-use crate::checkpoint::{self, Offsets};
-use crate::cleaner::Cleaner;
+use crate::catalogue::{self, CONSUMER_OFFSETS, NewTopic, TRANSACTION_STATE, TopicDescription};
+use crate::checkpoint;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{ConsumerConfig, LogConfig, ProducerConfig};
 use crate::consumer::Consumer;
-use crate::error::{IoContext, LogError, Result, nearest};
+use crate::error::{LogError, Result};
 use crate::fetched::{AppendInfo, Fetched};
-use crate::group::{Committed, Coordination, GroupOffsets};
-use crate::lock::DirectoryLock;
-use crate::mutex::Mutex;
-use crate::partition::{Partition, Surroundings, Visible};
+use crate::group::Committed;
+use crate::partition::Visible;
 use crate::producer::Producer;
-use crate::recovery::{self, Checkpoint};
-use crate::signal::Watchers;
-use crate::storage::{self, DiskStorage, MemoryStorage, OpenMode, Storage};
-use crate::tail::TailBudget;
-use crate::transaction::Transactions;
+use crate::storage::{DiskStorage, MemoryStorage, Storage};
 use crate::types::{Acks, Isolation, Offset, OffsetSpec, PartitionId, TopicPartition};
-
-const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
-const META: &str = "meta.properties";
 
 /// A cheap handle to an open log. The last one to go closes the log, as well as it can without reporting errors.
 ///

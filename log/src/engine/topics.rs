@@ -1,6 +1,16 @@
 //! The log's topics: looked up, created, deleted.
 
-use super::*;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::Inner;
+use crate::catalogue::{self, NewTopic, Topic, TopicId};
+use crate::error::{IoContext, LogError, Result, nearest};
+use crate::partition::Partition;
+use crate::recovery::{self, Checkpoint};
+use crate::signal::Watchers;
+use crate::types::{PartitionId, TopicPartition};
 
 impl Inner {
     /// A topic by name.

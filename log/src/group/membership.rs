@@ -1,5 +1,7 @@
 //! One group: its members, its generation, and Kafka's rules for going from one generation to the next.
 
+mod join;
+mod rebalance;
 mod stored;
 mod timers;
 
@@ -13,9 +15,6 @@ use super::coordinator::GroupConfig;
 use super::protocol::*;
 use super::subscription::Subscription;
 use crate::types::Timestamp;
-
-/// How long a newcomer may wait for the others to join, `GroupCoordinator.NewMemberJoinTimeoutMs` in Kafka.
-const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 
 /// Where a group is. Names are Kafka's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,198 +166,6 @@ impl Group {
         self.members.is_empty() && self.pending_members.is_empty() && self.writes.is_empty()
     }
 
-    // ---- requests ----
-
-    pub(super) fn join(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
-        if !self.has_room_for(&request.member_id, cx.config.max_size) {
-            self.forget(&request.member_id);
-            self.remove_pending(cx, &request.member_id);
-            return cx.refuse_join(to, &request.member_id, GroupError::GroupMaxSizeReached);
-        }
-        if !self.supports(&request) {
-            return cx.refuse_join(to, &request.member_id, GroupError::InconsistentGroupProtocol);
-        }
-        if request.member_id.is_empty() {
-            self.join_new(cx, to, request);
-        } else if self.pending_members.contains_key(&request.member_id) {
-            let id = request.member_id.clone();
-            self.add(cx, to, id, request);
-        } else {
-            self.join_known(cx, to, request);
-        }
-    }
-
-    fn has_room_for(&self, member_id: &str, max_size: usize) -> bool {
-        let known = self.members.get(member_id);
-        match self.state {
-            GroupState::Empty | GroupState::Dead => true,
-            GroupState::PreparingRebalance => {
-                known.is_some_and(|member| member.awaiting_join.is_some()) || self.joined_count() < max_size
-            }
-            GroupState::CompletingRebalance | GroupState::Stable => {
-                known.is_some() || self.members.len() < max_size
-            }
-        }
-    }
-
-    fn supports(&self, request: &JoinRequest) -> bool {
-        if self.members.is_empty() {
-            return !request.protocol_type.is_empty() && !request.protocols.is_empty();
-        }
-        self.protocol_type.as_ref() == Some(&request.protocol_type)
-            && request.protocols.iter().any(|protocol| {
-                // One that joins again is judged without its old offer.
-                let mut others = self.members.iter().filter(|(id, _)| **id != request.member_id);
-                others.all(|(_, member)| member.offers(&protocol.name))
-            })
-    }
-
-    fn join_new(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
-        let name = request.instance_id.as_ref().unwrap_or(&request.client_id);
-        let uuid = uuid::Builder::from_random_bytes(cx.rng.u128(..).to_be_bytes()).into_uuid();
-        let id = format!("{name}-{uuid}");
-        let replaced = request.instance_id.as_ref().and_then(|instance| self.static_members.get(instance));
-        match replaced.cloned() {
-            Some(old_id) => self.replace_static(cx, to, old_id, id, request),
-            None if request.instance_id.is_none() && request.requires_known_member_id => {
-                let deadline = cx.after(request.session_timeout);
-                self.pending_members.insert(id.clone(), deadline);
-                cx.refuse_join(to, &id, GroupError::MemberIdRequired);
-            }
-            None => self.add(cx, to, id, request),
-        }
-    }
-
-    fn join_known(&mut self, cx: &mut Context<'_>, to: RequestId, request: JoinRequest) {
-        let identity =
-            MemberIdentity { member_id: request.member_id.clone(), instance_id: request.instance_id.clone() };
-        if let Err(error) = self.check_member(&identity) {
-            return cx.refuse_join(to, &request.member_id, error);
-        }
-        let id = request.member_id.clone();
-        let member = &self.members[&id];
-        let is_same = member.protocols == request.protocols;
-        let is_leader = self.leader.as_ref() == Some(&id);
-        let needs_rebalance = match self.state {
-            GroupState::PreparingRebalance => true,
-            GroupState::CompletingRebalance => !is_same,
-            GroupState::Stable => !is_same || is_leader,
-            GroupState::Empty | GroupState::Dead => {
-                return cx.refuse_join(to, &id, GroupError::UnknownMemberId);
-            }
-        };
-        if needs_rebalance {
-            self.update(cx, to, &id, request);
-            self.rebalance_or_complete(cx);
-        } else {
-            self.touch(cx, &id);
-            let reply = JoinReply { outcome: Ok(self.joined(&id, is_leader, false)), member_id: id };
-            cx.outputs.push(Output::Joined { to, reply });
-        }
-    }
-
-    fn add(&mut self, cx: &mut Context<'_>, to: RequestId, id: String, request: JoinRequest) {
-        self.pending_members.remove(&id);
-        if self.members.is_empty() {
-            self.protocol_type = Some(request.protocol_type);
-        }
-        if let Some(delay) = &mut self.initial_delay {
-            delay.has_newcomers = true;
-        }
-        let member = Member {
-            instance_id: request.instance_id.clone(),
-            client_id: request.client_id,
-            client_host: request.client_host,
-            origin: request.origin,
-            session_timeout: request.session_timeout,
-            rebalance_timeout: request.rebalance_timeout,
-            protocols: request.protocols,
-            assignment: Bytes::new(),
-            awaiting_join: Some(to),
-            awaiting_sync: None,
-            is_new: true,
-            deadline: cx.after(NEW_MEMBER_JOIN_TIMEOUT),
-        };
-        if let Some(instance) = request.instance_id {
-            self.static_members.insert(instance, id.clone());
-        }
-        self.leader.get_or_insert_with(|| id.clone());
-        self.members.insert(id, member);
-        self.rebalance_or_complete(cx);
-    }
-
-    /// Takes in what a member says as it joins again, and parks its request.
-    fn update(&mut self, cx: &mut Context<'_>, to: RequestId, id: &str, request: JoinRequest) {
-        let deadline = cx.after(request.session_timeout);
-        let Some(member) = self.members.get_mut(id) else { return };
-        member.protocols = request.protocols;
-        member.session_timeout = request.session_timeout;
-        member.rebalance_timeout = request.rebalance_timeout;
-        if !member.is_new {
-            member.deadline = deadline;
-        }
-        if let Some(earlier) = member.awaiting_join.replace(to) {
-            // The same member has asked twice; whoever waits for the first answer is gone.
-            cx.refuse_join(earlier, id, GroupError::RebalanceInProgress);
-        }
-    }
-
-    /// A static member comes back under a new member id and takes the old one's place.
-    fn replace_static(
-        &mut self,
-        cx: &mut Context<'_>,
-        to: RequestId,
-        old_id: String,
-        id: String,
-        request: JoinRequest,
-    ) {
-        let Some(mut member) = self.members.remove(&old_id) else {
-            return cx.refuse_join(to, &id, GroupError::UnknownMemberId);
-        };
-        if let Some(join) = member.awaiting_join.take() {
-            cx.refuse_join(join, &old_id, GroupError::FencedInstanceId);
-        }
-        if let Some(sync) = member.awaiting_sync.take() {
-            cx.refuse_sync(sync, GroupError::FencedInstanceId);
-        }
-        let old = Box::new(member.clone());
-        member.client_id = request.client_id.clone();
-        member.client_host = request.client_host.clone();
-        member.origin = request.origin;
-        let skips = request.supports_skipping_assignment;
-        let old_leader = self.leader.clone().unwrap_or_default();
-        self.rename(&old_id, &id, member);
-        self.update(cx, to, &id, request);
-        if self.state != GroupState::Stable || self.select_protocol() != self.protocol {
-            return self.rebalance_or_complete(cx);
-        }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.awaiting_join = None;
-        }
-        let is_leader = self.leader.as_ref() == Some(&id);
-        let mut joined = self.joined(&id, is_leader && skips, is_leader && skips);
-        if !skips {
-            // A client that cannot skip must not take itself for the leader, or it would assign.
-            joined.leader = old_leader;
-        }
-        let reply = JoinReply { member_id: id, outcome: Ok(joined) };
-        self.write(cx, Pending::Replacement { to, reply, old_id, old });
-    }
-
-    fn rename(&mut self, old_id: &str, id: &str, member: Member) {
-        if let Some(instance) = &member.instance_id {
-            self.static_members.insert(instance.clone(), id.to_owned());
-        }
-        self.members.remove(old_id);
-        self.members.insert(id.to_owned(), member);
-        if self.leader.as_deref() == Some(old_id) {
-            self.leader = Some(id.to_owned());
-        }
-        if self.unsynced.remove(old_id) {
-            self.unsynced.insert(id.to_owned());
-        }
-    }
-
     pub(super) fn sync(&mut self, cx: &mut Context<'_>, to: RequestId, request: SyncRequest) {
         if let Err(error) = self.check_sync(&request) {
             return cx.refuse_sync(to, error);
@@ -496,120 +303,6 @@ impl Group {
         if generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
     }
 
-    // ---- from one generation to the next ----
-
-    fn rebalance_or_complete(&mut self, cx: &mut Context<'_>) {
-        match self.state {
-            GroupState::Empty | GroupState::CompletingRebalance | GroupState::Stable => {
-                self.prepare_rebalance(cx);
-            }
-            GroupState::PreparingRebalance => self.complete_if_all_joined(cx),
-            GroupState::Dead => {}
-        }
-    }
-
-    fn prepare_rebalance(&mut self, cx: &mut Context<'_>) {
-        if self.state == GroupState::CompletingRebalance {
-            self.fail_syncs(cx, GroupError::RebalanceInProgress);
-        }
-        self.sync_deadline = None;
-        self.unsynced.clear();
-        let is_first = self.state == GroupState::Empty;
-        self.transition(cx.now, GroupState::PreparingRebalance);
-        cx.outputs.push(Output::Rebalancing { group_id: self.id.clone() });
-        let delay = cx.config.initial_rebalance_delay;
-        let timeout = self.rebalance_timeout();
-        if is_first && !delay.is_zero() {
-            let delay = delay.min(timeout);
-            self.initial_delay =
-                Some(InitialDelay { remaining: timeout.saturating_sub(delay), has_newcomers: false });
-            self.join_deadline = Some(cx.after(delay));
-        } else {
-            self.join_deadline = Some(cx.after(timeout));
-            self.complete_if_all_joined(cx);
-        }
-    }
-
-    fn complete_if_all_joined(&mut self, cx: &mut Context<'_>) {
-        let is_waiting = self.initial_delay.is_some();
-        if !is_waiting && self.pending_members.is_empty() && self.joined_count() == self.members.len() {
-            self.complete_join(cx);
-        }
-    }
-
-    /// Ends the wait for joins: whoever has joined makes up the next generation.
-    fn complete_join(&mut self, cx: &mut Context<'_>) {
-        self.initial_delay = None;
-        self.join_deadline = None;
-        let gone: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.awaiting_join.is_none() && member.instance_id.is_none())
-            .map(|(id, _)| id.clone())
-            .collect();
-        gone.iter().for_each(|id| self.forget(id));
-        if !self.members.is_empty() && !self.elect_leader() {
-            // Only static members that may come back: wait on.
-            self.join_deadline = Some(cx.after(self.rebalance_timeout()));
-            return;
-        }
-        self.generation = self.generation.wrapping_add(1).max(1);
-        if self.members.is_empty() {
-            self.protocol = None;
-            self.leader = None;
-            self.transition(cx.now, GroupState::Empty);
-            return self.write(cx, Pending::Empty);
-        }
-        self.protocol = self.select_protocol();
-        self.transition(cx.now, GroupState::CompletingRebalance);
-        self.unsynced = self.members.keys().cloned().collect();
-        self.sync_deadline = Some(cx.after(self.rebalance_timeout()));
-        let leader = self.leader.clone().unwrap_or_default();
-        let ids: Vec<_> = self.members.keys().cloned().collect();
-        for id in ids {
-            let joined = self.joined(&id, id == leader, false);
-            let Some(member) = self.members.get_mut(&id) else { continue };
-            member.is_new = false;
-            member.deadline = cx.after(member.session_timeout);
-            if let Some(to) = member.awaiting_join.take() {
-                let reply = JoinReply { member_id: id, outcome: Ok(joined) };
-                cx.outputs.push(Output::Joined { to, reply });
-            }
-        }
-    }
-
-    /// Keeps the leader if it has joined, or else takes the first that has. `false` if nobody has.
-    fn elect_leader(&mut self) -> bool {
-        let has_joined = |member: &Member| member.awaiting_join.is_some();
-        if self.leader.as_ref().and_then(|id| self.members.get(id)).is_some_and(has_joined) {
-            return true;
-        }
-        let first = self.members.iter().find(|(_, member)| has_joined(member)).map(|(id, _)| id.clone());
-        let is_found = first.is_some();
-        if is_found {
-            self.leader = first;
-        }
-        is_found
-    }
-
-    /// Among the protocols that all members offer, the one that most of them like best.
-    fn select_protocol(&self) -> Option<String> {
-        let first = self.members.values().next()?;
-        let is_common = |name: &str| self.members.values().all(|member| member.offers(name));
-        let candidates: Vec<&str> =
-            first.protocols.iter().map(|protocol| &*protocol.name).filter(|name| is_common(name)).collect();
-        let votes_for = |candidate: &str| {
-            let favourite = |member: &&Member| {
-                let mut offered = member.protocols.iter().map(|protocol| &*protocol.name);
-                offered.find(|name| candidates.contains(name)) == Some(candidate)
-            };
-            self.members.values().filter(favourite).count()
-        };
-        // The first of equals, so that the outcome is a function of the members.
-        let best = candidates.iter().rev().max_by_key(|candidate| votes_for(candidate));
-        best.map(|name| (*name).to_owned())
-    }
-
     /// The record of a write is as durable as configured, or could not be written.
     pub(super) fn written(&mut self, cx: &mut Context<'_>, write: WriteId, is_written: bool) {
         match self.writes.remove(&write) {
@@ -691,15 +384,6 @@ impl Group {
         is_pending
     }
 
-    fn fail_syncs(&mut self, cx: &mut Context<'_>, error: GroupError) {
-        for member in self.members.values_mut() {
-            member.assignment = Bytes::new();
-            if let Some(to) = member.awaiting_sync.take() {
-                cx.refuse_sync(to, error);
-            }
-        }
-    }
-
     fn note_synced(&mut self, id: &str) {
         self.unsynced.remove(id);
         if self.unsynced.is_empty() {
@@ -716,39 +400,5 @@ impl Group {
     fn transition(&mut self, now: Now, state: GroupState) {
         self.state = state;
         self.state_since = now.wall;
-    }
-
-    fn joined_count(&self) -> usize {
-        self.members.values().filter(|member| member.awaiting_join.is_some()).count()
-    }
-
-    fn rebalance_timeout(&self) -> Duration {
-        self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default()
-    }
-
-    fn joined(&self, id: &str, with_members: bool, skip_assignment: bool) -> Joined {
-        let protocol = self.protocol.clone().unwrap_or_default();
-        let member = |(id, member): (&String, &Member)| JoinedMember {
-            member_id: id.clone(),
-            instance_id: member.instance_id.clone(),
-            metadata: member.metadata(&protocol),
-        };
-        debug_assert!(self.members.contains_key(id));
-        Joined {
-            generation: self.generation,
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            leader: self.leader.clone().unwrap_or_default(),
-            skip_assignment,
-            members: if with_members { self.members.iter().map(member).collect() } else { Vec::new() },
-            protocol_name: protocol,
-        }
-    }
-
-    fn synced(&self, id: &str) -> Synced {
-        Synced {
-            protocol_type: self.protocol_type.clone().unwrap_or_default(),
-            protocol_name: self.protocol.clone().unwrap_or_default(),
-            assignment: self.members.get(id).map_or_else(Bytes::new, |member| member.assignment.clone()),
-        }
     }
 }
