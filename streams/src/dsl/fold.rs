@@ -219,7 +219,7 @@ pub(crate) fn deserialize_keys<K: 'static>(
     Ok(keys)
 }
 
-fn first_failure(what: &str, failed: Vec<(usize, SerdeError)>) -> Result<(), StreamsError> {
+pub(crate) fn first_failure(what: &str, failed: Vec<(usize, SerdeError)>) -> Result<(), StreamsError> {
     match failed.into_iter().next() {
         None => Ok(()),
         Some((_, error)) => Err(StreamsError::Serde(format!("{what}: {error}"))),

@@ -33,6 +33,7 @@ mod builder;
 mod changes;
 pub(crate) mod codec;
 mod fold;
+mod foreign_key;
 mod grouped;
 mod join;
 mod lookup;
@@ -47,6 +48,7 @@ mod windowed;
 
 pub use builder::StreamsBuilder;
 pub use changes::Changes;
+pub use foreign_key::TableJoined;
 pub use grouped::KGroupedStream;
 pub use join::StreamJoined;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};

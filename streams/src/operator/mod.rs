@@ -3,6 +3,7 @@
 
 pub mod aggregate;
 mod closing;
+pub mod foreign_key;
 pub mod join;
 pub mod session;
 pub mod sliding;
