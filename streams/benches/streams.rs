@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_log::{Log, NewTopic, ProducerConfig, SystemClock, Timestamp};
 use millstream_streams::dsl::{Consumed, Materialized, StreamsBuilder};
-use millstream_streams::operator::TimeWindows;
+use millstream_streams::operator::{JoinWindows, TimeWindows};
 use millstream_streams::serde::{Int64, Utf8};
 use millstream_streams::store::{RocksBackend, StateBackend, WriteBatch};
 use millstream_streams::{Streams, StreamsConfig, Topology};
@@ -91,6 +91,71 @@ fn topologies(criterion: &mut Criterion) {
     group.finish();
 }
 
+const JOINED: u32 = 200_000;
+const JOIN_KEYS: u32 = 10_000;
+
+/// A log with two topics whose rows take turns in time. Each key has a row in every `interval` of event time, so that
+/// each row joins about (10 minutes / interval) of the other side.
+fn log_of_two(interval: Duration) -> Log {
+    let log = Log::in_memory(Arc::new(SystemClock::new()));
+    let mut producer = log.producer(ProducerConfig::default()).expect("the defaults are valid");
+    for (side, topic) in ["left", "right", "out"].into_iter().enumerate() {
+        log.create_topic(NewTopic::new(topic).partitions(1)).expect("the log is empty");
+        if topic == "out" {
+            continue;
+        }
+        let topic = producer.topic(topic).expect("it was just created");
+        for number in 0..JOINED {
+            let key = i64::from(number.wrapping_mul(2_654_435_761) % JOIN_KEYS).to_be_bytes();
+            let value = i64::from(number).to_be_bytes();
+            let row = u128::from(number) * 2 + side as u128;
+            let time = row * interval.as_millis() / u128::from(JOIN_KEYS) / 2;
+            let time = Some(Timestamp::new(i64::try_from(time).expect("times are small")));
+            producer.append(topic, None, time, Some(&key), Some(&value), &[]).expect("memory takes it");
+        }
+    }
+    producer.flush().expect("memory takes it");
+    log
+}
+
+fn join_of_two(outer: bool) -> Topology {
+    let builder = StreamsBuilder::new();
+    let left = builder.stream::<i64, i64>("left", Consumed::with(Int64, Int64));
+    let right = builder.stream::<i64, i64>("right", Consumed::with(Int64, Int64));
+    let windows = JoinWindows::of(Duration::from_secs(600));
+    let joined = match outer {
+        true => left.outer_join_stream(
+            &right,
+            |left, right| left.copied().unwrap_or(-1) + right.copied().unwrap_or(-1),
+            windows,
+        ),
+        false => left.join_stream(&right, |left, right| left + right, windows),
+    };
+    joined.to("out");
+    builder.build().expect("the graph is valid")
+}
+
+fn joins(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("stream-stream join, records of each side");
+    group.throughput(Throughput::Elements(u64::from(JOINED))).sample_size(10);
+    let mut number = 0;
+    for (name, seconds, outer) in [
+        ("inner, 1 match", 600, false),
+        ("outer, 1 match", 600, true),
+        ("inner, 10 matches", 60, false),
+        ("outer, few matches", 6000, true),
+    ] {
+        group.bench_function(name, |bencher| {
+            let log = log_of_two(Duration::from_secs(seconds));
+            bencher.iter(|| {
+                number += 1;
+                black_box(process(&log, join_of_two(outer), number, true))
+            });
+        });
+    }
+    group.finish();
+}
+
 fn state(criterion: &mut Criterion) {
     const ROWS: u64 = 10_000;
     let mut group = criterion.benchmark_group("rocksdb");
@@ -126,5 +191,5 @@ fn state(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, topologies, state);
+criterion_group!(benches, topologies, joins, state);
 criterion_main!(benches);
