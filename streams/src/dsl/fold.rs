@@ -3,8 +3,6 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use millstream_log::Header;
-
 use crate::ByteColumn;
 use crate::batch::Batch;
 use crate::dsl::arena::ValueArena;
@@ -15,51 +13,15 @@ use crate::operator::aggregate::{Aggregator, Running};
 use crate::serde::{DynSerde, SerdeError};
 use crate::store::{CachedStore, StoreKind};
 
-/// Rows that can be folded: those of a stream, or changes of a table.
-pub(crate) trait FoldRows<K>: Batch {
-    fn keys(&self) -> &[Option<K>];
-    /// Whether the row has something to fold.
-    fn has_value(&self, row: usize) -> bool;
-    fn headers_of(&self, row: usize) -> &[Header];
-}
-
-impl<K: Clone + Send + 'static, V: Clone + Send + 'static> FoldRows<K> for Records<K, V> {
-    fn keys(&self) -> &[Option<K>] {
-        &self.keys
-    }
-
-    fn has_value(&self, row: usize) -> bool {
-        self.values[row].is_some()
-    }
-
-    fn headers_of(&self, row: usize) -> &[Header] {
-        self.headers_of(row)
-    }
-}
-
-impl<K: Clone + Send + 'static, V: Clone + Send + 'static> FoldRows<K> for Changes<K, V> {
-    fn keys(&self) -> &[Option<K>] {
-        &self.rows.keys
-    }
-
-    fn has_value(&self, row: usize) -> bool {
-        self.rows.values[row].is_some() || self.old_of(row).is_some()
-    }
-
-    fn headers_of(&self, row: usize) -> &[Header] {
-        self.rows.headers_of(row)
-    }
-}
-
 /// Folds rows into state `A` with `step`, and names results with keys that `output_key` makes of the key and the
 /// window start (0 without windows).
-pub(crate) struct Fold<K, I, A, F, M> {
+pub(crate) struct Fold<K, V, A, F, M> {
     pub(crate) keys: DynSerde<K>,
     /// Makes the next state of a key from a row; none deletes it.
     pub(crate) step: F,
     pub(crate) output_key: M,
     pub(crate) rules: FoldRules,
-    pub(crate) of: PhantomData<fn(I) -> A>,
+    pub(crate) of: PhantomData<fn(V) -> A>,
 }
 
 #[derive(Clone, Copy)]
@@ -72,17 +34,17 @@ pub(crate) struct FoldRules {
     pub(crate) sends_old: bool,
 }
 
-impl<K, I, A, KO, F, M> Aggregator for Fold<K, I, A, F, M>
+impl<K, V, A, KO, F, M> Aggregator for Fold<K, V, A, F, M>
 where
     K: Clone + Send + Sync + 'static,
-    I: FoldRows<K>,
+    V: Clone + Send + Sync + 'static,
     A: Clone + Send + Sync + 'static,
     KO: Clone + Send + 'static,
-    F: Fn(&K, &I, usize, Option<A>) -> Option<A> + Send + 'static,
+    F: Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + 'static,
     M: Fn(K, i64) -> KO + Send + 'static,
 {
     type Arena = ValueArena<A>;
-    type Input = I;
+    type Input = Records<K, V>;
 
     fn sends_old(&self) -> bool {
         self.rules.sends_old
@@ -96,17 +58,17 @@ where
         arena.get(slot).is_some()
     }
 
-    fn keys(&mut self, input: &I, keys: &mut ByteColumn) -> Result<(), StreamsError> {
+    fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError> {
         if self.rules.needs_value {
             keys_of_values(&self.keys, input, keys)
         } else {
-            serialize_keys(&self.keys, input.keys(), keys)
+            serialize_keys(&self.keys, &input.keys, keys)
         }
     }
 
     fn update(
         &mut self,
-        input: &I,
+        input: &Self::Input,
         rows: &[u32],
         slots: &[u32],
         arena: &mut Self::Arena,
@@ -128,7 +90,7 @@ where
             }
             self.fold(pairs.input, row, state);
             let start = pairs.starts.get(index).copied().unwrap_or(0);
-            let key = pairs.input.keys()[row].clone().map(|key| (self.output_key)(key, start));
+            let key = pairs.input.keys[row].clone().map(|key| (self.output_key)(key, start));
             output.push(key, state.clone(), pairs.times[index], pairs.input.headers_of(row).to_vec());
         }
         Ok(Box::new(Changes { rows: output, old }))
@@ -170,30 +132,29 @@ where
     }
 }
 
-impl<K, I, A, F, M> Fold<K, I, A, F, M>
+impl<K, V, A, F, M> Fold<K, V, A, F, M>
 where
-    I: FoldRows<K>,
-    F: Fn(&K, &I, usize, Option<A>) -> Option<A>,
+    F: Fn(&K, Option<&V>, Option<A>) -> Option<A>,
 {
-    fn fold(&self, input: &I, row: usize, state: &mut Option<A>) {
-        if let Some(key) = &input.keys()[row] {
-            *state = (self.step)(key, input, row, state.take());
+    fn fold(&self, input: &Records<K, V>, row: usize, state: &mut Option<A>) {
+        if let Some(key) = &input.keys[row] {
+            *state = (self.step)(key, input.values[row].as_ref(), state.take());
         }
     }
 }
 
 /// Appends the bytes of the keys of rows that have a value; the others are absent.
-pub(crate) fn keys_of_values<K: Clone + 'static, I: FoldRows<K>>(
+pub(crate) fn keys_of_values<K: Clone + 'static, V>(
     serde: &DynSerde<K>,
-    input: &I,
+    input: &Records<K, V>,
     out: &mut ByteColumn,
 ) -> Result<(), StreamsError> {
-    if (0..input.rows()).all(|row| input.has_value(row)) {
-        return serialize_keys(serde, input.keys(), out);
+    if input.values.iter().all(Option::is_some) {
+        return serialize_keys(serde, &input.keys, out);
     }
-    let rows = input.keys().iter().enumerate();
+    let with_value = input.keys.iter().zip(&input.values);
     let chosen: Vec<Option<K>> =
-        rows.map(|(row, key)| key.clone().filter(|_| input.has_value(row))).collect();
+        with_value.map(|(key, value)| key.clone().filter(|_| value.is_some())).collect();
     serialize_keys(serde, &chosen, out)
 }
 

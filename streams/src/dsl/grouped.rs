@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::Graph;
-use crate::dsl::fold::{Fold, FoldRows, FoldRules};
+use crate::dsl::fold::{Fold, FoldRules};
 use crate::dsl::params::{Grouped, Materialized};
-use crate::dsl::records::Records;
 use crate::dsl::stream::{RepartitionStep, repartition};
 use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
@@ -111,9 +110,6 @@ where
     {
         let names = FoldNames::new(&self.graph, plan.prefix, materialized.name.as_deref());
         let parent = self.partitioned(&names.store);
-        let step = move |key: &K, input: &Records<K, V>, row: usize, state: Option<A>| {
-            step(key, input.values[row].as_ref(), state)
-        };
         let keys = (self.grouped.keys.clone(), output_keys);
         add_fold(&self.graph, &parent, names, plan, keys, materialized, step, output_key)
     }
@@ -197,19 +193,19 @@ impl FoldNames {
 
 /// Adds an aggregation below a node whose rows are where their keys belong.
 #[allow(clippy::too_many_arguments)]
-pub(crate) fn add_fold<K, I, A, KO>(
+pub(crate) fn add_fold<K, V, A, KO>(
     graph: &Graph,
     parent: &str,
     names: FoldNames,
     plan: FoldPlan<'_>,
     (keys, output_keys): (DynSerde<K>, DynSerde<KO>),
     materialized: Materialized<A>,
-    step: impl Fn(&K, &I, usize, Option<A>) -> Option<A> + Send + Sync + 'static,
+    step: impl Fn(&K, Option<&V>, Option<A>) -> Option<A> + Send + Sync + 'static,
     output_key: impl Fn(K, i64) -> KO + Clone + Send + Sync + 'static,
 ) -> KTable<KO, A>
 where
     K: Clone + Send + Sync + 'static,
-    I: FoldRows<K>,
+    V: Clone + Send + Sync + 'static,
     A: Clone + Send + Sync + 'static,
     KO: Clone + Send + Sync + 'static,
 {
@@ -232,7 +228,7 @@ where
         let step = Arc::clone(&step);
         let fold = Fold {
             keys: Arc::clone(&keys),
-            step: move |key: &K, input: &I, row: usize, state: Option<A>| step(key, input, row, state),
+            step: move |key: &K, value: Option<&V>, state: Option<A>| step(key, value, state),
             output_key: output_key.clone(),
             rules: FoldRules { needs_value, may_delete, sends_old: of_node.sends_old() },
             of: PhantomData,

@@ -35,6 +35,7 @@ pub(crate) mod codec;
 mod fold;
 mod foreign_key;
 mod grouped;
+mod grouped_table;
 mod join;
 mod lookup;
 mod params;
@@ -43,6 +44,7 @@ mod session_fold;
 mod stream;
 mod suppress;
 mod table;
+mod table_join;
 mod table_rows;
 mod windowed;
 
@@ -50,6 +52,7 @@ pub use builder::StreamsBuilder;
 pub use changes::Changes;
 pub use foreign_key::TableJoined;
 pub use grouped::KGroupedStream;
+pub use grouped_table::KGroupedTable;
 pub use join::StreamJoined;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
 pub use records::Records;
@@ -64,6 +67,8 @@ pub use crate::serde::Windowed;
 mod close_tests;
 #[cfg(test)]
 mod suppress_tests;
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -438,6 +438,19 @@ where
     }
 }
 
+/// A processor that makes one batch of another, of any type.
+pub(crate) struct Map<F>(pub(crate) Arc<F>);
+
+impl<F> Processor for Map<F>
+where
+    F: Fn(Box<dyn Batch>) -> Result<Box<dyn Batch>, StreamsError> + Send + Sync,
+{
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let mapped = (self.0)(batch)?;
+        context.forward(mapped)
+    }
+}
+
 /// A processor that passes every batch on.
 pub(crate) struct PassThrough;
 

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use crate::batch::{Batch, downcast};
 use crate::dsl::builder::{Graph, supplier};
 use crate::dsl::changes::Changes;
-use crate::dsl::params::Materialized;
+use crate::dsl::grouped_table::{self, KGroupedTable};
+use crate::dsl::params::{Grouped, Materialized};
 use crate::dsl::records::Records;
-use crate::dsl::stream::{KStream, Rows};
+use crate::dsl::stream::{KStream, Map, Rows};
 use crate::dsl::table_rows::{Compute, TableState, add_table};
 use crate::error::StreamsError;
-use crate::processor::{Context, Processor};
 use crate::serde::{DefaultSerde, DynSerde};
 use crate::store::StoreHandle;
 
@@ -76,7 +76,10 @@ where
     /// The changes of the table as a stream; deletions are rows without value.
     pub fn to_stream(&self) -> KStream<K, V> {
         let node = self.graph.name("KTABLE-TOSTREAM-");
-        self.graph.processor(&node, &[&self.node], &[], supplier(|| ToStream::<K, V>(PhantomData)));
+        let new_values = Arc::new(|batch: Box<dyn Batch>| -> Result<Box<dyn Batch>, StreamsError> {
+            Ok(Box::new(downcast::<Changes<K, V>>(batch)?.rows))
+        });
+        self.graph.processor(&node, &[&self.node], &[], supplier(move || Map(Arc::clone(&new_values))));
         let (keys, values) = (Some(self.keys.clone()), self.values.clone());
         KStream { graph: self.graph.clone(), node, rekeyed: false, keys, values }
     }
@@ -116,6 +119,32 @@ where
         self.state.store().map(|store| self.graph.store_name(store))
     }
 
+    /// Groups the rows by new keys, with the serdes for the way there; the values are what will be aggregated.
+    pub fn group_by_with<K2, V2>(
+        &self,
+        mapper: impl Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,
+        grouped: Grouped<K2, V2>,
+    ) -> KGroupedTable<K2, V2>
+    where
+        K2: Clone + PartialEq + Send + Sync + 'static,
+        V2: Clone + Send + Sync + 'static,
+    {
+        grouped_table::group(self, mapper, grouped)
+    }
+
+    /// Groups the rows by new keys; the values are what will be aggregated.
+    pub fn group_by<K2, V2>(
+        &self,
+        mapper: impl Fn(&K, &V) -> (K2, V2) + Send + Sync + 'static,
+    ) -> KGroupedTable<K2, V2>
+    where
+        K2: DefaultSerde + PartialEq,
+        V2: DefaultSerde,
+    {
+        let grouped = Grouped { keys: K2::default_serde(), values: V2::default_serde(), name: None };
+        self.group_by_with(mapper, grouped)
+    }
+
     /// Makes every change carry the value before, as far up as that takes.
     pub(crate) fn send_old(&self) {
         self.state.send_old();
@@ -151,7 +180,7 @@ where
             Ok(changes)
         });
         let node = self.graph.name(prefix);
-        let table = add_table(&self.graph, node, &[&self.node], (self.keys.clone(), values), None, compute);
+        let table = add_table(&self.graph, &[&self.node], (self.keys.clone(), values), None, node, compute);
         let (state, parent) = (Arc::clone(&table.state), self.clone());
         let ask_old = Rc::new(move || {
             // What is kept knows what it had.
@@ -191,24 +220,10 @@ where
     let compute: Compute<K, V> =
         Arc::new(|batch, _| Ok(Changes { rows: *downcast::<Records<K, V>>(batch)?, old: None }));
     let serdes = (keys, Some(values.clone()));
-    let table = add_table(graph, node, &[parent], serdes, Some(store), compute);
+    let table = add_table(graph, &[parent], serdes, Some(store), node, compute);
     let (graph, node, state) = (graph.clone(), table.node.clone(), Arc::clone(&table.state));
     let ask_old = Rc::new(move || {
         state.keep(&graph, &node, None, values.clone());
     });
     KTable { ask_old, ..table }
-}
-
-/// The new values of changes, as rows of a stream.
-struct ToStream<K, V>(PhantomData<fn(K, V)>);
-
-impl<K, V> Processor for ToStream<K, V>
-where
-    K: Clone + Send + Sync + 'static,
-    V: Clone + Send + Sync + 'static,
-{
-    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let changes = downcast::<Changes<K, V>>(batch)?;
-        context.forward(Box::new(changes.rows))
-    }
 }

@@ -45,6 +45,11 @@ impl TableState {
         self.store.get().copied()
     }
 
+    /// Whether old values are wanted and no store of its own has them.
+    pub(crate) fn computes_old(&self) -> bool {
+        self.sends_old() && self.store().is_none()
+    }
+
     pub(crate) fn send_old(&self) {
         self.sends_old.store(true, Ordering::Relaxed);
     }
@@ -81,10 +86,10 @@ pub(crate) type Compute<K, V> =
 /// Adds a table's node that keeps nothing yet, see [`TableState::keep`].
 pub(crate) fn add_table<K, V>(
     graph: &Graph,
-    node: String,
     parents: &[&str],
     (keys, values): (DynSerde<K>, Option<DynSerde<V>>),
     store_name: Option<String>,
+    node: String,
     compute: Compute<K, V>,
 ) -> KTable<K, V>
 where

@@ -280,15 +280,13 @@ pub(crate) fn flush<G: Aggregator>(
     if !context.caching() || !context.has_children() {
         return Ok(());
     }
-    let mut done = 0;
     loop {
         let store = context.store::<CachedStore<G::Arena>>(store)?;
-        let end = store.dirty().len().min(done + FLUSH_ROWS);
-        if done == end {
+        let changed = store.forward_next(FLUSH_ROWS);
+        if changed.is_empty() {
             return Ok(());
         }
-        let output = aggregator.emit(store, &store.dirty()[done..end], Some(done..end))?;
-        done = end;
+        let output = aggregator.emit(store, &store.dirty()[changed.clone()], Some(changed))?;
         context.forward(output)?;
     }
 }

@@ -24,6 +24,12 @@ pub trait TableJoiner: Send + 'static {
     /// The stream's batch.
     type Input: Batch;
 
+    /// Whether rows of the store count from when they are forwarded, and not from when they are written: so that
+    /// two tables, each looking the other up, agree on what came first.
+    fn as_forwarded(&self) -> bool {
+        false
+    }
+
     /// Appends the key bytes of every row; rows without key are absent.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
 
@@ -60,7 +66,11 @@ impl<J: TableJoiner> Processor for JoinProcessor<J> {
         self.joiner.keys(&input, &mut self.keys)?;
         self.slots.clear();
         let store = context.store::<CachedStore<J::Arena>>(self.store)?;
-        store.find_many(self.keys.iter(), &mut self.slots)?;
+        if self.joiner.as_forwarded() {
+            store.find_forwarded(self.keys.iter(), &mut self.slots)?;
+        } else {
+            store.find_many(self.keys.iter(), &mut self.slots)?;
+        }
         let output = self.joiner.join(input, &self.slots, store)?;
         if self.missing_key == MissingKey::Drop {
             let dropped = self.keys.iter().filter(Option::is_none).count();

@@ -289,18 +289,16 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         if self.closing.holds_back() || !context.caching() || !context.has_children() {
             return Ok(());
         }
-        let mut done = 0;
         loop {
             let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let dirty = store.dirty();
-            if done == dirty.len() {
+            let next = store.forward_next(FLUSH_ROWS);
+            if next.is_empty() {
                 return Ok(());
             }
-            let end = dirty.len().min(done + FLUSH_ROWS);
+            let dirty = store.dirty();
             // Nobody has heard of a session that came and went since the last commit.
             let known = |slot: u32| store.exists(slot) || store.was_committed(slot);
-            let changed: Vec<usize> = (done..end).filter(|position| known(dirty[*position])).collect();
-            done = end;
+            let changed: Vec<usize> = next.filter(|position| known(dirty[*position])).collect();
             let slots: Vec<u32> = changed.iter().map(|position| dirty[*position]).collect();
             let output = self.aggregator.emit(store, &slots, Some(&changed))?;
             context.forward(output)?;

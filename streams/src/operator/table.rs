@@ -145,15 +145,13 @@ impl<T: TableRows> Processor for TableProcessor<T> {
         if !context.caching() || !context.has_children() {
             return Ok(());
         }
-        let mut done = 0;
         loop {
             let store = context.store::<CachedStore<T::Arena>>(self.store)?;
-            let end = store.dirty().len().min(done + FLUSH_ROWS);
-            if done == end {
+            let changed = store.forward_next(FLUSH_ROWS);
+            if changed.is_empty() {
                 return Ok(());
             }
-            let output = self.rows_of.emit(store, done..end)?;
-            done = end;
+            let output = self.rows_of.emit(store, changed)?;
             context.forward(output)?;
         }
     }

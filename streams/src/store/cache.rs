@@ -17,6 +17,7 @@
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -105,6 +106,8 @@ struct Entry {
     key_len: u32,
     size: u32,
     timestamp: i64,
+    /// The position in the list of dirty slots, while the slot is dirty.
+    dirty_at: u32,
     flags: u8,
 }
 
@@ -126,6 +129,10 @@ pub struct CachedStore<A: Arena> {
     /// Every committed key is in the cache, so a miss needs no read.
     complete: bool,
     keeps_old: bool,
+    /// The timestamps before the changes, if old states are kept.
+    times_before: Vec<i64>,
+    /// How many of the dirty slots were forwarded.
+    forwarded: usize,
     stream_time: i64,
     /// The time up to which expired rows were removed.
     purged_to: i64,
@@ -155,6 +162,8 @@ impl<A: Arena> CachedStore<A> {
             size: StoreSize::default(),
             complete: false,
             keeps_old: false,
+            times_before: Vec::new(),
+            forwarded: 0,
             stream_time: i64::MIN,
             purged_to: i64::MIN,
             hand: 0,
@@ -206,6 +215,21 @@ impl<A: Arena> CachedStore<A> {
         out: &mut Vec<u32>,
     ) -> Result<(), StreamsError> {
         let first = out.len();
+        self.find_slots(keys, out)?;
+        for slot in &mut out[first..] {
+            if *slot != NO_SLOT && !self.exists(*slot) {
+                *slot = NO_SLOT;
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends the slot of each key that may be in the store.
+    fn find_slots<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = Option<&'k [u8]>>,
+        out: &mut Vec<u32>,
+    ) -> Result<(), StreamsError> {
         for key in keys {
             let Some(key) = key else {
                 out.push(NO_SLOT);
@@ -218,10 +242,25 @@ impl<A: Arena> CachedStore<A> {
                 None => self.insert(hash, key),
             });
         }
-        self.load_misses()?;
+        self.load_misses()
+    }
+
+    /// As [`CachedStore::find_many`] for the keys that are in the store as far as its changes were forwarded: see
+    /// [`CachedStore::pending`].
+    pub fn find_forwarded<'k>(
+        &mut self,
+        keys: impl IntoIterator<Item = Option<&'k [u8]>>,
+        out: &mut Vec<u32>,
+    ) -> Result<(), StreamsError> {
+        let first = out.len();
+        self.find_slots(keys, out)?;
         for slot in &mut out[first..] {
-            if *slot != NO_SLOT && !self.exists(*slot) {
-                *slot = NO_SLOT;
+            if *slot != NO_SLOT {
+                let there = match self.pending(*slot) {
+                    Some(_) => self.was_committed(*slot),
+                    None => self.exists(*slot),
+                };
+                *slot = if there { *slot } else { NO_SLOT };
             }
         }
         Ok(())
@@ -399,6 +438,27 @@ impl<A: Arena> CachedStore<A> {
         &self.dirty
     }
 
+    /// The next dirty slots whose changes were not forwarded since the last commit, at most `max`, by their
+    /// positions; they count as forwarded from here on.
+    pub fn forward_next(&mut self, max: usize) -> Range<usize> {
+        let start = self.forwarded;
+        self.forwarded = self.dirty.len().min(start + max);
+        start..self.forwarded
+    }
+
+    /// The position of a slot's change that was not forwarded yet. Whoever must not be ahead of what was forwarded
+    /// takes the state before it. None if old states are not kept, see [`CachedStore::keep_old`].
+    pub fn pending(&self, slot: u32) -> Option<usize> {
+        let entry = &self.entries[slot as usize];
+        let position = entry.dirty_at as usize;
+        (self.keeps_old && entry.flags & DIRTY != 0 && position >= self.forwarded).then_some(position)
+    }
+
+    /// The timestamp that a slot had before its change at this position.
+    pub fn timestamp_before(&self, position: usize) -> i64 {
+        self.times_before[position]
+    }
+
     /// The decoded state.
     pub fn arena(&self) -> &A {
         &self.arena
@@ -484,8 +544,15 @@ impl<A: Arena> CachedStore<A> {
 
     fn insert(&mut self, hash: u64, key: &[u8]) -> u32 {
         let key_len = u32::try_from(key.len()).expect("record keys are shorter than 2 GiB");
-        let entry =
-            Entry { hash, key: self.keys.len(), key_len, size: 0, timestamp: i64::MIN, flags: USED | RECENT };
+        let entry = Entry {
+            hash,
+            key: self.keys.len(),
+            key_len,
+            size: 0,
+            timestamp: i64::MIN,
+            dirty_at: 0,
+            flags: USED | RECENT,
+        };
         self.keys.extend_from_slice(key);
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -570,8 +637,10 @@ impl<A: Arena> CachedStore<A> {
         if entry.flags & DIRTY == 0 {
             entry.flags |= DIRTY;
             self.size.dirty += entry.size as usize;
+            entry.dirty_at = u32::try_from(self.dirty.len()).expect("slots are numbered in 32 bits");
             self.dirty.push(slot);
             if self.keeps_old {
+                self.times_before.push(entry.timestamp);
                 self.arena.remember(slot);
             }
             if let Some(order) = &mut self.dirty_order {
@@ -720,6 +789,8 @@ impl<A: Arena> TaskStore for CachedStore<A> {
             order.clear();
         }
         self.arena.forget();
+        self.times_before.clear();
+        self.forwarded = 0;
         match index {
             Some(index) => self.purge(index, changelog, batch),
             None => Ok(()),
