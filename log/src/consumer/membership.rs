@@ -116,6 +116,10 @@ impl Consumer {
     pub(super) fn keep_membership(&mut self) -> Result<()> {
         loop {
             let Some(membership) = &self.membership else { return Ok(()) };
+            if matches!(membership.phase, Phase::Joining | Phase::Syncing) {
+                // There may be nobody else to remove the members that it waits for in vain.
+                self.log.inner().tick_groups()?;
+            }
             match membership.phase {
                 Phase::Out => self.join()?,
                 Phase::Joining => match membership.take_reply() {

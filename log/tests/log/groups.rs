@@ -247,6 +247,25 @@ fn a_static_member_comes_back_to_its_partitions_after_a_restart() {
 }
 
 #[test]
+fn a_newcomer_waits_no_longer_than_the_session_of_a_static_member() {
+    let storage = memory();
+    let (log, clock) = open_with_clock(&storage);
+    log.create_topic(topic("t")).unwrap();
+    append(&log, "t", &["a"]).unwrap();
+    let gone = ConsumerConfig { group_instance_id: Some("one".to_owned()), ..config(Assignor::Range) };
+    let session = gone.max_poll_interval;
+    let mut gone = log.consumer(gone).unwrap();
+    gone.subscribe(&["t"]).unwrap();
+    assert_eq!(poll(&mut gone), 1);
+    drop(gone);
+    let mut newcomer = member(&log, Assignor::Range, &["t"]);
+    assert_eq!(poll(&mut newcomer), 0);
+    // Nobody but itself looks at the clock.
+    clock.advance(session + Duration::from_secs(1));
+    assert_eq!(poll(&mut newcomer), 1);
+}
+
+#[test]
 fn members_that_died_with_their_process_hold_nobody_up() {
     let storage = memory();
     let (log, _) = open_with_clock(&storage);
