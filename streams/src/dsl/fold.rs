@@ -104,7 +104,7 @@ where
     ) -> Result<Box<dyn Batch>, StreamsError> {
         let mut starts = Vec::with_capacity(slots.len());
         let split = |slot: &u32| match store.kind() {
-            StoreKind::KeyValue | StoreKind::StreamRows { .. } => {
+            StoreKind::KeyValue | StoreKind::StreamRows { .. } | StoreKind::Versioned { .. } => {
                 starts.push(0);
                 Some(store.key(*slot))
             }

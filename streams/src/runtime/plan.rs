@@ -201,6 +201,13 @@ fn create_changelog(
     let topic = NewTopic::new(&name);
     let topic = match store.kind() {
         StoreKind::KeyValue => topic.config("cleanup.policy", "compact"),
+        StoreKind::Versioned { history_ms } => {
+            // Compaction keeps the latest version only: it has to wait until nobody can ask for the others.
+            let extra = crate::store::spec::millis(config.changelog_additional_retention);
+            topic
+                .config("cleanup.policy", "compact")
+                .config("min.compaction.lag.ms", history_ms.saturating_add(extra).to_string())
+        }
         StoreKind::Window { retention_ms, .. }
         | StoreKind::Session { retention_ms }
         | StoreKind::StreamRows { retention_ms, .. } => {

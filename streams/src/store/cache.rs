@@ -15,7 +15,7 @@
 //! ```
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher;
 use std::ops::Range;
 use std::sync::Arc;
@@ -30,12 +30,15 @@ use crate::store::changelog::Changelog;
 use crate::store::key_index::KeyIndex;
 use crate::store::spec::StoreKind;
 pub use crate::store::spec::StorePlace;
+use crate::store::versioned::split_version;
 
 mod by_time;
 mod expiry;
+mod recency;
 mod rows;
 
 pub(crate) use expiry::ExpiryIndex;
+use recency::Recency;
 pub use rows::{RowState, Rows, StoreRow};
 
 /// Stands for "no such key" where a slot is expected.
@@ -139,6 +142,8 @@ pub struct CachedStore<A: Arena> {
     hand: usize,
     misses: Vec<u32>,
     miss_keys: ByteColumn,
+    /// The order of use, in a store with a limit to its keys.
+    recency: Option<Recency>,
     scratch: Vec<u8>,
     /// The windows of the keys that were asked for with [`CachedStore::windows`].
     index: KeyIndex,
@@ -148,6 +153,7 @@ pub struct CachedStore<A: Arena> {
 
 impl<A: Arena> CachedStore<A> {
     pub(crate) fn new(place: StorePlace, arena: A) -> Self {
+        let recency = place.max_entries.map(Recency::new);
         Self {
             place,
             arena,
@@ -169,6 +175,7 @@ impl<A: Arena> CachedStore<A> {
             hand: 0,
             misses: Vec::new(),
             miss_keys: ByteColumn::default(),
+            recency,
             scratch: Vec::new(),
             index: KeyIndex::default(),
             by_time: None,
@@ -405,6 +412,7 @@ impl<A: Arena> CachedStore<A> {
         self.touch(slot, timestamp, 0);
         self.arena.reset(slot);
         self.resized(slot);
+        self.not_used(slot);
     }
 
     /// The timestamp that the slot was last written with, in ms; meaningless for a key that does not exist.
@@ -520,7 +528,7 @@ impl<A: Arena> CachedStore<A> {
     }
 
     /// The slot of a committed row that was read from the backend already.
-    fn load_row(&mut self, key: &[u8], timestamp: i64, state: &[u8]) -> Result<u32, StreamsError> {
+    pub(crate) fn load_row(&mut self, key: &[u8], timestamp: i64, state: &[u8]) -> Result<u32, StreamsError> {
         let hash = hash(key);
         if let Some(slot) = self.lookup(hash, key) {
             return Ok(slot);
@@ -607,7 +615,14 @@ impl<A: Arena> CachedStore<A> {
     }
 
     fn fill_with(&mut self, slot: u32, timestamp: i64, state: &[u8]) -> Result<(), StreamsError> {
-        self.arena.load(slot, state)?;
+        if let Err(error) = self.arena.load(slot, state) {
+            let key = self.key(slot).escape_ascii();
+            return Err(self.place.corrupt(format!(
+                "the row of key \"{key}\" ({} bytes) does not decode: {error}; if the type of its values has changed, \
+                 give the store another name, or delete its changelog topic and the state directory",
+                state.len()
+            )));
+        }
         let entry = &mut self.entries[slot as usize];
         entry.timestamp = timestamp;
         entry.flags |= EXISTS | BACKED;
@@ -739,6 +754,8 @@ impl<A: Arena> TaskStore for CachedStore<A> {
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError> {
         let partition = self.place.partition.to_be_bytes();
         let index = ExpiryIndex::new(&self.place);
+        let floor = index.as_ref().map_or(i64::MIN, |index| index.end(self.first_live()));
+        let mut late = BTreeSet::new();
         let dirty = std::mem::take(&mut self.dirty);
         let mut state = std::mem::take(&mut self.scratch);
         for slot in &dirty {
@@ -754,7 +771,10 @@ impl<A: Arena> TaskStore for CachedStore<A> {
                         self.skip_expired(*slot);
                         continue;
                     }
-                    index.put(key, timestamp, stored, batch);
+                    index.put(key, timestamp, stored, floor, batch);
+                    if !stored && index.is_late_version(key, floor) {
+                        late.insert(split_version(key).0.into());
+                    }
                 }
                 batch.put(self.place.family, &[&partition, key], &[&timestamp.to_be_bytes(), &state]);
                 self.entries[*slot as usize].flags |= BACKED;
@@ -792,14 +812,17 @@ impl<A: Arena> TaskStore for CachedStore<A> {
         self.times_before.clear();
         self.forwarded = 0;
         match index {
-            Some(index) => self.purge(index, changelog, batch),
+            Some(index) => self.purge(index, &late, changelog, batch),
             None => Ok(()),
         }
     }
 
     fn committed(&mut self, budget: usize) {
         self.index.forget_empty();
-        self.evict_to(budget);
+        // A store with a limit to its keys is in memory anyway, and evicting would lose the order of use.
+        if self.recency.is_none() {
+            self.evict_to(budget);
+        }
     }
 
     fn size(&self) -> StoreSize {

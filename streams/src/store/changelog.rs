@@ -17,6 +17,7 @@ use crate::store::backend::{Direction, Family, StateBackend, WriteBatch};
 use crate::store::cache::ExpiryIndex;
 use crate::store::spec::{StoreKind, StorePlace};
 use crate::store::stream_rows::segment_prefix;
+use crate::store::versioned::{DELETED, VALUE, row_key, split_version};
 
 /// The family that says up to which changelog offset the other families have come.
 pub(crate) const OFFSETS: &str = "millstream-changelog-offsets";
@@ -49,6 +50,13 @@ impl Changelog<'_> {
                 self.key.extend_from_slice(&SEQUENCE);
                 self.key.as_slice()
             }
+            StoreKind::Versioned { .. } => split_version(key).0,
+        };
+        let value = match (self.kind, value.and_then(<[u8]>::split_first)) {
+            (StoreKind::Versioned { .. }, state) => {
+                state.filter(|(kind, _)| **kind == VALUE).map(|(_, state)| state)
+            }
+            _ => value,
         };
         self.outbox.append(topic, Some(self.partition), timestamp, Some(key), value, &[])
     }
@@ -138,8 +146,7 @@ fn replay(
     let mut consumer = log.consumer(config)?;
     consumer.assign(vec![topic.clone()])?;
     consumer.seek(topic, progress.offset)?;
-    let partition = place.partition.to_be_bytes();
-    let index = ExpiryIndex::new(place);
+    let mut rows = Replayed::new(place);
     let mut records = 0;
     let mut batch = WriteBatch::default();
     loop {
@@ -148,32 +155,10 @@ fn replay(
             for record in run.records() {
                 let record = record?;
                 records += 1;
-                let Some(key) = record.key else { continue };
-                let segment;
-                let (middle, key): (&[u8], &[u8]) = match place.kind {
-                    StoreKind::KeyValue | StoreKind::Session { .. } => (&[], key),
-                    StoreKind::Window { .. } => (&[], key.strip_suffix(&SEQUENCE).unwrap_or(key)),
-                    StoreKind::StreamRows { segment_ms, .. } => {
-                        segment = segment_prefix(segment_ms, key);
-                        (&segment, key)
-                    }
-                };
-                let timestamp = record.timestamp.get();
-                progress.stream_time = progress.stream_time.max(timestamp);
-                match record.value {
-                    Some(value) => {
-                        let value: [&[u8]; 2] = [&timestamp.to_be_bytes(), value];
-                        batch.put(place.family, &[&partition, middle, key], &value);
-                        if let Some(index) = &index {
-                            index.put(key, timestamp, false, &mut batch);
-                        }
-                    }
-                    None => {
-                        batch.delete(place.family, &[&partition, middle, key]);
-                        if let Some(index) = &index {
-                            index.delete(key, &mut batch);
-                        }
-                    }
+                if let Some(key) = record.key {
+                    let timestamp = record.timestamp.get();
+                    progress.stream_time = progress.stream_time.max(timestamp);
+                    rows.write(key, record.value, timestamp, &mut batch);
                 }
             }
         }
@@ -189,6 +174,54 @@ fn replay(
         }
         if done {
             return Ok(records);
+        }
+    }
+}
+
+/// Makes rows of changelog records again.
+struct Replayed<'a> {
+    place: &'a StorePlace,
+    partition: [u8; 4],
+    index: Option<ExpiryIndex>,
+    row: Vec<u8>,
+}
+
+impl<'a> Replayed<'a> {
+    fn new(place: &'a StorePlace) -> Self {
+        let partition = place.partition.to_be_bytes();
+        Self { place, partition, index: ExpiryIndex::new(place), row: Vec::new() }
+    }
+
+    fn write(&mut self, key: &[u8], value: Option<&[u8]>, timestamp: i64, batch: &mut WriteBatch) {
+        let segment;
+        let state: Option<[&[u8]; 2]> = value.map(|value| [&[], value]);
+        let (middle, key, state): (&[u8], &[u8], _) = match self.place.kind {
+            StoreKind::KeyValue | StoreKind::Session { .. } => (&[], key, state),
+            StoreKind::Window { .. } => (&[], key.strip_suffix(&SEQUENCE).unwrap_or(key), state),
+            StoreKind::StreamRows { segment_ms, .. } => {
+                segment = segment_prefix(segment_ms, key);
+                (&segment, key, state)
+            }
+            StoreKind::Versioned { .. } => {
+                row_key(key, timestamp, &mut self.row);
+                (&[], &self.row, Some(value.map_or([&[DELETED], &[]], |value| [&[VALUE], value])))
+            }
+        };
+        let family = self.place.family;
+        match state {
+            Some([kind, state]) => {
+                let value = [&timestamp.to_be_bytes(), kind, state];
+                batch.put(family, &[&self.partition, middle, key], &value);
+                if let Some(index) = &self.index {
+                    index.put(key, timestamp, false, i64::MIN, batch);
+                }
+            }
+            None => {
+                batch.delete(family, &[&self.partition, middle, key]);
+                if let Some(index) = &self.index {
+                    index.delete(key, batch);
+                }
+            }
         }
     }
 }

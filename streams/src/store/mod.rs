@@ -7,8 +7,8 @@
 //! ```
 //! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
 //! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, [`stream_rows`] and
-//! [`ordered`] what joins keep, `timers` per-key timers, [`typed`] stores as processors use them, [`view`] queries from
-//! outside.
+//! [`ordered`] what joins keep, `timers` per-key timers, [`versioned`] values over time, [`typed`] stores
+//! as processors use them, [`view`] queries from outside.
 
 pub mod backend;
 pub mod cache;
@@ -22,6 +22,7 @@ pub mod spec;
 pub mod stream_rows;
 pub(crate) mod timers;
 pub mod typed;
+pub mod versioned;
 pub mod view;
 
 pub use backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
@@ -33,6 +34,8 @@ pub use spec::{StoreHandle, StoreKind, StoreSpec};
 pub use stream_rows::{KeptRow, StreamRows};
 pub use timers::Timer;
 pub use typed::{
-    KeyValueStore, SessionStore, StoreIter, Stores, TimestampedKeyValueStore, ValueAndTimestamp, WindowStore,
+    KeyValueStore, SessionStore, StoreIter, Stores, TimestampedKeyValueStore, ValueAndTimestamp,
+    VersionedKeyValueStore, VersionedRecord, WindowStore,
 };
-pub use view::{KeyRange, StoreView, StoredRow};
+pub use versioned::{PutOutcome, Version, Versions};
+pub use view::{KeyRange, StoreView, StoredRow, StoredVersion};

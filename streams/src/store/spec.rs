@@ -12,6 +12,7 @@ use crate::store::cache::{Arena, CachedStore, TaskStore, split_session, split_wi
 use crate::store::ordered::OrderedStore;
 use crate::store::stream_rows::{StreamRows, split_row};
 use crate::store::timers::TimerStore;
+use crate::store::versioned::{Versions, split_version};
 use crate::store::{changelog, memory};
 
 /// A store of a topology: what processors use to reach it.
@@ -45,6 +46,11 @@ pub enum StoreKind {
         /// The slices of time in which rows lie together in the backend and are removed.
         segment_ms: i64,
     },
+    /// The versions of keys over time: see [`crate::store::versioned`].
+    Versioned {
+        /// How far behind stream time values can be put and asked for.
+        history_ms: i64,
+    },
 }
 
 /// Kafka's least length of a segment.
@@ -58,7 +64,9 @@ impl StoreKind {
             Self::Window { retention_ms, .. } | Self::StreamRows { retention_ms, .. } => {
                 stream_time.saturating_sub(retention_ms).saturating_add(1)
             }
-            Self::Session { retention_ms } => stream_time.saturating_sub(retention_ms),
+            Self::Session { retention_ms } | Self::Versioned { history_ms: retention_ms } => {
+                stream_time.saturating_sub(retention_ms)
+            }
         }
     }
 
@@ -68,6 +76,7 @@ impl StoreKind {
             Self::KeyValue => None,
             Self::Window { retention_ms, .. }
             | Self::Session { retention_ms }
+            | Self::Versioned { history_ms: retention_ms }
             | Self::StreamRows { retention_ms, .. } => Some(retention_ms),
         }
     }
@@ -76,7 +85,7 @@ impl StoreKind {
     pub(crate) fn suffix(self) -> usize {
         match self {
             Self::KeyValue => 0,
-            Self::Window { .. } => 8,
+            Self::Window { .. } | Self::Versioned { .. } => 8,
             Self::Session { .. } => 16,
             Self::StreamRows { .. } => 12,
         }
@@ -89,6 +98,7 @@ impl StoreKind {
             Self::Window { .. } => split_window(stored).1,
             Self::Session { .. } => split_session(stored).2,
             Self::StreamRows { .. } => split_row(stored).1,
+            Self::Versioned { .. } => split_version(stored).1,
         }
     }
 }
@@ -108,6 +118,8 @@ pub struct StoreSpec {
     pub(crate) changelog_configs: Vec<(String, String)>,
     pub(crate) ttl_ms: Option<i64>,
     pub(crate) in_memory: bool,
+    /// Of more keys, those that were not used for the longest time are removed.
+    pub(crate) max_entries: Option<usize>,
     pub(crate) serdes: Option<StoreSerdes>,
     pub(crate) supplier: StoreSupplier,
 }
@@ -136,6 +148,16 @@ impl StoreSpec {
         arena: impl Fn() -> A + Send + Sync + 'static,
     ) -> Self {
         Self::new(name, StoreKind::Session { retention_ms: millis(retention) }, arena)
+    }
+
+    /// A versioned store that keeps history for this long behind stream time.
+    pub fn versioned<A: Arena>(
+        name: &str,
+        history: Duration,
+        arena: impl Fn() -> A + Send + Sync + 'static,
+    ) -> Self {
+        let kind = StoreKind::Versioned { history_ms: millis(history) };
+        Self::new(name, kind, move || Versions::new(arena()))
     }
 
     /// The timers of one processor: connected to it, it lets [`Context::set_timer`](crate::Context::set_timer) keep
@@ -228,6 +250,7 @@ impl StoreSpec {
             changelog_configs: Vec::new(),
             ttl_ms: None,
             in_memory: false,
+            max_entries: None,
             serdes: None,
             supplier,
         }
@@ -282,6 +305,7 @@ pub struct StorePlace {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StoreKind,
     pub(crate) ttl_ms: Option<i64>,
+    pub(crate) max_entries: Option<usize>,
     pub(crate) serdes: Option<StoreSerdes>,
     pub(crate) backend: Arc<dyn StateBackend>,
     /// The rows: partition (4 bytes, big endian) and key -> timestamp (8 bytes, big endian) and state.
@@ -306,7 +330,7 @@ impl StorePlace {
         };
         let expires = match spec.kind {
             StoreKind::KeyValue => spec.ttl_ms.is_some(),
-            StoreKind::Window { .. } | StoreKind::Session { .. } => true,
+            StoreKind::Window { .. } | StoreKind::Session { .. } | StoreKind::Versioned { .. } => true,
             // Its segments expire as a whole.
             StoreKind::StreamRows { .. } => false,
         };
@@ -314,6 +338,7 @@ impl StorePlace {
             name: Arc::clone(&spec.name),
             kind: spec.kind,
             ttl_ms: spec.ttl_ms,
+            max_entries: spec.max_entries,
             serdes: spec.serdes.clone(),
             backend: Arc::clone(backend),
             family: family(spec.name())?,

@@ -1,10 +1,13 @@
 //! Which rows have expired: an index by time, and their removal at commits.
 
+use std::collections::BTreeSet;
+
 use crate::error::StreamsError;
 use crate::store::backend::{Direction, Family, WriteBatch};
 use crate::store::cache::{Arena, BACKED, CachedStore, DIRTY, EXISTS, hash, split_value};
 use crate::store::changelog::Changelog;
 use crate::store::spec::{StoreKind, StorePlace};
+use crate::store::versioned::{DELETED, split_version, version_bounds};
 
 /// Rows that one commit removes at most; the next commits go on.
 const PURGE_ROWS: usize = 20_000;
@@ -28,12 +31,13 @@ impl ExpiryIndex {
         Some(Self { family: place.index?, kind: place.kind, partition: place.partition, step })
     }
 
-    /// The entry for a row. One entry is enough for a row whose time is part of its key.
-    pub(crate) fn put(&self, key: &[u8], timestamp: i64, stored: bool, batch: &mut WriteBatch) {
+    /// The entry for a row. One entry is enough for a row whose time is part of its key. No entry lies before
+    /// `floor`, where the index begins after this commit.
+    pub(crate) fn put(&self, key: &[u8], timestamp: i64, stored: bool, floor: i64, batch: &mut WriteBatch) {
         if stored && self.is_windowed() {
             return;
         }
-        let time = self.time(key, timestamp);
+        let time = self.time(key, timestamp).max(floor);
         batch.put(self.family, &[&self.partition.to_be_bytes(), &ordered(time), key], &[]);
     }
 
@@ -47,7 +51,16 @@ impl ExpiryIndex {
 
     /// Whether a row is expired by the time in its key.
     pub(crate) fn has_expired(&self, key: &[u8], stream_time: i64) -> bool {
-        self.kind.time(key) < self.kind.first_live(stream_time)
+        match self.kind {
+            // The last one before the history that is kept is still valid in it.
+            StoreKind::Versioned { .. } => false,
+            kind => kind.time(key) < kind.first_live(stream_time),
+        }
+    }
+
+    /// Whether the row is a version from before the history that is kept.
+    pub(super) fn is_late_version(&self, key: &[u8], first_live: i64) -> bool {
+        matches!(self.kind, StoreKind::Versioned { .. }) && self.kind.time(key) < first_live
     }
 
     fn is_windowed(&self) -> bool {
@@ -55,7 +68,7 @@ impl ExpiryIndex {
     }
 
     /// The bound in the index before which all times lie that end before `first_live`.
-    fn end(&self, first_live: i64) -> i64 {
+    pub(super) fn end(&self, first_live: i64) -> i64 {
         first_live.saturating_sub(self.step).saturating_add(1)
     }
 
@@ -86,10 +99,12 @@ impl<A: Arena> CachedStore<A> {
         self.resized(slot);
     }
 
-    /// Removes committed rows that have expired.
+    /// Removes committed rows that have expired. `late` are keys with versions from before the history that are
+    /// part of this commit, so that the backend does not show them yet: the next commit sees to those.
     pub(super) fn purge(
         &mut self,
         index: ExpiryIndex,
+        late: &BTreeSet<Box<[u8]>>,
         changelog: &mut Changelog<'_>,
         batch: &mut WriteBatch,
     ) -> Result<(), StreamsError> {
@@ -119,9 +134,10 @@ impl<A: Arena> CachedStore<A> {
             return Ok(());
         }
         let keys: Vec<&[u8]> = expired.iter().map(|entry| entry.get(12..).unwrap_or_default()).collect();
-        match self.place.ttl_ms {
-            Some(_) => self.purge_by_timestamp(&keys, changelog, batch)?,
-            None => keys.iter().for_each(|key| self.purge_row(key, batch)),
+        match (self.place.kind, self.place.ttl_ms) {
+            (StoreKind::Versioned { .. }, _) => self.purge_versions(&keys, late, batch)?,
+            (_, Some(_)) => self.purge_by_timestamp(&keys, changelog, batch)?,
+            (_, None) => keys.iter().for_each(|key| self.purge_row(key, batch)),
         }
         batch.delete_range(index.family, &from, &to);
         Ok(())
@@ -152,6 +168,35 @@ impl<A: Arena> CachedStore<A> {
         for (key, timestamp) in expired {
             changelog.append(key, None, timestamp)?;
             self.purge_row(key, batch);
+        }
+        Ok(())
+    }
+
+    /// Of the versions before the history that is kept, each key needs the last one, and not even that if it is a
+    /// deletion.
+    fn purge_versions(
+        &mut self,
+        rows: &[&[u8]],
+        late: &BTreeSet<Box<[u8]>>,
+        batch: &mut WriteBatch,
+    ) -> Result<(), StreamsError> {
+        let mut keys: Vec<&[u8]> = rows.iter().map(|row| split_version(row).0).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let backend = std::sync::Arc::clone(&self.place.backend);
+        let first_live = self.first_live();
+        for key in keys.into_iter().filter(|key| !late.contains(*key)) {
+            let (from, to) = version_bounds(key, 0, first_live.saturating_sub(1));
+            let (from, to) = (self.place.backend_key(&from), self.place.backend_key(&to));
+            let versions = backend.scan(self.place.family, &from, Some(&to), Direction::Reverse)?;
+            for (age, entry) in versions.enumerate() {
+                let (row, value) = entry?;
+                let is_deletion =
+                    split_value(&value).is_some_and(|(_, state)| state.first() == Some(&DELETED));
+                if age > 0 || is_deletion {
+                    self.purge_row(&row[4..], batch);
+                }
+            }
         }
         Ok(())
     }

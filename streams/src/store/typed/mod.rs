@@ -14,6 +14,7 @@
 mod key_value;
 mod session;
 mod stores;
+mod versioned;
 mod window;
 
 use std::ops::{Bound, RangeBounds};
@@ -21,6 +22,7 @@ use std::ops::{Bound, RangeBounds};
 pub use key_value::{KeyValueStore, TimestampedKeyValueStore, ValueAndTimestamp};
 pub use session::SessionStore;
 pub use stores::Stores;
+pub use versioned::{VersionedKeyValueStore, VersionedRecord};
 pub use window::WindowStore;
 
 use crate::dsl::arena::ValueArena;
@@ -28,8 +30,9 @@ use crate::error::StreamsError;
 use crate::processor::Context;
 use crate::serde::DynSerde;
 use crate::store::backend::Direction;
-use crate::store::cache::{CachedStore, RowState, StoreRow};
+use crate::store::cache::{Arena, CachedStore, RowState, StoreRow};
 use crate::store::spec::{StoreKind, StoreSerdes};
+use crate::store::versioned::Versions;
 
 impl Context<'_> {
     /// A key-value store that is connected to this node.
@@ -66,6 +69,16 @@ impl Context<'_> {
         open(self, name, "a session store", |kind| matches!(kind, StoreKind::Session { .. }))
             .map(SessionStore)
     }
+
+    /// A versioned store that is connected to this node.
+    pub fn versioned_key_value_store<K: 'static, V: Clone + Send + Sync + 'static>(
+        &mut self,
+        name: &str,
+    ) -> Result<VersionedKeyValueStore<'_, K, V>, StreamsError> {
+        let fits = |kind| matches!(kind, StoreKind::Versioned { .. });
+        let (store, keys) = find::<K, V, Versions<ValueArena<V>>>(self, name, "a versioned store", fits)?;
+        Ok(VersionedKeyValueStore { store, keys, key: Vec::new() })
+    }
 }
 
 /// The rows of an iteration. Reading them can fail, so each one is a result.
@@ -85,27 +98,40 @@ fn open<'a, K: 'static, V: Clone + Send + Sync + 'static>(
     asked: &str,
     fits: impl Fn(StoreKind) -> bool,
 ) -> Result<Typed<'a, K, V>, StreamsError> {
-    let handle = context.store_named(name)?;
     let time = context.stream_time();
+    let (store, keys) = find::<K, V, ValueArena<V>>(context, name, asked, fits)?;
+    store.load_recency()?;
+    Ok(Typed { store, keys, time, key: Vec::new() })
+}
+
+/// A store that is connected to the node, and its key serde.
+fn find<'a, K: 'static, V: 'static, A: Arena>(
+    context: &'a mut Context<'_>,
+    name: &str,
+    asked: &str,
+    fits: impl Fn(StoreKind) -> bool,
+) -> Result<(&'a mut CachedStore<A>, DynSerde<K>), StreamsError> {
+    let handle = context.store_named(name)?;
     let wrong = |holds: &str| StreamsError::WrongStore {
         store: name.to_owned(),
         holds: holds.to_owned(),
         asked: asked.to_owned(),
     };
-    let store = match context.store::<CachedStore<ValueArena<V>>>(handle) {
+    let store = match context.store::<CachedStore<A>>(handle) {
         Err(StreamsError::WrongType { .. }) => return Err(wrong("values of another type or form")),
         store => store?,
     };
     if !fits(store.kind()) {
         return Err(wrong(match store.kind() {
-            StoreKind::KeyValue => "a key-value store",
-            StoreKind::Window { .. } => "a window store",
-            StoreKind::Session { .. } => "a session store",
-            StoreKind::StreamRows { .. } => "a store of stream rows",
+            StoreKind::KeyValue => "keys without windows",
+            StoreKind::Window { .. } => "windows",
+            StoreKind::Session { .. } => "sessions",
+            StoreKind::StreamRows { .. } => "stream rows",
+            StoreKind::Versioned { .. } => "versions",
         }));
     }
     let (keys, _) = StoreSerdes::typed::<K, V>(store.place().serdes.as_ref(), name)?;
-    Ok(Typed { store, keys, time, key: Vec::new() })
+    Ok((store, keys))
 }
 
 impl<K: 'static, V: Clone + Send + Sync + 'static> Typed<'_, K, V> {
@@ -121,7 +147,11 @@ impl<K: 'static, V: Clone + Send + Sync + 'static> Typed<'_, K, V> {
 
     /// The slot of the key in `self.key`, if it is in the store.
     fn find(&mut self) -> Result<Option<u32>, StreamsError> {
-        self.store.find(&self.key)
+        let found = self.store.find(&self.key)?;
+        if let Some(slot) = found {
+            self.store.used(slot);
+        }
+        Ok(found)
     }
 
     fn value(&self, slot: u32) -> Option<&V> {
@@ -134,6 +164,8 @@ impl<K: 'static, V: Clone + Send + Sync + 'static> Typed<'_, K, V> {
         self.store.put(slot, timestamp);
         self.store.arena_mut().values[slot as usize] = Some(value);
         self.store.measure(&[slot]);
+        self.store.used(slot);
+        self.store.limit(timestamp);
         Ok(())
     }
 

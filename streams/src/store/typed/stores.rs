@@ -16,6 +16,8 @@ use crate::store::spec::StoreSpec;
 /// | `inMemoryKeyValueStore` | [`Stores::key_value`], [`StoreSpec::in_memory`] |
 /// | `persistentWindowStore`, `persistentTimestampedWindowStore` | [`Stores::window`] |
 /// | `persistentSessionStore` | [`Stores::session`] |
+/// | `persistentVersionedKeyValueStore` | [`Stores::versioned`] |
+/// | `lruMap` | [`Stores::lru_map`] |
 /// | `withLoggingEnabled(configs)`, `withLoggingDisabled` | [`StoreSpec::changelog_config`], [`StoreSpec::without_changelog`] |
 #[derive(Clone, Copy, Debug)]
 pub struct Stores;
@@ -29,6 +31,30 @@ impl Stores {
     ) -> StoreSpec {
         let (keys, values) = (Arc::new(keys) as DynSerde<K>, Arc::new(values) as DynSerde<V>);
         StoreSpec::key_value(name, arena(&values)).serdes(keys, values)
+    }
+
+    /// A key-value store in memory that keeps this many keys: of more, those that were not read or written for
+    /// the longest time are removed.
+    pub fn lru_map<K: 'static, V: Clone + Send + Sync + 'static>(
+        name: &str,
+        max_entries: usize,
+        keys: impl Serde<K>,
+        values: impl Serde<V>,
+    ) -> StoreSpec {
+        let spec = Self::key_value(name, keys, values).in_memory();
+        StoreSpec { max_entries: Some(max_entries), ..spec }
+    }
+
+    /// A store of values over time: see [`VersionedKeyValueStore`](crate::store::VersionedKeyValueStore). Values
+    /// can be put and asked for up to `history` behind stream time.
+    pub fn versioned<K: 'static, V: Clone + Send + Sync + 'static>(
+        name: &str,
+        history: Duration,
+        keys: impl Serde<K>,
+        values: impl Serde<V>,
+    ) -> StoreSpec {
+        let (keys, values) = (Arc::new(keys) as DynSerde<K>, Arc::new(values) as DynSerde<V>);
+        StoreSpec::versioned(name, history, arena(&values)).serdes(keys, values)
     }
 
     /// A store of windows of this size that are kept for `retention` behind the latest one; at least for their

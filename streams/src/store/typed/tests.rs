@@ -325,6 +325,9 @@ impl Processor for Sums {
             let start = time / 10 * 10;
             let sum = windows.fetch_one(text, start)?.copied().unwrap_or(0) + number;
             windows.at(*time).put(text, sum, start)?;
+            let mut versions = context.versioned_key_value_store::<String, i64>("versions")?;
+            versions.put(text, *number, *time)?;
+            assert_eq!(versions.get(text)?.map(|record| record.value), Some(*number));
         }
         Ok(())
     }
@@ -337,6 +340,7 @@ fn processors_find_stores_by_name_and_type() {
         Stores::key_value("disk", Utf8, Int64),
         Stores::key_value("memory", Utf8, Int64).in_memory().changelog_config("segment.bytes", "1048576"),
         Stores::window("windows", Duration::from_millis(10), Duration::from_millis(100), Utf8, Int64),
+        Stores::versioned("versions", Duration::from_millis(100), Utf8, Int64),
     ];
     let handles = stores.map(|store| builder.add_store(store));
     builder.add_source("source", &["in"], Arc::new(|| Box::new(TextNumbers)), SourceOptions::default());
@@ -367,6 +371,9 @@ fn processors_find_stores_by_name_and_type() {
         let windows = driver.store("windows").unwrap().windows(b"a", 0, 100).unwrap();
         let windows: Vec<_> = windows.iter().map(|row| (row.window_start, row.window_end)).collect();
         assert_eq!(windows, [(Some(0), Some(10))]);
+        let versions = driver.store("versions").unwrap().versions(b"a", 0, 100).unwrap();
+        let versions: Vec<_> = versions.iter().map(|version| (version.timestamp, version.valid_to)).collect();
+        assert_eq!(versions, [(8, None), (0, Some(8))]);
     }
 }
 
@@ -397,7 +404,7 @@ fn stores_that_do_not_fit_are_told() {
         ),
         (
             |context| context.window_store::<String, i64>("sums").err().unwrap(),
-            "store \"sums\" has a key-value store and is asked for as a window store",
+            "store \"sums\" has keys without windows and is asked for as a window store",
         ),
     ];
     for (ask, message) in asks {
@@ -410,4 +417,43 @@ fn stores_that_do_not_fit_are_told() {
         let error = driver.pipe("in", Some(b"a"), Some(&1i64.to_be_bytes()), 0).unwrap_err();
         assert_eq!(std::error::Error::source(&error).unwrap().to_string(), message);
     }
+}
+
+#[test]
+fn a_store_with_a_limit_keeps_the_keys_that_were_used_last() {
+    let spec = Stores::lru_map("s", 3, Utf8, Int64);
+    let mut bench = Bench::new(&spec);
+    let keys = |bench: &mut Bench| -> String {
+        collect(KeyValueStore(bench.typed()).all()).into_iter().map(|(key, _)| key).collect()
+    };
+    for (time, (what, expected)) in (0..).zip([
+        ("+a", "a"),
+        ("+b", "ab"),
+        ("+c", "abc"),
+        ("?a", "abc"),
+        ("+d", "acd"),
+        ("-c", "ad"),
+        ("+e", "ade"),
+        ("+a", "ade"),
+        ("+f", "aef"),
+    ]) {
+        let mut store = KeyValueStore(bench.typed());
+        store.at(time);
+        let key = what[1..].to_owned();
+        match &what[..1] {
+            "+" => store.put(&key, 1).unwrap(),
+            "?" => assert!(store.get(&key).unwrap().is_some()),
+            _ => assert_eq!(store.delete(&key).unwrap(), Some(1)),
+        }
+        assert_eq!(keys(&mut bench), expected, "after {what}");
+        bench.commit(0);
+        assert_eq!(keys(&mut bench), expected, "after {what} and a commit");
+    }
+    // After a restart, keys go in the order of their times.
+    let place = bench.store.place().clone();
+    bench.store = CachedStore::new(place, ValueArena::new(Arc::new(Int64)));
+    bench.store.restored(0, false);
+    bench.store.load_recency().unwrap();
+    KeyValueStore(bench.typed()).put(&"g".to_owned(), 1).unwrap();
+    assert_eq!(keys(&mut bench), "afg");
 }
