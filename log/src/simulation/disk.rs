@@ -716,15 +716,18 @@ impl File for SimFile {
         Ok(state.tree.file(self.node)?.current.len() as u64)
     }
 
-    fn forget_cached(&self, _from: u64) -> io::Result<()> {
+    fn forget_cached(&self, from: u64) -> io::Result<()> {
         let mut state = self.state.lock();
         state.check_running()?;
         let file = state.tree.file_mut(self.node)?;
         if file.is_gated {
             let mut content = (*file.durable).clone();
             file.pending.iter().for_each(|(_, change)| change.apply(&mut content));
-            // From here on, reads show what the disk has.
-            (file.current, file.is_gated) = (Arc::new(content), false);
+            // From there on, reads show what the disk has.
+            let kept = usize::try_from(from).unwrap_or(usize::MAX).min(content.len()).min(file.current.len());
+            file.is_gated = content[..kept] != file.current[..kept];
+            content[..kept].copy_from_slice(&file.current[..kept]);
+            file.current = Arc::new(content);
         }
         Ok(())
     }
