@@ -239,6 +239,12 @@ impl Context<'_> {
     pub fn caching(&self) -> bool {
         self.graph.caching
     }
+
+    /// Whether updates to the keys of a store are coalesced until the commit: the application and the store want it.
+    pub fn coalesces(&self, store: StoreHandle) -> bool {
+        let store = self.graph.stores.get(store.0).and_then(Option::as_ref);
+        self.graph.caching && store.is_some_and(|store| store.coalesces())
+    }
 }
 
 impl Reporter for Context<'_> {

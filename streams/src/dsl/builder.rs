@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::codec;
-use crate::dsl::params::Consumed;
+use crate::dsl::params::{Consumed, Materialized};
 use crate::dsl::stream::KStream;
 use crate::dsl::table::{self, KTable};
 use crate::error::StreamsError;
@@ -55,9 +55,9 @@ impl StreamsBuilder {
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
-        let values = Arc::clone(&consumed.values);
+        let kept = Materialized::of(Arc::clone(&consumed.values));
         let table = self.source_table(topic, consumed, store.to_owned());
-        table.state.keep(&self.graph, &table.node, None, values);
+        table.state.keep(&self.graph, &table.node, &kept, &table.keys);
         table
     }
 

@@ -15,12 +15,12 @@ use crate::dsl::table::KTable;
 use crate::dsl::table_rows::TableState;
 use crate::dsl::windowed::WindowedBy;
 use crate::operator::EmitStrategy;
-use crate::operator::aggregate::AggregateProcessor;
+use crate::operator::aggregate::{AggregateProcessor, Aggregator};
 use crate::operator::sliding::{SlidingProcessor, SlidingWindows};
 use crate::operator::window::FixedWindows;
 use crate::processor::Processor;
 use crate::serde::{DefaultSerde, DynSerde, TimeWindowed, Windowed};
-use crate::store::StoreSpec;
+use crate::store::{StoreHandle, StoreSpec};
 
 /// A stream grouped by its key. Rows without key are dropped and reported.
 pub struct KGroupedStream<K, V> {
@@ -108,7 +108,7 @@ where
         A: Clone + Send + Sync + 'static,
         KO: Clone + Send + Sync + 'static,
     {
-        let names = FoldNames::new(&self.graph, plan.prefix, materialized.name.as_deref());
+        let names = FoldNames::new(&self.graph, plan.prefix, &materialized);
         let parent = self.partitioned(&names.store);
         let keys = (self.grouped.keys.clone(), output_keys);
         add_fold(&self.graph, &parent, names, plan, keys, materialized, step, output_key)
@@ -158,7 +158,7 @@ impl PlannedWindows {
     }
 
     /// For how long after its end a window can change, in ms.
-    fn grace_ms(&self) -> Option<i64> {
+    pub(crate) fn grace_ms(&self) -> Option<i64> {
         match self {
             Self::None => None,
             Self::Fixed(FixedWindows::Time(windows)) => Some(windows.grace_ms()),
@@ -183,11 +183,11 @@ pub(crate) struct FoldNames {
 }
 
 impl FoldNames {
-    /// The store's name as it was given, or a generated one; the node's name is always generated.
-    pub(crate) fn new(graph: &Graph, prefix: &str, store: Option<&str>) -> Self {
+    /// The names as they were given, or generated ones.
+    pub(crate) fn new<A: 'static>(graph: &Graph, prefix: &str, materialized: &Materialized<A>) -> Self {
         let generate = || graph.name(&format!("{prefix}STATE-STORE-"));
-        let store = store.map_or_else(generate, str::to_owned);
-        Self { node: graph.name(prefix), store }
+        let store = materialized.name.clone().unwrap_or_else(generate);
+        Self { node: materialized.node_or(graph.name(prefix)), store }
     }
 }
 
@@ -209,18 +209,8 @@ where
     A: Clone + Send + Sync + 'static,
     KO: Clone + Send + Sync + 'static,
 {
-    let Materialized { values, retention, .. } = materialized;
-    let arena_values = Arc::clone(&values);
-    let arena = move || ValueArena::new(Arc::clone(&arena_values));
-    let spec = match plan.windows.retention() {
-        None => StoreSpec::key_value(&names.store, arena),
-        Some(least) => {
-            let retention = retention.unwrap_or_default().max(least);
-            let size = Duration::from_millis(plan.windows.size_ms().unsigned_abs());
-            StoreSpec::window(&names.store, size, retention, arena)
-        }
-    };
-    let store = graph.store(spec);
+    let store = fold_store(graph, &names.store, plan.windows, &materialized, &keys);
+    let values = materialized.values;
     let state = TableState::stored(store);
     let (of_node, step) = (Arc::clone(&state), Arc::new(step));
     let FoldPlan { windows, emit, needs_value, may_delete, .. } = plan;
@@ -233,15 +223,7 @@ where
             rules: FoldRules { needs_value, may_delete, sends_old: of_node.sends_old() },
             of: PhantomData,
         };
-        match windows {
-            PlannedWindows::None => Box::new(AggregateProcessor::new(fold, store, None::<FixedWindows>)),
-            PlannedWindows::Fixed(windows) => {
-                Box::new(AggregateProcessor::new(fold, store, Some(windows)).emit(emit))
-            }
-            PlannedWindows::Sliding(windows) => {
-                Box::new(SlidingProcessor::new(fold, store, windows).emit(emit))
-            }
-        }
+        fold_processor(fold, store, windows, emit)
     };
     graph.processor(&names.node, &[parent], &[store], Arc::new(make));
     if let Some(grace) = windows.grace_ms() {
@@ -249,6 +231,47 @@ where
     }
     let (graph, ask_old) = (graph.clone(), Rc::new(|| ()));
     KTable { graph, node: names.node, keys: output_keys, values: Some(values), state, ask_old }
+}
+
+/// Adds the store of an aggregation.
+pub(crate) fn fold_store<K, A>(
+    graph: &Graph,
+    name: &str,
+    windows: PlannedWindows,
+    materialized: &Materialized<A>,
+    keys: &DynSerde<K>,
+) -> StoreHandle
+where
+    K: 'static,
+    A: Clone + Send + Sync + 'static,
+{
+    let values = materialized.values.clone();
+    let arena = move || ValueArena::new(values.clone());
+    let spec = match windows.retention() {
+        None => StoreSpec::key_value(name, arena),
+        Some(least) => {
+            let retention = materialized.retention.unwrap_or_default().max(least);
+            let size = Duration::from_millis(windows.size_ms().unsigned_abs());
+            StoreSpec::window(name, size, retention, arena)
+        }
+    };
+    graph.store(materialized.apply(spec, keys))
+}
+
+/// Makes the processor of an aggregation.
+pub(crate) fn fold_processor<G: Aggregator>(
+    fold: G,
+    store: StoreHandle,
+    windows: PlannedWindows,
+    emit: EmitStrategy,
+) -> Box<dyn Processor> {
+    match windows {
+        PlannedWindows::None => Box::new(AggregateProcessor::new(fold, store, None::<FixedWindows>)),
+        PlannedWindows::Fixed(windows) => {
+            Box::new(AggregateProcessor::new(fold, store, Some(windows)).emit(emit))
+        }
+        PlannedWindows::Sliding(windows) => Box::new(SlidingProcessor::new(fold, store, windows).emit(emit)),
+    }
 }
 
 pub(crate) fn reduce_step<K, V: Clone>(

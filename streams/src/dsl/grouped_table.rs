@@ -99,7 +99,7 @@ where
     where
         A: Clone + Send + Sync + 'static,
     {
-        let names = FoldNames::new(&self.graph, prefix, materialized.name.as_deref());
+        let names = FoldNames::new(&self.graph, prefix, &materialized);
         let Grouped { keys, values, name } = self.grouped;
         let topic = name.as_deref().unwrap_or(&names.store);
         let (repartition, _) = self.graph.repartition_names(topic, name.is_some());

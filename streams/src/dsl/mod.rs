@@ -32,6 +32,7 @@ pub(crate) mod arena;
 mod builder;
 mod changes;
 pub(crate) mod codec;
+mod cogroup;
 mod fold;
 mod foreign_key;
 mod grouped;
@@ -50,11 +51,14 @@ mod windowed;
 
 pub use builder::StreamsBuilder;
 pub use changes::Changes;
+pub use cogroup::{
+    CogroupedBy, CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream,
+};
 pub use foreign_key::TableJoined;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join::StreamJoined;
-pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned};
+pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned, StoreType};
 pub use records::Records;
 pub use stream::KStream;
 pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
@@ -65,6 +69,8 @@ pub use crate::serde::Windowed;
 
 #[cfg(test)]
 mod close_tests;
+#[cfg(test)]
+mod cogroup_tests;
 #[cfg(test)]
 mod suppress_tests;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use millstream_log::AutoOffsetReset;
 
 use crate::dsl::codec::TimestampExtractor;
 use crate::serde::{DefaultSerde, DynSerde, Serde};
+use crate::store::StoreSpec;
 
 /// How a topic is read.
 pub struct Consumed<K, V> {
@@ -119,11 +120,26 @@ impl Repartitioned {
     }
 }
 
-/// How a result is kept.
+/// Where committed rows of a store are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StoreType {
+    /// In RocksDB, under the state directory.
+    #[default]
+    RocksDb,
+    /// In memory: a start reads the whole changelog.
+    InMemory,
+}
+
+/// How a result is kept. Keys are written with the serde that groups the rows, or that of the table.
 pub struct Materialized<V> {
     pub(crate) name: Option<String>,
     pub(crate) values: DynSerde<V>,
     pub(crate) retention: Option<Duration>,
+    node: Option<String>,
+    store_type: StoreType,
+    caching: bool,
+    logging: bool,
+    topic_configs: Vec<(String, String)>,
 }
 
 impl<V: DefaultSerde> Materialized<V> {
@@ -136,7 +152,25 @@ impl<V: DefaultSerde> Materialized<V> {
 impl<V: 'static> Materialized<V> {
     /// Names the store and sets the serde of its values.
     pub fn with(name: &str, values: impl Serde<V>) -> Self {
-        Self { name: Some(name.to_owned()), values: Arc::new(values), retention: None }
+        Self { name: Some(name.to_owned()), ..Self::of(Arc::new(values)) }
+    }
+
+    /// Sets the serde of the values of a store with a generated name.
+    pub fn with_values(values: impl Serde<V>) -> Self {
+        Self::of(Arc::new(values))
+    }
+
+    pub(crate) fn of(values: DynSerde<V>) -> Self {
+        Self {
+            name: None,
+            values,
+            retention: None,
+            node: None,
+            store_type: StoreType::default(),
+            caching: true,
+            logging: true,
+            topic_configs: Vec::new(),
+        }
     }
 
     /// Keeps windows for this long behind stream time, if that is longer than size and grace.
@@ -145,11 +179,76 @@ impl<V: 'static> Materialized<V> {
         self.retention = Some(retention);
         self
     }
+
+    /// Names the node that computes the result; Kafka's `Named`.
+    #[must_use]
+    pub fn node_named(mut self, name: &str) -> Self {
+        self.node = Some(name.to_owned());
+        self
+    }
+
+    /// Sets where the rows are.
+    #[must_use]
+    pub fn store_type(mut self, store_type: StoreType) -> Self {
+        self.store_type = store_type;
+        self
+    }
+
+    /// Forwards every update, though the application coalesces updates until commits.
+    #[must_use]
+    pub fn caching_disabled(mut self) -> Self {
+        self.caching = false;
+        self
+    }
+
+    /// Keeps no changelog: the store does not survive the loss of the state directory.
+    #[must_use]
+    pub fn logging_disabled(mut self) -> Self {
+        self.logging = false;
+        self
+    }
+
+    /// Sets one of the changelog topic's settings, such as `segment.bytes`.
+    #[must_use]
+    pub fn logging_config(mut self, key: &str, value: &str) -> Self {
+        self.topic_configs.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The node's name: that which was given, or else the generated one, which is used up in any case, so that naming
+    /// one node does not rename others.
+    pub(crate) fn node_or(&self, generated: String) -> String {
+        self.node.clone().unwrap_or(generated)
+    }
+
+    /// The name of one of several nodes that compute the result: the name that was given and this part, or the
+    /// generated one.
+    pub(crate) fn node_part(&self, part: &str, generated: String) -> String {
+        self.node.as_ref().map_or(generated, |node| format!("{node}-{part}"))
+    }
+
+    /// The store as it is asked for, with keys that this serde writes.
+    pub(crate) fn apply<K: 'static>(&self, spec: StoreSpec, keys: &DynSerde<K>) -> StoreSpec {
+        let mut spec = spec.serdes(keys.clone(), self.values.clone());
+        if self.store_type == StoreType::InMemory {
+            spec = spec.in_memory();
+        }
+        if !self.caching {
+            spec = spec.without_caching();
+        }
+        if !self.logging {
+            spec = spec.without_changelog();
+        }
+        for (key, value) in &self.topic_configs {
+            spec = spec.changelog_config(key, value);
+        }
+        spec
+    }
 }
 
 impl<V: DefaultSerde> Default for Materialized<V> {
     /// A store with a generated name.
     fn default() -> Self {
-        Self { name: None, values: V::default_serde(), retention: None }
+        Self::of(V::default_serde())
     }
 }

@@ -261,15 +261,14 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
 
     /// The latest value per key; a row without value deletes its key.
     pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V> {
-        let node = self.graph.name("KSTREAM-TOTABLE-");
-        let Materialized { name, values, .. } = materialized;
-        let kept = name.is_some();
-        let store = name.unwrap_or_else(|| self.graph.name("KSTREAM-TOTABLE-STATE-STORE-"));
+        let node = materialized.node_or(self.graph.name("KSTREAM-TOTABLE-"));
+        let generate = || self.graph.name("KSTREAM-TOTABLE-STATE-STORE-");
+        let store = materialized.name.clone().unwrap_or_else(generate);
         let stream = self.partitioned(&store);
-        let serdes = (self.key_serde(), Arc::clone(&values));
+        let serdes = (self.key_serde(), Arc::clone(&materialized.values));
         let table = table::source_table(&self.graph, node, &stream.node, serdes, store);
-        if kept {
-            table.state.keep(&self.graph, &table.node, None, values);
+        if materialized.name.is_some() {
+            table.state.keep(&self.graph, &table.node, &materialized, &table.keys);
         }
         table
     }

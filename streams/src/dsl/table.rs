@@ -109,9 +109,8 @@ where
     /// Keeps the rows of this table in a store that can be queried by its name, unless they are kept already.
     #[must_use]
     pub fn materialized(self, materialized: Materialized<V>) -> Self {
-        let Materialized { name, values, .. } = materialized;
-        self.state.keep(&self.graph, &self.node, name.as_deref(), values.clone());
-        Self { values: Some(values), ..self }
+        self.state.keep(&self.graph, &self.node, &materialized, &self.keys);
+        Self { values: Some(materialized.values), ..self }
     }
 
     /// The name of the store, if the table has one: what interactive queries ask for.
@@ -200,7 +199,7 @@ where
     /// This table's store to look rows up in; a table that was not kept is from now on.
     pub(crate) fn stored(&self) -> StoreHandle {
         let values = self.values.clone().unwrap_or_else(V::default_serde);
-        self.state.keep(&self.graph, &self.node, None, values)
+        self.state.keep(&self.graph, &self.node, &Materialized::of(values), &self.keys)
     }
 }
 
@@ -219,11 +218,11 @@ where
 {
     let compute: Compute<K, V> =
         Arc::new(|batch, _| Ok(Changes { rows: *downcast::<Records<K, V>>(batch)?, old: None }));
-    let serdes = (keys, Some(values.clone()));
+    let serdes = (keys.clone(), Some(values.clone()));
     let table = add_table(graph, &[parent], serdes, Some(store), node, compute);
     let (graph, node, state) = (graph.clone(), table.node.clone(), Arc::clone(&table.state));
     let ask_old = Rc::new(move || {
-        state.keep(&graph, &node, None, values.clone());
+        state.keep(&graph, &node, &Materialized::of(values.clone()), &keys);
     });
     KTable { ask_old, ..table }
 }

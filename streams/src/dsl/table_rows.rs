@@ -11,6 +11,7 @@ use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::Graph;
 use crate::dsl::changes::Changes;
 use crate::dsl::fold::{deserialize_keys, serialize_keys};
+use crate::dsl::params::Materialized;
 use crate::dsl::records::Records;
 use crate::dsl::table::KTable;
 use crate::error::StreamsError;
@@ -54,23 +55,25 @@ impl TableState {
         self.sends_old.store(true, Ordering::Relaxed);
     }
 
-    /// Gives the node a store for these values, unless it has one: of this name, or of the one that was settled
-    /// before, or of a generated one.
-    pub(crate) fn keep<V>(
+    /// Gives the node a store, unless it has one: of this name, or of the one that was settled before, or of a
+    /// generated one.
+    pub(crate) fn keep<K, V>(
         &self,
         graph: &Graph,
         node: &str,
-        name: Option<&str>,
-        values: DynSerde<V>,
+        materialized: &Materialized<V>,
+        keys: &DynSerde<K>,
     ) -> StoreHandle
     where
+        K: 'static,
         V: Clone + Send + Sync + 'static,
     {
         *self.store.get_or_init(|| {
-            let name = name.or(self.store_name.as_deref()).map(str::to_owned);
+            let name = materialized.name.as_ref().or(self.store_name.as_ref()).cloned();
             let name = name.unwrap_or_else(|| graph.name("KTABLE-MATERIALIZE-STATE-STORE-"));
-            let store =
-                graph.store(StoreSpec::key_value(&name, move || ValueArena::new(Arc::clone(&values))));
+            let values = materialized.values.clone();
+            let spec = StoreSpec::key_value(&name, move || ValueArena::new(Arc::clone(&values)));
+            let store = graph.store(materialized.apply(spec, keys));
             graph.with(|topology| {
                 topology.connect(node, store);
             });

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::dsl::arena::ValueArena;
-use crate::dsl::builder::supplier;
+use crate::dsl::builder::{Graph, supplier};
 use crate::dsl::changes::Changes;
 use crate::dsl::grouped::{
-    FoldPlan, KGroupedStream, PlannedWindows, aggregate_step, may_delete, reduce_step,
+    FoldNames, FoldPlan, KGroupedStream, PlannedWindows, aggregate_step, may_delete, reduce_step,
 };
 use crate::dsl::params::Materialized;
 use crate::dsl::records::Records;
@@ -20,7 +20,7 @@ use crate::operator::session::{SessionProcessor, SessionWindows};
 use crate::operator::sliding::SlidingWindows;
 use crate::operator::window::{FixedWindows, TimeWindows, UnlimitedWindows};
 use crate::serde::{DynSerde, SessionWindowed, TimeWindowed, Windowed};
-use crate::store::StoreSpec;
+use crate::store::{StoreHandle, StoreSpec};
 
 /// Windows by which a grouped stream can be windowed: [`TimeWindows`], [`SlidingWindows`], [`UnlimitedWindows`],
 /// [`SessionWindows`].
@@ -231,14 +231,10 @@ where
         A: Clone + Send + Sync + 'static,
     {
         let Self { grouped, windows, emit } = self;
-        let Materialized { name, values, retention } = materialized;
-        let store_name = name.unwrap_or_else(|| grouped.graph.name(&format!("{prefix}STATE-STORE-")));
-        let node = grouped.graph.name(prefix);
+        let FoldNames { node, store: store_name } = FoldNames::new(&grouped.graph, prefix, &materialized);
         let parent = grouped.partitioned(&store_name);
-        let retention = retention.unwrap_or_default().max(windows.retention());
-        let arena_values = values.clone();
-        let arena = move || ValueArena::new(arena_values.clone());
-        let store = grouped.graph.store(StoreSpec::session(&store_name, retention, arena));
+        let store = session_store(&grouped.graph, &store_name, windows, &materialized, &grouped.grouped.keys);
+        let values = materialized.values;
         let state = TableState::stored(store);
         let of_node = Arc::clone(&state);
         let keys = grouped.grouped.keys.clone();
@@ -261,4 +257,22 @@ where
         let keys: DynSerde<Windowed<K>> = Arc::new(SessionWindowed::new(keys));
         KTable { graph: grouped.graph, node, keys, values: Some(values), state, ask_old: Rc::new(|| ()) }
     }
+}
+
+/// Adds the store of an aggregation by session.
+pub(crate) fn session_store<K, A>(
+    graph: &Graph,
+    name: &str,
+    windows: SessionWindows,
+    materialized: &Materialized<A>,
+    keys: &DynSerde<K>,
+) -> StoreHandle
+where
+    K: 'static,
+    A: Clone + Send + Sync + 'static,
+{
+    let values = materialized.values.clone();
+    let retention = materialized.retention.unwrap_or_default().max(windows.retention());
+    let spec = StoreSpec::session(name, retention, move || ValueArena::new(values.clone()));
+    graph.store(materialized.apply(spec, keys))
 }

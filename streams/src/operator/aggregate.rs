@@ -221,7 +221,7 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let coalesce = context.caching() || self.closing.holds_back();
+        let coalesce = context.coalesces(self.store) || self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         let (incomplete, late) = self.choose(input.timestamps());
         if let Some(windows) = &self.windows {
@@ -277,7 +277,7 @@ pub(crate) fn flush<G: Aggregator>(
     store: StoreHandle,
     context: &mut Context<'_>,
 ) -> Result<(), StreamsError> {
-    if !context.caching() || !context.has_children() {
+    if !context.coalesces(store) || !context.has_children() {
         return Ok(());
     }
     loop {

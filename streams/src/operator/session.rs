@@ -259,7 +259,7 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let running = !context.caching() && !self.closing.holds_back();
+        let running = !context.coalesces(self.store) && !self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         if !running && self.aggregator.sends_old() && !self.closing.holds_back() {
             store.keep_old();
@@ -286,7 +286,7 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
         self.closing.keep::<G::Arena>(self.stream_time, self.store, context)?;
-        if self.closing.holds_back() || !context.caching() || !context.has_children() {
+        if self.closing.holds_back() || !context.coalesces(self.store) || !context.has_children() {
             return Ok(());
         }
         loop {

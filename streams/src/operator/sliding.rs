@@ -317,7 +317,7 @@ impl<G: Aggregator> Processor for SlidingProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
-        let running = !context.caching() && !self.closing.holds_back();
+        let running = !context.coalesces(self.store) && !self.closing.holds_back();
         if !running && self.aggregator.sends_old() && !self.closing.holds_back() {
             context.store::<CachedStore<G::Arena>>(self.store)?.keep_old();
         }

@@ -127,7 +127,7 @@ impl<T: TableRows> Processor for TableProcessor<T> {
         self.rows.extend((0u32..).zip(self.keys.iter()).filter(|(_, key)| key.is_some()).map(|(row, _)| row));
         let dropped = input.rows() - self.rows.len();
         let sends_old = self.rows_of.sends_old();
-        let caching = context.caching();
+        let caching = context.coalesces(self.store);
         let store = context.store::<CachedStore<T::Arena>>(self.store)?;
         if sends_old && caching {
             store.keep_old();
@@ -142,7 +142,7 @@ impl<T: TableRows> Processor for TableProcessor<T> {
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        if !context.caching() || !context.has_children() {
+        if !context.coalesces(self.store) || !context.has_children() {
             return Ok(());
         }
         loop {

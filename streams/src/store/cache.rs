@@ -91,6 +91,10 @@ pub trait TaskStore: Any + Send {
     fn name(&self) -> &str {
         ""
     }
+    /// Whether operators may coalesce updates to the store until commits.
+    fn coalesces(&self) -> bool {
+        true
+    }
     /// Writes every uncommitted change to the changelog and to the write batch, and removes expired windows.
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError>;
     /// After the write batch was applied: evicts until at most `budget` bytes are cached.
@@ -749,6 +753,10 @@ impl<A: Arena> CachedStore<A> {
 impl<A: Arena> TaskStore for CachedStore<A> {
     fn name(&self) -> &str {
         &self.place.name
+    }
+
+    fn coalesces(&self) -> bool {
+        self.place.caching
     }
 
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError> {

@@ -112,6 +112,8 @@ pub struct StoreSpec {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StoreKind,
     pub(crate) changelog: bool,
+    /// Whether operators may coalesce updates until commits.
+    pub(crate) caching: bool,
     /// Whether it holds the timers of one processor.
     pub(crate) timers: bool,
     /// Settings of the changelog topic that differ from the defaults of the kind.
@@ -193,6 +195,13 @@ impl StoreSpec {
         self
     }
 
+    /// Operators forward every update to this store, though the application coalesces updates until commits.
+    #[must_use]
+    pub fn without_caching(mut self) -> Self {
+        self.caching = false;
+        self
+    }
+
     /// A setting of the changelog topic, such as `segment.bytes`, in place of the default.
     #[must_use]
     pub fn changelog_config(mut self, key: &str, value: &str) -> Self {
@@ -246,6 +255,7 @@ impl StoreSpec {
             name: name.into(),
             kind,
             changelog: true,
+            caching: true,
             timers: false,
             changelog_configs: Vec::new(),
             ttl_ms: None,
@@ -304,6 +314,7 @@ impl StoreSerdes {
 pub struct StorePlace {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StoreKind,
+    pub(crate) caching: bool,
     pub(crate) ttl_ms: Option<i64>,
     pub(crate) max_entries: Option<usize>,
     pub(crate) serdes: Option<StoreSerdes>,
@@ -337,6 +348,7 @@ impl StorePlace {
         Ok(Self {
             name: Arc::clone(&spec.name),
             kind: spec.kind,
+            caching: spec.caching,
             ttl_ms: spec.ttl_ms,
             max_entries: spec.max_entries,
             serdes: spec.serdes.clone(),
