@@ -14,6 +14,7 @@ use crate::error::StreamsError;
 use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::Metrics;
 use crate::runtime::app::{Components, Shared, view};
+use crate::runtime::global::{GlobalUpdater, Globals};
 use crate::runtime::plan::Plan;
 use crate::runtime::worker::Worker;
 use crate::store::timers::{Timer, stored_timer};
@@ -71,6 +72,7 @@ pub struct TopologyTestDriver {
     log: Log,
     shared: Arc<Shared>,
     worker: Worker,
+    globals: Option<GlobalUpdater>,
     producer: Producer,
     consumers: BTreeMap<String, Consumer>,
 }
@@ -136,7 +138,9 @@ impl TopologyTestDriver {
         let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared)?;
         worker.restore()?;
         let producer = log.producer(ProducerConfig::default())?;
-        Ok(Self { topology, plan, clock, log, shared, worker, producer, consumers: BTreeMap::new() })
+        let globals = Globals::open(&topology, &log, &shared.backend)?;
+        let globals = GlobalUpdater::new(&globals, &log)?;
+        Ok(Self { globals, topology, plan, clock, log, shared, worker, producer, consumers: BTreeMap::new() })
     }
 
     /// Writes one record to a topic and runs until nothing is left to do.
@@ -175,6 +179,9 @@ impl TopologyTestDriver {
 
     /// Runs until nothing is left to do.
     pub fn run(&mut self) -> Result<(), StreamsError> {
+        if let Some(globals) = &self.globals {
+            globals.catch_up()?;
+        }
         let caching = self.shared.config.caching();
         loop {
             while self.worker.round()? {}

@@ -2,6 +2,7 @@
 
 use std::any::{Any, type_name};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{PartitionId, Timestamp};
@@ -9,6 +10,7 @@ use millstream_log::{PartitionId, Timestamp};
 use crate::batch::Batch;
 use crate::error::StreamsError;
 use crate::report::{Reporter, RowReport};
+use crate::runtime::global::Globals;
 use crate::runtime::graph::{self, TaskGraph};
 use crate::runtime::outbox::Outbox;
 use crate::runtime::punctuation::{Punctuation, PunctuationType};
@@ -218,6 +220,11 @@ impl Context<'_> {
     /// It is already that of the whole batch: operators that judge lateness keep a stream time of their own.
     pub fn stream_time(&self) -> i64 {
         self.graph.stream_time
+    }
+
+    /// The global stores of the application.
+    pub(crate) fn globals(&self) -> Arc<Globals> {
+        Arc::clone(&self.graph.globals)
     }
 
     /// The wall-clock time.

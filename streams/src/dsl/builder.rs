@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use crate::dsl::arena::ValueArena;
 use crate::dsl::codec;
+use crate::dsl::global_table::GlobalKTable;
 use crate::dsl::params::{Consumed, Materialized};
 use crate::dsl::stream::KStream;
 use crate::dsl::table::{self, KTable};
@@ -71,6 +73,36 @@ impl StreamsBuilder {
         let serdes = (consumed.keys.clone(), consumed.values.clone());
         self.graph.source(&source, topic, consumed);
         table::source_table(&self.graph, node, &source, serdes, store)
+    }
+
+    /// Reads a topic as a global table, kept in the store `<topic>-STATE-STORE-<n>`.
+    pub fn global_table<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> GlobalKTable<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let store = self.graph.name(&format!("{topic}-STATE-STORE-"));
+        self.global_table_in(topic, consumed, &store)
+    }
+
+    /// As [`StreamsBuilder::global_table`], kept in a store of this name.
+    pub fn global_table_in<K, V>(
+        &self,
+        topic: &str,
+        consumed: Consumed<K, V>,
+        store: &str,
+    ) -> GlobalKTable<K, V>
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let source = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
+        let processor = self.graph.name("KTABLE-SOURCE-");
+        let (keys, values) = (consumed.keys, consumed.values);
+        let arena_values = Arc::clone(&values);
+        let spec = StoreSpec::key_value(store, move || ValueArena::new(Arc::clone(&arena_values)));
+        let handle = self.graph.with(|topology| topology.add_global_store(spec, topic, &source, &processor));
+        GlobalKTable { store: handle, name: store.to_owned(), keys, values }
     }
 
     /// Checks the graph.

@@ -35,6 +35,7 @@ pub(crate) mod codec;
 mod cogroup;
 mod fold;
 mod foreign_key;
+mod global_table;
 mod grouped;
 mod grouped_table;
 mod join;
@@ -55,6 +56,7 @@ pub use cogroup::{
     CogroupedBy, CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream,
 };
 pub use foreign_key::TableJoined;
+pub use global_table::GlobalKTable;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join::StreamJoined;
@@ -71,6 +73,8 @@ pub use crate::serde::Windowed;
 mod close_tests;
 #[cfg(test)]
 mod cogroup_tests;
+#[cfg(test)]
+mod global_tests;
 #[cfg(test)]
 mod suppress_tests;
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::handler::{
 };
 use crate::processor::TaskId;
 use crate::report::{ReportObserver, ReportOrigin, RowReport};
+use crate::runtime::global::{GlobalUpdater, Globals};
 use crate::runtime::metrics::{Counters, Metrics};
 use crate::runtime::plan::{Plan, TaskPlan};
 use crate::runtime::worker::Worker;
@@ -28,6 +29,9 @@ use crate::topology::Topology;
 /// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
 /// slow.
 const CACHE_FLOOR_BYTES: usize = 4 << 20;
+
+/// The number of the thread that fills global stores: beyond all stream threads.
+const GLOBAL_THREAD: usize = usize::MAX;
 
 /// The states of an application, shown with Kafka's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -296,7 +300,8 @@ impl StreamsOpener {
             let (topology, log, shared) = (topology.clone(), log.clone(), Arc::clone(&shared));
             workers.push((Seat { number, tasks, topology, log, shared }, worker));
         }
-        Ok(Streams { topology, plan, log, shared, workers, threads: Vec::new() })
+        let globals = Globals::open(&topology, &log, &shared.backend)?;
+        Ok(Streams { topology, plan, globals, log, shared, workers, threads: Vec::new() })
     }
 }
 
@@ -324,6 +329,7 @@ fn open_rocks(config: &StreamsConfig, topology: &Topology) -> Result<RocksBacken
 pub struct Streams {
     topology: Topology,
     plan: Plan,
+    globals: Globals,
     log: Log,
     shared: Arc<Shared>,
     /// Until they are started.
@@ -353,6 +359,7 @@ impl Streams {
             progress.state = State::Restoring;
             progress.restoring = self.workers.len();
         }
+        self.start_globals()?;
         for (seat, worker) in std::mem::take(&mut self.workers) {
             let number = seat.number;
             let name = format!("{}-StreamThread-{}", self.shared.config.application_id, number + 1);
@@ -362,6 +369,29 @@ impl Streams {
                 reason: format!("could not be started: {error}"),
             })?);
         }
+        Ok(())
+    }
+
+    /// Fills the global stores, and starts the thread that keeps them up to date.
+    fn start_globals(&mut self) -> Result<(), StreamsError> {
+        let Some(mut updater) = GlobalUpdater::new(&self.globals, &self.log)? else { return Ok(()) };
+        let records = updater.catch_up()?;
+        Counters::add(&self.shared.counters.restored, records);
+        self.shared.set_waker(GLOBAL_THREAD, updater.waker());
+        let shared = Arc::clone(&self.shared);
+        let follow = move || {
+            while shared.stop().is_none() {
+                if let Err(error) = updater.follow() {
+                    return shared.fail(error);
+                }
+            }
+        };
+        let name = format!("{}-GlobalStreamThread", self.shared.config.application_id);
+        let thread = std::thread::Builder::new().name(name).spawn(follow);
+        self.threads.push(thread.map_err(|error| StreamsError::Thread {
+            thread: GLOBAL_THREAD,
+            reason: format!("could not be started: {error}"),
+        })?);
         Ok(())
     }
 
@@ -410,17 +440,18 @@ impl Streams {
         view(&self.topology, &self.plan, &self.shared, name)
     }
 
-    /// The input partitions, each with its committed position and with the end of what may be read now.
+    /// The partitions of inputs and global tables, each with its committed position and with the end of what may be read now.
     pub fn positions(&self) -> Result<Vec<(TopicPartition, Offset, Offset)>, StreamsError> {
         let mut positions = Vec::new();
-        for partition in self.plan.inputs() {
-            let committed = self.shared.position(partition).unwrap_or(Offset::new(0));
-            let read = self.log.read(partition, committed, 0, self.isolation())?;
+        let position = |partition| self.shared.position(partition).unwrap_or(Offset::new(0));
+        let inputs = self.plan.inputs().map(|partition| (partition.clone(), position(partition)));
+        for (partition, committed) in inputs.chain(self.globals.positions()?) {
+            let read = self.log.read(&partition, committed, 0, self.isolation())?;
             let end = match self.isolation() {
                 Isolation::ReadCommitted => read.last_stable_offset,
                 Isolation::ReadUncommitted => read.high_watermark,
             };
-            positions.push((partition.clone(), committed, end));
+            positions.push((partition, committed, end));
         }
         Ok(positions)
     }

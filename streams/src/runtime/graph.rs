@@ -14,6 +14,7 @@ use crate::handler::{ErrorResponse, ErrorStage, Handlers};
 use crate::processor::{Context, Processor, TaskId};
 use crate::report::{ReportKind, ReportObserver, ReportOrigin, Reporter, RowReport};
 use crate::runtime::errors::{Failure, Origin};
+use crate::runtime::global::Globals;
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::runtime::punctuation::{PunctuationType, Punctuations};
@@ -29,6 +30,7 @@ pub(crate) struct TaskGraph {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) stream_time: i64,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) globals: Arc<Globals>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
     pub(crate) log: Log,
     pub(crate) handlers: Handlers,
@@ -81,6 +83,7 @@ pub(crate) struct Surroundings {
     pub(crate) log: Log,
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
+    pub(crate) globals: Arc<Globals>,
     pub(crate) handlers: Handlers,
     /// The dead letter topic.
     pub(crate) dead_letters: Option<Arc<str>>,
@@ -120,7 +123,7 @@ impl TaskGraph {
             timers.map(|handle| (*number, *handle))
         });
         let timers = timers.collect();
-        let Surroundings { application, caching, log, counters, observer, handlers, dead_letters } =
+        let Surroundings { application, caching, log, counters, observer, globals, handlers, dead_letters } =
             surroundings;
         let dead_letters = dead_letters.map(|topic| outbox.topic(&topic)).transpose()?;
         let clock = Arc::clone(log.clock());
@@ -132,6 +135,7 @@ impl TaskGraph {
             clock,
             stream_time,
             counters,
+            globals,
             observer,
             log,
             handlers,

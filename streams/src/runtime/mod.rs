@@ -10,6 +10,7 @@
 
 pub mod app;
 pub(crate) mod errors;
+pub(crate) mod global;
 pub(crate) mod graph;
 pub mod metrics;
 pub mod outbox;

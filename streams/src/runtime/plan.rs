@@ -7,6 +7,7 @@ use millstream_log::{AutoOffsetReset, Log, LogError, NewTopic, PartitionId, Topi
 use crate::config::StreamsConfig;
 use crate::error::StreamsError;
 use crate::processor::TaskId;
+use crate::runtime::global;
 use crate::store::{StoreHandle, StoreKind, StoreSpec};
 use crate::topology::{NodeRole, TopicName, Topology};
 
@@ -84,6 +85,9 @@ impl Plan {
                 let id = TaskId { sub_topology, partition: PartitionId::new(partition) };
                 tasks.push(TaskPlan { id, inputs: inputs.collect() });
             }
+        }
+        for global in &topology.globals {
+            store_partitions[global.store.0] = global::partitions(log, &global.topic, &global.source)?;
         }
         Ok(Self { tasks, store_partitions })
     }

@@ -12,6 +12,7 @@ use millstream_log::{
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::StreamsError;
 use crate::runtime::app::Shared;
+use crate::runtime::global::Globals;
 use crate::runtime::graph::{Surroundings, TaskGraph};
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{OffsetsLeft, Outbox, OutputTopic};
@@ -82,6 +83,7 @@ impl Worker {
         let inputs: Vec<TopicPartition> =
             tasks.iter().flat_map(|task| &task.inputs).map(|input| input.partition.clone()).collect();
         consumer.assign(inputs)?;
+        let globals = Arc::new(Globals::open(topology, log, &shared.backend)?);
         let mut worker_tasks = Vec::with_capacity(tasks.len());
         let mut stores = Vec::new();
         let mut routes = HashMap::new();
@@ -116,6 +118,7 @@ impl Worker {
                 log: log.clone(),
                 counters: Arc::clone(&shared.counters),
                 observer: shared.observer.clone(),
+                globals: Arc::clone(&globals),
                 handlers: shared.handlers.clone(),
                 dead_letters: config.dead_letter_topic.as_deref().map(Arc::from),
             };

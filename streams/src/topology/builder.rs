@@ -8,8 +8,8 @@ use millstream_log::AutoOffsetReset;
 use crate::error::StreamsError;
 use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::{
-    DecoderSupplier, EncoderSupplier, Node, NodeRole, ProcessorSupplier, Repartition, SubTopology, TopicName,
-    Topology,
+    DecoderSupplier, EncoderSupplier, GlobalStore, Node, NodeRole, ProcessorSupplier, Repartition,
+    SubTopology, TopicName, Topology,
 };
 
 /// What a source does differently from the application's settings.
@@ -37,6 +37,7 @@ pub struct TopologyBuilder {
     stores: Vec<StoreSpec>,
     repartitions: Vec<DraftRepartition>,
     copartitioned: Vec<Vec<String>>,
+    globals: Vec<GlobalStore>,
 }
 
 struct Draft {
@@ -158,6 +159,25 @@ impl TopologyBuilder {
         source
     }
 
+    /// Fills a key-value store with all rows of a topic, on every instance of the application; processors read it by
+    /// its handle. `source` and `processor` are the names of the nodes in the description.
+    pub fn add_global_store(
+        &mut self,
+        spec: StoreSpec,
+        topic: &str,
+        source: &str,
+        processor: &str,
+    ) -> StoreHandle {
+        let store = self.add_store(spec);
+        self.globals.push(GlobalStore {
+            source: source.into(),
+            processor: processor.into(),
+            topic: topic.into(),
+            store,
+        });
+        store
+    }
+
     /// Demands that the topics above these nodes have equal numbers of partitions, as joins need it.
     pub fn copartition(&mut self, nodes: &[&str]) -> &mut Self {
         self.copartitioned.push(nodes.iter().map(|node| (*node).to_owned()).collect());
@@ -195,8 +215,14 @@ impl TopologyBuilder {
         });
         let repartitions = repartitions.collect();
         let sub_topologies = sub_topologies(&nodes);
-        let mut topology =
-            Topology { nodes, stores: self.stores, repartitions, copartitioned: Vec::new(), sub_topologies };
+        let mut topology = Topology {
+            nodes,
+            stores: self.stores,
+            repartitions,
+            copartitioned: Vec::new(),
+            sub_topologies,
+            globals: self.globals.clone(),
+        };
         for group in &self.copartitioned {
             let mut sources = Vec::new();
             for node in group {
@@ -296,7 +322,7 @@ impl TopologyBuilder {
                     store.name()
                 )));
             }
-            if !used {
+            if !used && !self.globals.iter().any(|global| global.store == handle) {
                 return Err(StreamsError::Topology(format!(
                     "store {} is not used by any processor",
                     store.name()

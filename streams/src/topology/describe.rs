@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::topology::{Node, NodeRole, Topology};
+use crate::topology::{GlobalStore, Node, NodeRole, Topology};
 
 impl Topology {
     /// Sub-topologies with their nodes, stores, topics, successors and predecessors.
@@ -13,6 +13,20 @@ impl Topology {
             for node in &sub_topology.nodes {
                 self.describe_node(&mut text, &self.nodes[*node]);
             }
+            text.push('\n');
+        }
+        for (number, global) in (self.sub_topologies.len()..).zip(&self.globals) {
+            let GlobalStore { source, processor, topic, store } = global;
+            let store = self.stores[store.0].name();
+            line(
+                &mut text,
+                format_args!("   Sub-topology: {number} for global store (will not generate tasks)"),
+            );
+            line(&mut text, format_args!("    Source: {source} (topics: [{topic}])"));
+            line(&mut text, format_args!("      --> {processor}"));
+            line(&mut text, format_args!("    Processor: {processor} (stores: [{store}])"));
+            line(&mut text, format_args!("      --> none"));
+            line(&mut text, format_args!("      <-- {source}"));
             text.push('\n');
         }
         text

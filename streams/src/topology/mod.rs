@@ -32,6 +32,16 @@ pub struct Topology {
     /// Groups of source nodes whose topics must have equal numbers of partitions.
     pub(crate) copartitioned: Vec<Vec<usize>>,
     pub(crate) sub_topologies: Vec<SubTopology>,
+    pub(crate) globals: Vec<GlobalStore>,
+}
+
+/// A store that every instance fills with all rows of a topic.
+#[derive(Clone, Debug)]
+pub(crate) struct GlobalStore {
+    pub(crate) source: Arc<str>,
+    pub(crate) processor: Arc<str>,
+    pub(crate) topic: Arc<str>,
+    pub(crate) store: StoreHandle,
 }
 
 #[derive(Clone)]
@@ -96,12 +106,18 @@ impl Topology {
         self.stores.iter().map(StoreSpec::name)
     }
 
-    /// The user's topics that the sources read, each once.
+    /// The user's topics that the sources and global stores read, each once.
     pub fn source_topics(&self) -> Vec<Arc<str>> {
-        self.topics(|role| match role {
+        let mut topics = self.topics(|role| match role {
             NodeRole::Source { topics, .. } => topics.as_slice(),
             NodeRole::Processor { .. } | NodeRole::Sink { .. } => &[],
-        })
+        });
+        for global in &self.globals {
+            if !topics.contains(&global.topic) {
+                topics.push(Arc::clone(&global.topic));
+            }
+        }
+        topics
     }
 
     /// The user's topics that the sinks write, each once.
