@@ -77,6 +77,19 @@ impl TopicId {
         Self(uuid::Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid())
     }
 
+    /// Reads what [`Display`](fmt::Display) writes.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() != 22 {
+            return None;
+        }
+        let mut bits = 0_u128;
+        for (digit, byte) in text.bytes().enumerate() {
+            let value = BASE64_URL.iter().position(|known| *known == byte)? as u128;
+            bits = if digit < 21 { bits << 6 | value } else { bits << 2 | value >> 4 };
+        }
+        Some(Self(Uuid::from_u128(bits)))
+    }
+
     /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()
@@ -117,6 +130,12 @@ pub struct TopicDescription {
 /// Whether a topic is one of the log's own.
 pub(crate) fn is_internal(name: &str) -> bool {
     name == CONSUMER_OFFSETS || name == TRANSACTION_STATE
+}
+
+/// Settings of the log's own topics.
+pub(crate) fn internal_settings() -> BTreeMap<String, String> {
+    let settings = [("cleanup.policy", "compact".to_owned()), ("segment.bytes", (100 << 20).to_string())];
+    settings.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
 /// A topic in use. A change makes another one of it that shares the partitions and their settings.

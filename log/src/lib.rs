@@ -38,6 +38,7 @@ mod producer_state;
 mod record;
 mod recovery;
 mod repair;
+mod salvage;
 mod segment;
 pub mod serde;
 mod signal;
@@ -75,6 +76,7 @@ pub use record::{
     BatchBuilder, Codec, Compression, Header, HeaderView, Headers, RecordBatch, RecordView, Records,
 };
 pub use repair::{LostRange, RepairMode, RepairReport};
+pub use salvage::Salvaged;
 pub use storage::{DiskStorage, Entry, File, Locking, MemoryStorage, OpenMode, ReadOnlyStorage, Storage};
 pub use transaction::{
     AbortSpec, AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, HangingTransaction, InitProducerId,

@@ -1,6 +1,6 @@
 //! `millstream repair`: what is damaged in the log, and cutting it out.
 
-use millstream_log::{Log, RepairMode, RepairReport, TopicPartition};
+use millstream_log::{Log, RepairMode, RepairReport, Salvaged, TopicPartition};
 
 use crate::args::{Global, RepairArgs};
 use crate::cell::Cell;
@@ -10,14 +10,38 @@ use crate::place;
 
 /// Examines partitions, prints what is lost, and with `--execute` gives it up. Fails while damage is left.
 pub(crate) fn run(global: &Global, args: &RepairArgs) -> Result<(), CliError> {
+    let mode = if args.execute { RepairMode::Apply } else { RepairMode::DryRun };
+    let salvaged = Log::builder().dir(global.log_dir()).salvage(mode)?;
+    if !salvaged.is_empty() {
+        tell(&salvaged, &mut Out::new(global.output))?;
+        if !args.execute {
+            return Err(CliError::Failed(format!(
+                "{} of the log's own files cannot be read: restore them from a copy, or have them rebuilt with --execute; partitions are examined after that",
+                salvaged.len()
+            )));
+        }
+        tracing::warn!("rebuilt what could not be read; it is kept beside, ending in .damaged");
+    }
     let log = Log::open(global.log_dir())?;
-    let result = repair(&log, args, &mut Out::new(global.output));
+    let result = repair(&log, args, mode, &mut Out::new(global.output));
     log.close()?;
     result
 }
 
-fn repair(log: &Log, args: &RepairArgs, out: &mut Out) -> Result<(), CliError> {
-    let mode = if args.execute { RepairMode::Apply } else { RepairMode::DryRun };
+/// Prints which of the log's own files cannot be read and what becomes of them.
+fn tell(salvaged: &[Salvaged], out: &mut Out) -> Result<(), CliError> {
+    let mut grid = Grid::new(["file", "reason", "outcome"].map(Heading::text).into());
+    for Salvaged { path, reason, outcome } in salvaged {
+        grid.push(vec![
+            Cell::Text(path.display().to_string()),
+            reason.as_str().into(),
+            outcome.as_str().into(),
+        ]);
+    }
+    out.columns(&grid)
+}
+
+fn repair(log: &Log, args: &RepairArgs, mode: RepairMode, out: &mut Out) -> Result<(), CliError> {
     let partitions = if args.partitions.is_empty() {
         let all = |topic: &millstream_log::TopicDescription| {
             let name = topic.name.clone();

@@ -28,5 +28,5 @@ mod tests;
 
 pub(crate) use round::Sources;
 pub(crate) use selection::Extent;
-pub(crate) use state::Cleaner;
 pub use state::{Cleaned, CleanerStats};
+pub(crate) use state::{Cleaner, compacted};

@@ -21,6 +21,11 @@ const FILE: &str = "cleaner-offset-checkpoint";
 /// Segments that start below may have gaps. Written before a round starts, while the other is written after it.
 const COMPACTED: &str = "millstream-compacted-offset-checkpoint";
 
+/// Below which offsets partitions were compacted. Unreadable counts as nowhere.
+pub(crate) fn compacted(storage: &dyn Storage, dir: &Path) -> Result<Offsets> {
+    checkpoint::read_or_none(storage, &dir.join(COMPACTED))
+}
+
 /// One round of compaction over one partition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Cleaned {

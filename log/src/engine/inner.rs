@@ -25,7 +25,7 @@ use crate::transaction::Transactions;
 use crate::types::{Offset, PartitionId, TopicPartition};
 
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
-const META: &str = "meta.properties";
+pub(crate) const META: &str = "meta.properties";
 
 /// What all handles share.
 pub(crate) struct Inner {
@@ -216,11 +216,16 @@ impl Drop for Inner {
     }
 }
 
+/// Whether a file marks a directory as a log of Kafka's layout, version 1.
+pub(crate) fn is_meta(text: &str) -> bool {
+    text.lines().any(|line| line.trim() == "version=1")
+}
+
 /// Marks the directory as a log of Kafka's layout, version 1.
 fn write_meta(storage: &dyn Storage, dir: &Path, random: &mut fastrand::Rng) -> Result<()> {
     let path = dir.join(META);
     if let Some(text) = checkpoint::read_text(storage, &path)? {
-        if text.lines().any(|line| line.trim() == "version=1") {
+        if is_meta(&text) {
             return Ok(());
         }
         return Err(LogError::InvalidFile { path, reason: "it does not say version=1".to_owned() });

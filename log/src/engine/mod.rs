@@ -19,7 +19,7 @@ mod topics;
 mod transactions;
 
 pub(crate) use groups::Appended;
-pub(crate) use inner::Inner;
+pub(crate) use inner::{Inner, META, is_meta};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -37,6 +37,8 @@ use crate::fetched::{AppendInfo, Fetched};
 use crate::group::Committed;
 use crate::partition::Visible;
 use crate::producer::Producer;
+use crate::repair::RepairMode;
+use crate::salvage::{self, Salvaged};
 use crate::storage::{DiskStorage, MemoryStorage, Storage};
 use crate::types::{Acks, Isolation, Offset, OffsetSpec, PartitionId, TopicPartition};
 
@@ -101,6 +103,16 @@ impl LogBuilder {
     pub fn config(mut self, config: LogConfig) -> Self {
         self.config = config;
         self
+    }
+
+    /// Rebuilds those of the log's own files that cannot be read, so that it opens again, or with
+    /// [`RepairMode::DryRun`] only says what would become of them. Nothing is done about damaged partitions, which do
+    /// not keep a log from opening. Fails with [`LogError::Locked`] if the log is open.
+    pub fn salvage(self, mode: RepairMode) -> Result<Vec<Salvaged>> {
+        let dir = self.dir.unwrap_or_else(|| PathBuf::from("millstream-data"));
+        let storage = self.storage.unwrap_or_else(|| Arc::new(DiskStorage));
+        let mut random = self.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        salvage::salvage(&*storage, &dir, mode, &mut random)
     }
 
     /// Opens the log, creating it if the directory is missing or empty: takes the directory lock, recovers what a crash

@@ -30,10 +30,8 @@ impl Inner {
         if let Ok(topic) = self.topic(name) {
             return Ok(topic);
         }
-        let topic = NewTopic::new(name)
-            .partitions(partitions)
-            .config("cleanup.policy", "compact")
-            .config("segment.bytes", (100 << 20).to_string());
+        let topic =
+            NewTopic { config: catalogue::internal_settings(), ..NewTopic::new(name).partitions(partitions) };
         match self.create_topic(topic) {
             Err(LogError::TopicExists { .. }) => self.topic(name), // by another thread just now
             outcome => outcome,

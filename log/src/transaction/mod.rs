@@ -44,6 +44,7 @@ pub use admin::{
     TransactionListing,
 };
 pub(crate) use coordinator::{Session, Transactions};
+pub(crate) use producer_ids::{FILE as PRODUCER_IDS, ProducerIds};
 pub use request::{
     AddOffsetsToTxn, AddPartitionsToTxn, EndTxn, InitProducerId, ProducerIdentity, TransactionMarker,
     TransactionResult, TransactionVersion, TxnOffsetCommit,

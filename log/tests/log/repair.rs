@@ -143,6 +143,63 @@ fn a_first_segment_that_is_gone_is_reported() {
 }
 
 #[test]
+fn a_log_whose_own_files_are_damaged_opens_again_after_a_repair() {
+    for damaged in ["meta.properties", "catalogue.json", "producer-id-block"] {
+        let storage = memory();
+        let log = open(&storage).unwrap();
+        log.create_topic(topic("a").partitions(2).config("retention.ms", "1000")).unwrap();
+        log.create_topic(topic("c").config("cleanup.policy", "compact")).unwrap();
+        append(&log, "a", &["x", "y"]).unwrap();
+        log.commit_offsets("g", &[(tp("a", 0), Offset::new(1), "")]).unwrap();
+        let mut producer = log.producer(ProducerConfig::default()).unwrap();
+        for _ in 0..3 {
+            let key = Some("k".into());
+            producer.send("c", Record { key, value: Some("v".into()), ..Record::default() }).unwrap();
+            producer.flush().unwrap();
+        }
+        drop(producer);
+        let before: Vec<_> = log.topics();
+        log.close().unwrap();
+        let path = format!("log/{damaged}");
+        let file = file(&storage, &path);
+        file.write_at(0, b"x").unwrap();
+        file.truncate(file.size().unwrap() - 5).unwrap();
+
+        let salvage = |mode| Log::builder().dir("log").storage(storage.clone()).salvage(mode).unwrap();
+        assert!(matches!(open(&storage), Err(LogError::InvalidFile { .. })), "{damaged}");
+        let told = salvage(RepairMode::DryRun);
+        assert_eq!((told.len(), told[0].path.as_path()), (1, Path::new(&path)));
+        assert!(open(&storage).is_err(), "a dry run changes nothing");
+        assert_eq!(salvage(RepairMode::Apply).len(), 1);
+        assert!(salvage(RepairMode::DryRun).is_empty());
+
+        let log = open(&storage).unwrap();
+        assert_eq!(values(&log, "a"), ["x", "y"], "{damaged}");
+        assert_eq!(log.committed_offsets("g").len(), 1);
+        let after = log.topics();
+        let facts = |topics: &[millstream_log::TopicDescription]| -> Vec<_> {
+            topics.iter().map(|topic| (topic.name.clone(), topic.id, topic.partitions)).collect()
+        };
+        assert_eq!(facts(&after), facts(&before), "{damaged}");
+        if damaged == "catalogue.json" {
+            let of_a = &after.iter().find(|topic| &*topic.name == "a").unwrap().configs;
+            assert_eq!(of_a.get("retention.ms").map(String::as_str), Some("-1"), "nothing is deleted by age");
+        }
+        append(&log, "a", &["z"]).unwrap();
+        log.close().unwrap();
+    }
+}
+
+#[test]
+fn a_log_without_its_catalogue_is_no_empty_one_to_a_repair() {
+    let (storage, all) = closed(300);
+    storage.remove_file(Path::new("log/catalogue.json")).unwrap();
+    let salvaged = Log::builder().dir("log").storage(storage.clone()).salvage(RepairMode::Apply).unwrap();
+    assert!(salvaged[0].outcome.contains("t (1)"), "{salvaged:?}");
+    assert_eq!(values(&open(&storage).unwrap(), "t"), all);
+}
+
+#[test]
 fn a_log_that_says_nowhere_where_it_starts_is_taken_as_it_is() {
     let (storage, all) = closed(300);
     storage.remove_file(Path::new("log/t-0/00000000000000000000.log")).unwrap();

@@ -101,3 +101,20 @@ fn a_directory_that_cannot_be_used_is_named() {
         assert!(message.contains(directory), "{message}");
     }
 }
+
+#[test]
+fn a_log_without_a_sound_catalogue_is_repaired() {
+    let program = Program::new();
+    numbers(&program);
+    let catalogue = program.data_dir().join("log/catalogue.json");
+    fs::write(&catalogue, "{}").unwrap();
+    assert!(program.run(&["topics", "list"]).failed(1).contains("catalogue.json"));
+    let told = program.run(&["repair", "--output", "json"]);
+    assert!(told.stdout.contains("numbers (1)"), "{}", told.stdout);
+    assert!(told.failed(1).contains("--execute"));
+    program.ok(&["repair", "--execute"]);
+    assert_eq!(program.ok(&["topics", "list"]), "numbers\n");
+    let read = program.ok(&["consume", "numbers", "--from-beginning", "-e"]);
+    assert_eq!(read.lines().count(), 3000);
+    assert_eq!(fs::read(catalogue.with_file_name("catalogue.json.damaged")).unwrap(), b"{}");
+}
