@@ -8,6 +8,7 @@ use millstream_log::AutoOffsetReset;
 
 use crate::error::StreamsError;
 use crate::handler::ErrorResponse;
+use crate::store::rocks;
 
 /// How often each input record shows in state and outputs, whatever crashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,9 @@ pub struct StreamsConfig {
     /// `statestore.uncommitted.max.bytes`: uncommitted state, for all threads, that forces a commit. Default
     /// 64 MiB.
     pub uncommitted_max_bytes: usize,
+    /// `rocksdb.memory.bytes`: what RocksDB may take for blocks, indexes, filters and write buffers, for all applications
+    /// of the process together: the most that any of them asks for. Default 64 MiB.
+    pub rocksdb_memory: usize,
     /// `buffered.records.per.partition`: decoded rows over which a partition is paused. Default 1000.
     pub buffered_records: usize,
     /// `max.task.idle.ms`: how long a task waits for new data in an empty partition before it goes on without
@@ -87,7 +91,7 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 21] = [
+    pub const KEYS: [&'static str; 22] = [
         "application.id",
         "auto.offset.reset",
         "buffered.records.per.partition",
@@ -103,6 +107,7 @@ impl StreamsConfig {
         "repartition.purge.interval.ms",
         "retry.backoff.max.ms",
         "retry.backoff.ms",
+        "rocksdb.memory.bytes",
         "state.dir",
         "statestore.cache.max.bytes",
         "statestore.uncommitted.max.bytes",
@@ -121,6 +126,7 @@ impl StreamsConfig {
             state_dir: PathBuf::from("millstream-state"),
             cache_max_bytes: 10 << 20,
             uncommitted_max_bytes: 64 << 20,
+            rocksdb_memory: rocks::DEFAULT_MEMORY_BYTES,
             buffered_records: 1000,
             max_task_idle: Some(Duration::ZERO),
             window_close_idle: None,
@@ -208,6 +214,7 @@ impl StreamsConfig {
                 self.cache_max_bytes = number(key, value)?
             }
             "statestore.uncommitted.max.bytes" => self.uncommitted_max_bytes = number(key, value)?,
+            "rocksdb.memory.bytes" => self.rocksdb_memory = number(key, value)?,
             "buffered.records.per.partition" => self.buffered_records = number(key, value)?,
             "max.task.idle.ms" => self.max_task_idle = millis_or_none(key, value)?,
             "window.close.idle.ms" => self.window_close_idle = millis_or_none(key, value)?,

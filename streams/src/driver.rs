@@ -268,6 +268,15 @@ impl TopologyTestDriver {
         Ok(timers)
     }
 
+    /// What queries must know: the topology, the application id and the committed positions.
+    pub(crate) fn asked(&self) -> (&Topology, &str, BTreeMap<TopicPartition, Offset>) {
+        let positions = self
+            .plan
+            .inputs()
+            .map(|input| (input.clone(), self.shared.position(input).unwrap_or(Offset::new(0))));
+        (&self.topology, &self.shared.config.application_id, positions.collect())
+    }
+
     /// The counters.
     pub fn metrics(&self) -> Metrics {
         self.shared.counters.snapshot()

@@ -23,7 +23,7 @@ use crate::runtime::plan::{Plan, TaskPlan};
 use crate::runtime::worker::Worker;
 use crate::store::mixed::MixedBackend;
 use crate::store::spec::StorePlace;
-use crate::store::{MemoryBackend, RocksBackend, StateBackend, StoreView};
+use crate::store::{MemoryBackend, RocksBackend, RocksMemory, StateBackend, StoreView};
 use crate::topology::Topology;
 
 /// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
@@ -318,9 +318,10 @@ fn open_backend(config: &StreamsConfig, topology: &Topology) -> Result<Arc<dyn S
 
 fn open_rocks(config: &StreamsConfig, topology: &Topology) -> Result<RocksBackend, StreamsError> {
     let dir = config.state_dir.join(&config.application_id).join("rocksdb");
+    let memory = RocksMemory::of_process(config.rocksdb_memory);
     match topology.stores.iter().all(|store| store.changelog || store.in_memory) {
-        true => RocksBackend::open_or_replace(dir),
-        false => RocksBackend::open(dir),
+        true => RocksBackend::open_or_replace(dir, &memory),
+        false => RocksBackend::open_within(dir, &memory),
     }
 }
 

@@ -17,6 +17,7 @@ pub mod outbox;
 pub(crate) mod plan;
 pub(crate) mod progress;
 pub mod punctuation;
+mod queries;
 pub(crate) mod queue;
 pub(crate) mod task;
 pub(crate) mod worker;

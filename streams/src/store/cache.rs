@@ -620,12 +620,8 @@ impl<A: Arena> CachedStore<A> {
 
     fn fill_with(&mut self, slot: u32, timestamp: i64, state: &[u8]) -> Result<(), StreamsError> {
         if let Err(error) = self.arena.load(slot, state) {
-            let key = self.key(slot).escape_ascii();
-            return Err(self.place.corrupt(format!(
-                "the row of key \"{key}\" ({} bytes) does not decode: {error}; if the type of its values has changed, \
-                 give the store another name, or delete its changelog topic and the state directory",
-                state.len()
-            )));
+            let error = format!("{error} (key \"{}\")", self.key(slot).escape_ascii());
+            return Err(self.place.undecodable(state.len(), &error));
         }
         let entry = &mut self.entries[slot as usize];
         entry.timestamp = timestamp;
@@ -780,7 +776,7 @@ impl<A: Arena> TaskStore for CachedStore<A> {
                         continue;
                     }
                     index.put(key, timestamp, stored, floor, batch);
-                    if !stored && index.is_late_version(key, floor) {
+                    if index.is_late_version(key, floor) {
                         late.insert(split_version(key).0.into());
                     }
                 }

@@ -11,7 +11,7 @@ use millstream_log::{
     AutoOffsetReset, ConsumerConfig, Isolation, Log, Offset, OffsetSpec, PartitionId, TopicPartition,
 };
 
-use crate::error::StreamsError;
+use crate::error::{StreamsError, full_message};
 use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::store::backend::{Direction, Family, StateBackend, WriteBatch};
 use crate::store::cache::ExpiryIndex;
@@ -114,7 +114,18 @@ pub(crate) fn restore(
     topic: Option<&TopicPartition>,
 ) -> Result<Restored, StreamsError> {
     let backend = place.backend.as_ref();
-    let stored = Progress::read(backend, place.offsets, &place.name, place.partition)?;
+    let stored = match Progress::read(backend, place.offsets, &place.name, place.partition) {
+        Err(error @ StreamsError::CorruptState { .. }) if topic.is_some() => {
+            tracing::warn!(
+                error = full_message(&error),
+                store = &*place.name,
+                partition = place.partition,
+                "the state is built anew from the changelog"
+            );
+            None
+        }
+        stored => stored?,
+    };
     let mut progress = stored.unwrap_or(Progress { offset: Offset::new(0), stream_time: i64::MIN });
     let mut records = 0;
     if let Some(topic) = topic {

@@ -8,7 +8,7 @@
 //! Reading order: [`spec`] what a topology asks for, [`backend`] committed bytes with their two implementors
 //! [`memory`] and [`rocks`], [`cache`] decoded state in slots, `key_index` the windows of a key, [`stream_rows`] and
 //! [`ordered`] what joins keep, `timers` per-key timers, [`versioned`] values over time, [`typed`] stores
-//! as processors use them, [`view`] queries from outside.
+//! as processors use them, [`view`], [`readonly`] and [`query`] queries from outside.
 
 pub mod backend;
 pub mod cache;
@@ -17,6 +17,8 @@ pub(crate) mod key_index;
 pub mod memory;
 pub(crate) mod mixed;
 pub mod ordered;
+pub mod query;
+pub mod readonly;
 pub mod rocks;
 pub mod spec;
 pub mod stream_rows;
@@ -29,7 +31,15 @@ pub use backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, W
 pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
 pub use memory::MemoryBackend;
 pub use ordered::OrderedStore;
-pub use rocks::RocksBackend;
+pub use query::{
+    FailureReason, KeyMetadata, KeyQuery, MultiVersionedKeyQuery, PartitionAnswer, Position, QueryFailure,
+    RangeQuery, StateQuery, StateQueryRequest, StateQueryResult, VersionedKeyQuery, WindowKeyQuery,
+    WindowRangeQuery,
+};
+pub use readonly::{
+    ReadOnlyKeyValueStore, ReadOnlySessionStore, ReadOnlyVersionedStore, ReadOnlyWindowStore,
+};
+pub use rocks::{RocksBackend, RocksMemory, RocksUsage};
 pub use spec::{StoreHandle, StoreKind, StoreSpec};
 pub use stream_rows::{KeptRow, StreamRows};
 pub use timers::Timer;

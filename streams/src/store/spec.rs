@@ -70,6 +70,17 @@ impl StoreKind {
         }
     }
 
+    /// What the rows are, for messages.
+    pub(crate) fn rows(self) -> &'static str {
+        match self {
+            Self::KeyValue => "keys without windows",
+            Self::Window { .. } => "windows",
+            Self::Session { .. } => "sessions",
+            Self::StreamRows { .. } => "stream rows",
+            Self::Versioned { .. } => "versions",
+        }
+    }
+
     /// How long windows or sessions are kept, in stream time.
     pub(crate) fn retention_ms(self) -> Option<i64> {
         match self {
@@ -289,6 +300,16 @@ impl StoreSerdes {
         Self { keys: Arc::new(keys), values: Arc::new(values), types: (type_name::<K>(), type_name::<V>()) }
     }
 
+    /// The serde of the keys, if they are of this type.
+    pub(crate) fn keys<K: 'static>(serdes: Option<&Self>, store: &str) -> Result<DynSerde<K>, StreamsError> {
+        let keys = serdes.and_then(|serdes| serdes.keys.downcast_ref::<DynSerde<K>>());
+        keys.cloned().ok_or_else(|| StreamsError::WrongStore {
+            store: store.to_owned(),
+            holds: serdes.map_or("keys whose type is not known", |serdes| serdes.types.0).to_owned(),
+            asked: type_name::<K>().to_owned(),
+        })
+    }
+
     /// The serdes, if the store is one of these types.
     pub(crate) fn typed<K: 'static, V: 'static>(
         serdes: Option<&Self>,
@@ -392,6 +413,14 @@ impl StorePlace {
             Some(ttl_ms) => stream_time.saturating_sub(ttl_ms),
             None => self.kind.first_live(stream_time),
         }
+    }
+
+    /// A row's state that does not become a value.
+    pub(crate) fn undecodable(&self, bytes: usize, error: &dyn fmt::Display) -> StreamsError {
+        self.corrupt(format!(
+            "{bytes} bytes of state do not decode: {error}; if the type of its values has changed, give the store \
+             another name, or delete its changelog topic and the state directory"
+        ))
     }
 
     pub(crate) fn corrupt(&self, reason: impl Into<String>) -> StreamsError {

@@ -34,7 +34,7 @@ impl ExpiryIndex {
     /// The entry for a row. One entry is enough for a row whose time is part of its key. No entry lies before
     /// `floor`, where the index begins after this commit.
     pub(crate) fn put(&self, key: &[u8], timestamp: i64, stored: bool, floor: i64, batch: &mut WriteBatch) {
-        if stored && self.is_windowed() {
+        if stored && self.is_windowed() && self.kind.time(key) >= floor {
             return;
         }
         let time = self.time(key, timestamp).max(floor);

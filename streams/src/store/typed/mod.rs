@@ -122,13 +122,7 @@ fn find<'a, K: 'static, V: 'static, A: Arena>(
         store => store?,
     };
     if !fits(store.kind()) {
-        return Err(wrong(match store.kind() {
-            StoreKind::KeyValue => "keys without windows",
-            StoreKind::Window { .. } => "windows",
-            StoreKind::Session { .. } => "sessions",
-            StoreKind::StreamRows { .. } => "stream rows",
-            StoreKind::Versioned { .. } => "versions",
-        }));
+        return Err(wrong(store.kind().rows()));
     }
     let (keys, _) = StoreSerdes::typed::<K, V>(store.place().serdes.as_ref(), name)?;
     Ok((store, keys))
@@ -232,13 +226,13 @@ fn encode<K: 'static>(keys: &DynSerde<K>, key: &K, out: &mut Vec<u8>) -> Result<
     keys.serialize(key, out).map_err(|error| StreamsError::Serde(format!("key: {error}")))
 }
 
-fn encoded<K: 'static>(keys: &DynSerde<K>, key: &K) -> Result<Vec<u8>, StreamsError> {
+pub(crate) fn encoded<K: 'static>(keys: &DynSerde<K>, key: &K) -> Result<Vec<u8>, StreamsError> {
     let mut bytes = Vec::new();
     encode(keys, key, &mut bytes)?;
     Ok(bytes)
 }
 
-fn decode<K: 'static>(keys: &DynSerde<K>, bytes: &[u8]) -> Result<K, StreamsError> {
+pub(crate) fn decode<K: 'static>(keys: &DynSerde<K>, bytes: &[u8]) -> Result<K, StreamsError> {
     keys.deserialize(bytes).map_err(|error| StreamsError::Serde(format!("key: {error}")))
 }
 
