@@ -7,7 +7,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_log::{Log, NewTopic, ProducerConfig, SystemClock, Timestamp};
 use millstream_streams::dsl::{Consumed, Materialized, StreamsBuilder};
-use millstream_streams::operator::{JoinWindows, TimeWindows};
+use millstream_streams::operator::{EmitStrategy, JoinWindows, SessionWindows, SlidingWindows, TimeWindows};
 use millstream_streams::serde::{Int64, Utf8};
 use millstream_streams::store::{RocksBackend, StateBackend, WriteBatch};
 use millstream_streams::{Streams, StreamsConfig, Topology};
@@ -71,6 +71,43 @@ fn windowed_count() -> Topology {
     builder.build().expect("the graph is valid")
 }
 
+fn sessions() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<i64, String>("in", Consumed::with(Int64, Utf8))
+        .group_by_key()
+        .windowed_by(SessionWindows::of(Duration::from_secs(1)))
+        .count(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    builder.build().expect("the graph is valid")
+}
+
+fn sliding() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<i64, String>("in", Consumed::with(Int64, Utf8))
+        .group_by_key()
+        .windowed_by(SlidingWindows::of_time_difference(Duration::from_secs(1)))
+        .count(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    builder.build().expect("the graph is valid")
+}
+
+fn windowed_count_on_close() -> Topology {
+    let builder = StreamsBuilder::new();
+    builder
+        .stream::<i64, String>("in", Consumed::with(Int64, Utf8))
+        .group_by_key()
+        .windowed_by(TimeWindows::of(Duration::from_secs(1)))
+        .emit_strategy(EmitStrategy::OnWindowClose)
+        .count(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    builder.build().expect("the graph is valid")
+}
+
 fn topologies(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("topic to topic");
     group.throughput(Throughput::Elements(u64::from(RECORDS))).sample_size(10);
@@ -79,6 +116,9 @@ fn topologies(criterion: &mut Criterion) {
         ("filter and map", stateless as fn() -> Topology, true),
         ("tumbling count, coalesced", windowed_count, true),
         ("tumbling count, every change", windowed_count, false),
+        ("tumbling count, on close", windowed_count_on_close, true),
+        ("session count, coalesced", sessions, true),
+        ("sliding count over 10 rows, coalesced", sliding, true),
     ] {
         group.bench_function(name, |bencher| {
             let log = filled_log();

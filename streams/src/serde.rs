@@ -16,17 +16,29 @@ pub struct Windowed<K> {
     pub end: i64,
 }
 
+const SEQUENCE_BYTES: usize = 4;
+
 /// Windowed keys in Kafka's layout: key bytes, then the window start in 8 bytes, big endian. The end is not
 /// stored; it follows from the size, which both sides must know.
 pub struct TimeWindowed<K> {
     key: DynSerde<K>,
     size_ms: i64,
+    /// Behind the start stands a sequence number in 4 bytes.
+    in_changelog: bool,
 }
 
 impl<K: 'static> TimeWindowed<K> {
     /// Keys of windows of this size in ms.
     pub fn new(key: DynSerde<K>, size_ms: i64) -> Self {
-        Self { key, size_ms }
+        Self { key, size_ms, in_changelog: false }
+    }
+
+    /// As the keys are in the changelog topic of a window store: with a sequence number in 4 bytes at the end, which is
+    /// 0 (KIP-393).
+    #[must_use]
+    pub fn in_changelog(mut self) -> Self {
+        self.in_changelog = true;
+        self
     }
 }
 
@@ -46,19 +58,26 @@ impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         self.key.serialize(&value.key, out)?;
         out.extend_from_slice(&value.start.to_be_bytes());
+        if self.in_changelog {
+            out.extend_from_slice(&[0; SEQUENCE_BYTES]);
+        }
         Ok(())
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<Windowed<K>, SerdeError> {
-        let (key, start) = bytes.split_last_chunk::<8>().ok_or_else(|| {
-            SerdeError::new(format!("{} bytes where a windowed key has 8 or more", bytes.len()))
-        })?;
+        let short = || {
+            let least = self.unpartitioned_suffix();
+            SerdeError::new(format!("{} bytes where a windowed key has {least} or more", bytes.len()))
+        };
+        let sequence = if self.in_changelog { SEQUENCE_BYTES } else { 0 };
+        let length = bytes.len().checked_sub(sequence).ok_or_else(short)?;
+        let (key, start) = bytes[..length].split_last_chunk::<8>().ok_or_else(short)?;
         let start = i64::from_be_bytes(*start);
         Ok(Windowed { key: self.key.deserialize(key)?, start, end: start.saturating_add(self.size_ms) })
     }
 
     fn unpartitioned_suffix(&self) -> usize {
-        8
+        if self.in_changelog { 8 + SEQUENCE_BYTES } else { 8 }
     }
 }
 
@@ -111,6 +130,20 @@ mod tests {
             serde.deserialize(b"short").unwrap_err().to_string(),
             "5 bytes where a windowed key has 8 or more"
         );
+    }
+
+    #[test]
+    fn a_windowed_key_of_a_changelog_ends_with_a_sequence_number() {
+        let serde = TimeWindowed::new(String::default_serde(), 10).in_changelog();
+        let key = Windowed { key: "a".to_owned(), start: 20, end: 30 };
+        let mut bytes = Vec::new();
+        serde.serialize(&key, &mut bytes).unwrap();
+        assert_eq!(bytes, [b'a', 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 0]);
+        assert_eq!(serde.deserialize(&bytes).unwrap(), key);
+        for short in [&bytes[..3], &bytes[2..]] {
+            let error = serde.deserialize(short).unwrap_err().to_string();
+            assert_eq!(error, format!("{} bytes where a windowed key has 12 or more", short.len()));
+        }
     }
 
     #[test]

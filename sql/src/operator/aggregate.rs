@@ -1,6 +1,5 @@
 //! GROUP BY: columnar accumulators over the slots of a store, and HAVING over what comes out of them.
 
-use std::ops::Range;
 use std::{cell::Cell, sync::Arc};
 
 use arrow::{
@@ -257,7 +256,7 @@ impl Aggregator for ColumnarAggregator {
         &mut self,
         store: &CachedStore<AggregateArena>,
         slots: &[u32],
-        _changed: Option<Range<usize>>,
+        _changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
         let results = store.arena().results(slots).map_err(failed)?;
         let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();

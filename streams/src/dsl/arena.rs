@@ -3,6 +3,9 @@
 use std::cell::Cell;
 use std::mem::needs_drop;
 
+use millstream_log::Header;
+use rustc_hash::FxHashMap;
+
 use crate::error::StreamsError;
 use crate::serde::DynSerde;
 use crate::store::Arena;
@@ -15,6 +18,8 @@ pub(crate) struct ValueArena<V> {
     lengths: Vec<Cell<u32>>,
     /// What slots take whose length is not known yet: the average of late.
     average: Cell<u32>,
+    /// The headers of the last row of changed slots, where it had any.
+    headers: FxHashMap<u32, Vec<Header>>,
     /// What changed slots had before, in the order of their first change since the last commit.
     pub(crate) before: Vec<Option<V>>,
     serde: DynSerde<V>,
@@ -23,11 +28,37 @@ pub(crate) struct ValueArena<V> {
 impl<V: 'static> ValueArena<V> {
     pub(crate) fn new(serde: DynSerde<V>) -> Self {
         let (lengths, average) = (Vec::new(), Cell::new(0));
-        Self { values: Vec::new(), lengths, average, before: Vec::new(), serde }
+        let headers = FxHashMap::default();
+        Self { values: Vec::new(), lengths, average, headers, before: Vec::new(), serde }
     }
 
     pub(crate) fn get(&self, slot: u32) -> Option<&V> {
         self.values.get(slot as usize).and_then(Option::as_ref)
+    }
+
+    /// What these positions in the list of changed slots had before.
+    pub(crate) fn before_at(&self, changed: &[usize]) -> Vec<Option<V>>
+    where
+        V: Clone,
+    {
+        changed.iter().map(|position| self.before[*position].clone()).collect()
+    }
+
+    /// The row that changed a slot had these headers; they go with the change when it is forwarded at the commit.
+    pub(crate) fn note_headers(&mut self, slot: u32, headers: &[Header]) {
+        if !headers.is_empty() {
+            self.headers.insert(slot, headers.to_vec());
+        } else if !self.headers.is_empty() {
+            self.headers.remove(&slot);
+        }
+    }
+
+    /// The headers of the last row of each of these slots; nothing at all if no row had any.
+    pub(crate) fn headers_of(&self, slots: &[u32]) -> Vec<Vec<Header>> {
+        if self.headers.is_empty() {
+            return Vec::new();
+        }
+        slots.iter().map(|slot| self.headers.get(slot).cloned().unwrap_or_default()).collect()
     }
 
     fn note_length(&self, slot: u32, length: usize) {
@@ -78,12 +109,19 @@ impl<V: Clone + Send + Sync + 'static> Arena for ValueArena<V> {
         size_of::<Option<V>>() + on_heap as usize
     }
 
+    fn copy(&mut self, from: u32, to: u32) -> Result<(), StreamsError> {
+        self.values[to as usize] = self.values[from as usize].clone();
+        self.lengths[to as usize].set(self.lengths[from as usize].get());
+        Ok(())
+    }
+
     fn remember(&mut self, slot: u32) {
         self.before.push(self.values[slot as usize].clone());
     }
 
     fn forget(&mut self) {
         self.before.clear();
+        self.headers.clear();
     }
 }
 

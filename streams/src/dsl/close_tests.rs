@@ -114,6 +114,7 @@ fn check(
         Run::plain(cuts),
         Run { restart, ..Run::plain(cuts) },
         Run { caching: true, restart, ..Run::plain(cuts) },
+        Run { caching: true, restart, commits: true, ..Run::plain(cuts) },
     ] {
         prop_assert_eq!(&read(run.of(topology, rows)), expected, "{:?}", run);
     }

@@ -216,3 +216,32 @@ fn results_are_kept_as_it_is_asked_for() {
     let described = driver.log().describe_topic("test-counts-changelog").unwrap();
     assert_eq!(described.configs.get("segment.bytes").map(String::as_str), Some("1048576"));
 }
+
+#[test]
+fn coalesced_results_have_the_headers_of_their_last_row() {
+    let header = |value: &str| {
+        vec![millstream_log::Header {
+            key: "trace".to_owned(),
+            value: Some(value.as_bytes().to_vec().into()),
+        }]
+    };
+    let topology = topology(|grouped| to_out(&grouped.count(Materialized::named("counts"))));
+    for (caching, expected) in
+        [(true, vec![header("b"), vec![]]), (false, vec![header("a"), vec![], header("b"), vec![]])]
+    {
+        let mut driver = TopologyTestDriver::new(topology.clone(), config(caching)).unwrap();
+        let rows = [(1, "a"), (2, ""), (1, "b")].map(|(key, name)| {
+            let headers = if name.is_empty() { Vec::new() } else { header(name) };
+            InputRecord { headers, ..record(&(key, 0, 0)) }
+        });
+        driver.pipe_all("in", &rows).unwrap();
+        driver.commit().unwrap();
+        // Nothing is left of them for the next commit.
+        driver.pipe_all("in", &[record(&(1, 0, 1))]).unwrap();
+        driver.commit().unwrap();
+        let out = driver.read("out").unwrap();
+        let headers: Vec<_> = out.iter().map(|record| record.headers.clone()).collect();
+        assert_eq!(headers[..expected.len()], expected, "caching: {caching}");
+        assert_eq!(out.last().unwrap().headers, []);
+    }
+}

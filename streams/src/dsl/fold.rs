@@ -1,7 +1,6 @@
 //! Aggregation of typed rows: what `count`, `reduce` and `aggregate` have in common.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use crate::ByteColumn;
 use crate::batch::Batch;
@@ -74,6 +73,7 @@ where
         arena: &mut Self::Arena,
     ) -> Result<(), StreamsError> {
         for (row, slot) in rows.iter().zip(slots) {
+            arena.note_headers(*slot, input.headers_of(*row as usize));
             self.fold(input, *row as usize, &mut arena.values[*slot as usize]);
         }
         Ok(())
@@ -100,7 +100,7 @@ where
         &mut self,
         store: &CachedStore<Self::Arena>,
         slots: &[u32],
-        changed: Option<Range<usize>>,
+        changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
         let mut starts = Vec::with_capacity(slots.len());
         let split = |slot: &u32| match store.kind() {
@@ -122,10 +122,10 @@ where
             keys: keys.collect(),
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
-            headers: Vec::new(),
+            headers: changed.map_or_else(Vec::new, |_| store.arena().headers_of(slots)),
         };
         let old = self.rules.sends_old.then(|| match changed {
-            Some(changed) => store.arena().before[changed].to_vec(),
+            Some(changed) => store.arena().before_at(changed),
             None => vec![None; slots.len()],
         });
         Ok(Box::new(Changes { rows, old }))

@@ -110,9 +110,8 @@ where
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
             headers: Vec::new(),
         };
-        let before = &store.arena().before;
         let old = self.sends_old().then(|| match changed {
-            Some(changed) => changed.iter().map(|position| before[*position].clone()).collect(),
+            Some(changed) => store.arena().before_at(changed),
             None => vec![None; slots.len()],
         });
         Ok(Box::new(Changes { rows, old }))

@@ -197,6 +197,7 @@ where
     ) -> Result<(), StreamsError> {
         for (row, slot) in rows.iter().zip(slots) {
             arena.values[*slot as usize].clone_from(&input.values[*row as usize]);
+            arena.note_headers(*slot, input.headers_of(*row as usize));
         }
         Ok(())
     }
@@ -219,7 +220,7 @@ where
             keys: deserialize_keys(&self.keys, &bytes)?,
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
-            headers: Vec::new(),
+            headers: store.arena().headers_of(slots),
         };
         let old = self.sends_old.then(|| store.arena().before[changed].to_vec());
         Ok(Box::new(Changes { rows, old }))

@@ -46,11 +46,13 @@ pub(super) struct Run {
     pub(super) cuts: Vec<usize>,
     /// After so many rows, commit and go on in a new process without local state.
     pub(super) restart: Option<usize>,
+    /// Commit after every batch.
+    pub(super) commits: bool,
 }
 
 impl Run {
     pub(super) fn plain(cuts: &[usize]) -> Self {
-        Self { caching: false, cuts: cuts.to_vec(), restart: None }
+        Self { caching: false, cuts: cuts.to_vec(), restart: None, commits: false }
     }
 
     pub(super) fn of(&self, topology: &Topology, rows: &[Row]) -> Vec<OutputRecord> {
@@ -72,6 +74,9 @@ impl Run {
             let (batch, later) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
             driver.pipe_all("in", &batch.iter().map(record).collect::<Vec<_>>()).unwrap();
             rest = later;
+            if self.commits {
+                driver.commit().unwrap();
+            }
         }
         driver.commit().unwrap();
     }
@@ -165,7 +170,7 @@ fn naive_sessions(rows: &[Row], gap: i64, grace: i64) -> Vec<Vec<Out>> {
 }
 
 /// What a commit after these changes shows to someone who knows `known`: the last change of each key in the order of
-/// first changes, but no deletion of what was never shown.
+/// times and then of first changes, but no deletion of what was never shown.
 fn coalesced(changes: impl IntoIterator<Item = Out>, known: &mut Vec<String>) -> Vec<Out> {
     let mut last: Vec<Out> = Vec::new();
     for change in changes {
@@ -174,6 +179,7 @@ fn coalesced(changes: impl IntoIterator<Item = Out>, known: &mut Vec<String>) ->
             None => last.push(change),
         }
     }
+    last.sort_by_key(|(.., time)| *time);
     last.retain(|(key, value, _)| value.is_some() || known.contains(key));
     known.extend(last.iter().map(|(key, ..)| key.clone()));
     last
@@ -200,7 +206,7 @@ proptest! {
         let mut known = Vec::new();
         let mut all = coalesced(before.iter().flatten().cloned(), &mut known);
         all.extend(coalesced(after.iter().flatten().cloned(), &mut known));
-        let run = Run { caching: true, cuts, restart: Some(restart) };
+        let run = Run { caching: true, restart: Some(restart), ..Run::plain(&cuts) };
         prop_assert_eq!(sessions(run.of(&topology, &rows)), all, "{:?}", run);
     }
 }

@@ -9,7 +9,7 @@ use crate::operator::closing::{Closing, EmitStrategy};
 use crate::operator::window::{FixedWindows, WindowAssigner};
 use crate::processor::{Context, Processor};
 use crate::report::{ReportKind, Reporter, RowReport};
-use crate::store::{Arena, CachedStore, StoreHandle};
+use crate::store::{Arena, CachedStore, StoreHandle, StoreKind};
 
 /// Rows of an output batch that a flush makes at most.
 pub(crate) const FLUSH_ROWS: usize = 8192;
@@ -62,7 +62,7 @@ pub trait Aggregator: Send + 'static {
         &mut self,
         store: &CachedStore<Self::Arena>,
         slots: &[u32],
-        changed: Option<Range<usize>>,
+        changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
@@ -280,15 +280,28 @@ pub(crate) fn flush<G: Aggregator>(
     if !context.coalesces(store) || !context.has_children() {
         return Ok(());
     }
-    loop {
+    let changed = changes(context.store::<CachedStore<G::Arena>>(store)?);
+    for changed in changed.chunks(FLUSH_ROWS) {
         let store = context.store::<CachedStore<G::Arena>>(store)?;
-        let changed = store.forward_next(FLUSH_ROWS);
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let output = aggregator.emit(store, &store.dirty()[changed.clone()], Some(changed))?;
+        let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
+        let output = aggregator.emit(store, &slots, Some(changed))?;
         context.forward(output)?;
     }
+    Ok(())
+}
+
+/// The positions of the dirty slots whose changes were not forwarded since the last commit. Those of windows are in the
+/// order of their timestamps: an operator below may close windows, and the last row of a window must come before a row
+/// that closes it.
+pub(crate) fn changes<A: Arena>(store: &mut CachedStore<A>) -> Vec<usize> {
+    let mut changed: Vec<usize> = store.forward_next(store.dirty().len()).collect();
+    match store.kind() {
+        StoreKind::KeyValue | StoreKind::StreamRows { .. } | StoreKind::Versioned { .. } => {}
+        StoreKind::Window { .. } | StoreKind::Session { .. } => {
+            changed.sort_by_key(|position| store.timestamp(store.dirty()[*position]));
+        }
+    }
+    changed
 }
 
 /// Reports rows if there are any.

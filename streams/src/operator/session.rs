@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
-use crate::operator::aggregate::{FLUSH_ROWS, report};
+use crate::operator::aggregate::{FLUSH_ROWS, changes, report};
 use crate::operator::closing::{Closing, EmitStrategy};
 use crate::processor::{Context, Processor};
 use crate::report::ReportKind;
@@ -289,19 +289,19 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         if self.closing.holds_back() || !context.coalesces(self.store) || !context.has_children() {
             return Ok(());
         }
-        loop {
+        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        let mut changed = changes(store);
+        // Nobody has heard of a session that came and went since the last commit.
+        changed.retain(|position| {
+            let slot = store.dirty()[*position];
+            store.exists(slot) || store.was_committed(slot)
+        });
+        for changed in changed.chunks(FLUSH_ROWS) {
             let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let next = store.forward_next(FLUSH_ROWS);
-            if next.is_empty() {
-                return Ok(());
-            }
-            let dirty = store.dirty();
-            // Nobody has heard of a session that came and went since the last commit.
-            let known = |slot: u32| store.exists(slot) || store.was_committed(slot);
-            let changed: Vec<usize> = next.filter(|position| known(dirty[*position])).collect();
-            let slots: Vec<u32> = changed.iter().map(|position| dirty[*position]).collect();
-            let output = self.aggregator.emit(store, &slots, Some(&changed))?;
+            let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
+            let output = self.aggregator.emit(store, &slots, Some(changed))?;
             context.forward(output)?;
         }
+        Ok(())
     }
 }

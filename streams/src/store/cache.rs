@@ -718,7 +718,7 @@ impl<A: Arena> CachedStore<A> {
     fn evict_to(&mut self, budget: usize) {
         // Two rounds: the first may only clear the marks of recent use.
         let mut steps = self.entries.len() * 2;
-        while self.size.cached > budget && steps > 0 {
+        while self.size.cached + self.index.bytes() > budget && steps > 0 {
             steps -= 1;
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
             let flags = &mut self.entries[self.hand].flags;
@@ -830,7 +830,7 @@ impl<A: Arena> TaskStore for CachedStore<A> {
     }
 
     fn size(&self) -> StoreSize {
-        self.size
+        StoreSize { cached: self.size.cached + self.index.bytes(), ..self.size }
     }
 
     fn stream_time(&self) -> i64 {

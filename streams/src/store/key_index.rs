@@ -2,6 +2,10 @@
 
 use hashbrown::HashTable;
 
+const SLOT_BYTES: usize = size_of::<u32>();
+/// Of a key and its place in the table.
+const ENTRY_BYTES: usize = size_of::<Windows>() + size_of::<u32>();
+
 /// Slots of the windows that exist, by key bytes without the window. A key is here with all its windows or not
 /// at all.
 #[derive(Default)]
@@ -11,6 +15,7 @@ pub(crate) struct KeyIndex {
     free: Vec<u32>,
     /// Entries that had no window when they were last looked at.
     empty: Vec<u32>,
+    bytes: usize,
 }
 
 #[derive(Default)]
@@ -28,6 +33,11 @@ impl KeyIndex {
         self.table.is_empty()
     }
 
+    /// About how many bytes the keys and the lists of their windows take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The slots of a key's windows, ascending by their times.
     pub(crate) fn get(&self, hash: u64, key: &[u8]) -> Option<&[u32]> {
         self.find(hash, key).map(|entry| self.entries[entry as usize].slots.as_slice())
@@ -36,6 +46,7 @@ impl KeyIndex {
     /// Adds a key with all its windows, ascending by their times.
     pub(crate) fn insert(&mut self, hash: u64, key: &[u8], slots: Vec<u32>) {
         let is_empty = slots.is_empty();
+        self.bytes += ENTRY_BYTES + key.len() + slots.len() * SLOT_BYTES;
         let windows = Windows { hash, key: key.into(), slots, noted: is_empty };
         let entry = match self.free.pop() {
             Some(entry) => {
@@ -64,6 +75,7 @@ impl KeyIndex {
             _ => slots.len(),
         };
         slots.insert(place, slot);
+        self.bytes += SLOT_BYTES;
     }
 
     /// Takes a window away from its key.
@@ -72,6 +84,7 @@ impl KeyIndex {
         let windows = &mut self.entries[entry as usize];
         if let Some(place) = windows.slots.iter().rposition(|known| *known == slot) {
             windows.slots.remove(place);
+            self.bytes -= SLOT_BYTES;
         }
         if windows.slots.is_empty() && !windows.noted {
             windows.noted = true;
@@ -88,7 +101,8 @@ impl KeyIndex {
         };
         if let Ok(found) = self.table.find_entry(hash, same) {
             let (entry, _) = found.remove();
-            self.entries[entry as usize] = Windows::default();
+            let windows = std::mem::take(&mut self.entries[entry as usize]);
+            self.bytes -= ENTRY_BYTES + windows.key.len() + windows.slots.len() * SLOT_BYTES;
             self.free.push(entry);
         }
     }
@@ -134,8 +148,10 @@ mod tests {
         assert_eq!((index.get(1, b"b"), index.get(1, b"c")), (Some(&[][..]), None));
         index.forget_empty();
         assert_eq!(index.get(1, b"b"), None);
+        assert_eq!(index.bytes(), ENTRY_BYTES + 1 + 3 * SLOT_BYTES);
         index.forget(1, b"a");
         assert!(index.is_empty());
+        assert_eq!(index.bytes(), 0);
     }
 
     #[test]
