@@ -66,7 +66,7 @@ pub use engine::{Log, LogBuilder};
 pub use error::{LogError, Recovery, Result};
 pub use error_code::ErrorCode;
 pub use fetched::{AbortedTransaction, AppendInfo, Fetched};
-pub use group::{Committed, GroupMetadata, OffsetCommit};
+pub use group::{Committed, GroupMember, GroupMetadata, GroupProtocol, MemberEvent, OffsetCommit};
 pub use partitioner::{murmur2, partition_for_key};
 pub use producer::{
     Delivery, Flushed, Producer, ProducerInterceptor, ProducerMetrics, Record, RecordMetadata, Sender,

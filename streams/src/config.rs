@@ -72,6 +72,19 @@ pub struct StreamsConfig {
     /// `task.timeout.ms`: how long a thread tries again by itself after errors that can pass, such as a full disk. 0 does
     /// not. Default 5 minutes.
     pub task_timeout: Duration,
+    /// `num.standby.replicas`: copies of each task's state that other instances keep. Default 0.
+    pub standby_replicas: usize,
+    /// `acceptable.recovery.lag`: changelog records that an instance may lack and still take a task over at once. Default
+    /// 10000.
+    pub acceptable_recovery_lag: u64,
+    /// `max.warmup.replicas`: tasks whose state is brought to another instance at a time, so that they can move there.
+    /// Default 2.
+    pub warmup_replicas_max: usize,
+    /// `application.server`: what other instances are told of where this one answers queries, `host:port`. Default none.
+    pub application_server: String,
+    /// `max.poll.interval.ms`: a thread that does not look at its group for so long loses its tasks to others. Default 5
+    /// minutes.
+    pub max_poll_interval: Duration,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
     /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
@@ -91,15 +104,20 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 22] = [
+    pub const KEYS: [&'static str; 27] = [
+        "acceptable.recovery.lag",
         "application.id",
+        "application.server",
         "auto.offset.reset",
         "buffered.records.per.partition",
         "cache.max.bytes.buffering",
         "commit.interval.ms",
         "deserialization.exception.handler",
         "errors.dead.letter.queue.topic.name",
+        "max.poll.interval.ms",
         "max.task.idle.ms",
+        "max.warmup.replicas",
+        "num.standby.replicas",
         "num.stream.threads",
         "processing.exception.handler",
         "processing.guarantee",
@@ -137,6 +155,11 @@ impl StreamsConfig {
             retry_backoff: Duration::from_millis(100),
             retry_backoff_max: Duration::from_secs(10),
             task_timeout: Duration::from_secs(300),
+            standby_replicas: 0,
+            acceptable_recovery_lag: 10_000,
+            warmup_replicas_max: 2,
+            application_server: String::new(),
+            max_poll_interval: Duration::from_secs(300),
             auto_offset_reset: AutoOffsetReset::Earliest,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
@@ -229,6 +252,11 @@ impl StreamsConfig {
             "errors.dead.letter.queue.topic.name" => {
                 self.dead_letter_topic = Some(value.to_owned()).filter(|topic| !topic.is_empty());
             }
+            "num.standby.replicas" => self.standby_replicas = number(key, value)?,
+            "acceptable.recovery.lag" => self.acceptable_recovery_lag = number(key, value)?,
+            "max.warmup.replicas" => self.warmup_replicas_max = number(key, value)?,
+            "application.server" => self.application_server = value.to_owned(),
+            "max.poll.interval.ms" => self.max_poll_interval = Duration::from_millis(number(key, value)?),
             "retry.backoff.ms" => self.retry_backoff = Duration::from_millis(number(key, value)?),
             "retry.backoff.max.ms" => self.retry_backoff_max = Duration::from_millis(number(key, value)?),
             "task.timeout.ms" => self.task_timeout = Duration::from_millis(number(key, value)?),

@@ -37,6 +37,6 @@ pub use handler::{ErrorContext, ErrorResponse, ErrorStage, UncaughtResponse};
 pub use millstream_log::serde::ByteColumn;
 pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
-pub use runtime::{Metrics, Punctuation, PunctuationType, State, Streams};
+pub use runtime::{CloseOptions, Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};
 pub use topology::{SourceOptions, Topology, TopologyBuilder};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Inner;
+use super::{Inner, Log};
 use crate::catalogue::CONSUMER_OFFSETS;
 use crate::error::{LogError, Result};
 use crate::fetched::AppendInfo;
@@ -27,6 +27,21 @@ pub(crate) struct Appended {
     partition: Arc<Partition>,
     info: AppendInfo,
     records: Vec<OffsetRecord>,
+}
+
+impl Log {
+    /// Commits offsets for a group in the name of one of its members, or of nobody while it has none: all of them, or
+    /// after an error none. They are as durable as `offsets.commit.required.acks` says before this returns. Fails if `who`
+    /// is not a member of the present generation.
+    pub fn commit_offsets_of(&self, who: &GroupMetadata, offsets: &[OffsetCommit]) -> Result<()> {
+        self.inner().commit_group_offsets(who, offsets, None)
+    }
+
+    /// Whether `who` is a member of its group still, in the present generation. A sign of life.
+    pub fn is_group_member(&self, who: &GroupMetadata) -> Result<bool> {
+        let beat = self.inner().heartbeat(who)?;
+        Ok(matches!(beat, Ok(()) | Err(GroupError::RebalanceInProgress)))
+    }
 }
 
 impl Inner {

@@ -152,6 +152,11 @@ impl Log {
         &self.inner.config
     }
 
+    /// Whether both are handles of one log.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// The clock that it was opened with.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         self.inner.clock()

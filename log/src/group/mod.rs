@@ -12,13 +12,15 @@
 //! ([`Subscription`], [`Assignment`]) are opaque bytes to it. The [`Assignor`]s run at the group's leader.
 //!
 //! Reading order: [`protocol`] what is asked and answered, `membership` one group, `coordinator` all of them,
-//! [`subscription`] what members tell each other, [`assignor`] who gets what.
+//! [`subscription`] what members tell each other, [`assignor`] who gets what, `member` a place for
+//! those who divide their work otherwise.
 
 mod admin;
 pub mod assignor;
 mod coordinator;
 #[cfg(test)]
 mod exploration;
+mod member;
 mod membership;
 mod offsets;
 pub mod protocol;
@@ -33,6 +35,7 @@ pub use admin::{GroupDescription, GroupListing, MemberDescription, PartitionLag,
 pub use assignor::Assignor;
 pub(crate) use coordinator::IN_PROCESS_HOST;
 pub use coordinator::{GroupConfig, GroupCoordinator};
+pub use member::{GroupMember, GroupProtocol, MemberEvent};
 pub use membership::GroupState;
 pub use offsets::{Committed, OffsetCommit};
 pub(crate) use offsets::{GroupOffsets, OffsetRecord};

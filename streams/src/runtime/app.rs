@@ -1,219 +1,31 @@
 //! A running application: its threads, state, queries and progress.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use millstream_log::{Isolation, Log, Offset, TopicPartition, Waker};
+use millstream_log::{AutoOffsetReset, Isolation, Log, Offset, OffsetSpec, Timestamp, TopicPartition};
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::{StreamsError, full_message};
-use crate::handler::{
-    ErrorContext, ErrorHandler, ErrorResponse, Handler, Handlers, UncaughtHandler, UncaughtResponse,
-};
+use crate::handler::{ErrorContext, ErrorResponse, UncaughtResponse};
 use crate::processor::TaskId;
-use crate::report::{ReportObserver, ReportOrigin, RowReport};
+use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::global::{GlobalUpdater, Globals};
+use crate::runtime::instances::Instance;
 use crate::runtime::metrics::{Counters, Metrics};
-use crate::runtime::plan::{Plan, TaskPlan};
-use crate::runtime::worker::Worker;
+use crate::runtime::plan::{Input, Plan};
+use crate::runtime::shared::{ClientMetadata, Components, Shared, State, Stop, ThreadMetadata, thread_name};
+use crate::runtime::thread::Seat;
 use crate::store::mixed::MixedBackend;
 use crate::store::spec::StorePlace;
 use crate::store::{MemoryBackend, RocksBackend, RocksMemory, StateBackend, StoreView};
 use crate::topology::Topology;
 
-/// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
-/// slow.
-const CACHE_FLOOR_BYTES: usize = 4 << 20;
-
 /// The number of the thread that fills global stores: beyond all stream threads.
 const GLOBAL_THREAD: usize = usize::MAX;
-
-/// The states of an application, shown with Kafka's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// Opened and not started.
-    Created,
-    /// Threads are reading changelogs.
-    Restoring,
-    /// Threads are processing.
-    Running,
-    /// Threads are to stop.
-    PendingShutdown,
-    /// Threads have stopped.
-    NotRunning,
-    /// A thread failed and all have stopped; [`Streams::error`] says why.
-    Error,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Created => "CREATED",
-            Self::Restoring => "REBALANCING",
-            Self::Running => "RUNNING",
-            Self::PendingShutdown => "PENDING_SHUTDOWN",
-            Self::NotRunning => "NOT_RUNNING",
-            Self::Error => "ERROR",
-        })
-    }
-}
-
-/// How threads are to stop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stop {
-    /// With a last commit.
-    Committed,
-    /// At once: what was not committed is aborted and will be processed again.
-    Abandoned,
-}
-
-/// What the threads of an application share.
-pub(crate) struct Shared {
-    pub(crate) config: StreamsConfig,
-    pub(crate) backend: Arc<dyn StateBackend>,
-    pub(crate) counters: Arc<Counters>,
-    pub(crate) observer: Option<Arc<ReportObserver>>,
-    pub(crate) handlers: Handlers,
-    uncaught: Option<Arc<UncaughtHandler>>,
-    commit_requested: AtomicBool,
-    /// What ends the polls of the threads, by their numbers.
-    wakers: Mutex<BTreeMap<usize, Waker>>,
-    progress: Mutex<Progress>,
-    changed: Condvar,
-}
-
-struct Progress {
-    state: State,
-    restoring: usize,
-    stop: Option<Stop>,
-    error: Option<Arc<StreamsError>>,
-    /// The committed position of every input partition.
-    positions: HashMap<TopicPartition, Offset>,
-}
-
-impl Shared {
-    pub(crate) fn new(config: StreamsConfig, backend: Arc<dyn StateBackend>, components: Components) -> Self {
-        let Components { observer, uncaught, deserialization, processing, production } = components;
-        let handler = |given: Option<Arc<ErrorHandler>>, setting| match given {
-            Some(given) => Handler::Asks(given),
-            None => Handler::Always(setting),
-        };
-        let handlers = Handlers {
-            deserialization: handler(deserialization, config.deserialization_handler),
-            processing: handler(processing, config.processing_handler),
-            production: handler(production, config.production_handler),
-        };
-        let progress = Progress {
-            state: State::Created,
-            restoring: 0,
-            stop: None,
-            error: None,
-            positions: HashMap::new(),
-        };
-        Self {
-            config,
-            backend,
-            counters: Arc::default(),
-            observer,
-            handlers,
-            uncaught,
-            commit_requested: AtomicBool::new(false),
-            wakers: Mutex::default(),
-            progress: Mutex::new(progress),
-            changed: Condvar::new(),
-        }
-    }
-
-    pub(crate) fn commit_requested(&self) -> bool {
-        self.commit_requested.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn uncommitted_budget(&self) -> usize {
-        self.config.uncommitted_max_bytes / self.config.stream_threads
-    }
-
-    pub(crate) fn cache_budget(&self) -> usize {
-        self.config.cache_max_bytes.max(CACHE_FLOOR_BYTES) / self.config.stream_threads
-    }
-
-    pub(crate) fn publish(&self, positions: impl Iterator<Item = (TopicPartition, Offset)>) {
-        self.lock().positions.extend(positions);
-        self.changed.notify_all();
-    }
-
-    pub(crate) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.lock().positions.get(partition).copied()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Only plain values are set under the lock, so they are whole even if a holder panicked.
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn set_waker(&self, thread: usize, waker: Waker) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).insert(thread, waker);
-    }
-
-    /// Ends the polls of all threads.
-    fn wake(&self) {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner).values().for_each(Waker::wake);
-        self.changed.notify_all();
-    }
-
-    fn stop(&self) -> Option<Stop> {
-        self.lock().stop
-    }
-
-    /// What becomes of a thread that ended with this error.
-    fn uncaught(&self, error: &StreamsError) -> UncaughtResponse {
-        self.uncaught.as_ref().map_or_else(UncaughtResponse::default, |handler| handler(error))
-    }
-
-    /// Waits, but not if threads are to stop.
-    fn pause(&self, time: Duration) {
-        let wait = self.changed.wait_timeout_while(self.lock(), time, |progress| progress.stop.is_none());
-        drop(wait.unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn restored(&self) {
-        let mut progress = self.lock();
-        progress.restoring = progress.restoring.saturating_sub(1);
-        if progress.restoring == 0 && progress.state == State::Restoring {
-            progress.state = State::Running;
-        }
-        drop(progress);
-        self.changed.notify_all();
-    }
-
-    fn fail(&self, error: StreamsError) {
-        tracing::error!(
-            application = self.config.application_id,
-            error = full_message(&error),
-            "stream thread failed"
-        );
-        let mut progress = self.lock();
-        progress.state = State::Error;
-        progress.stop = Some(Stop::Abandoned);
-        progress.error.get_or_insert_with(|| Arc::new(error));
-        drop(progress);
-        self.changed.notify_all();
-    }
-}
-
-/// What an application does beside its topology.
-#[derive(Clone, Default)]
-pub(crate) struct Components {
-    pub(crate) observer: Option<Arc<ReportObserver>>,
-    pub(crate) uncaught: Option<Arc<UncaughtHandler>>,
-    pub(crate) deserialization: Option<Arc<ErrorHandler>>,
-    pub(crate) processing: Option<Arc<ErrorHandler>>,
-    pub(crate) production: Option<Arc<ErrorHandler>>,
-}
 
 /// Opens an application with chosen components.
 pub struct StreamsOpener {
@@ -283,25 +95,29 @@ impl StreamsOpener {
         self
     }
 
-    /// Checks the topics, creates the internal ones and makes the tasks.
+    /// Is told when the application goes to another state: the new one and the old one, on the thread that makes it so.
+    #[must_use]
+    pub fn state_listener(mut self, listener: impl Fn(State, State) + Send + Sync + 'static) -> Self {
+        self.components.listener = Some(Arc::new(listener));
+        self
+    }
+
+    /// Checks the topics, creates the internal ones, and settles where inputs begin.
     pub fn open(self) -> Result<Streams, StreamsError> {
         let Self { topology, config, log, backend, components } = self;
-        let plan = Plan::new(&topology, &config, &log)?;
+        let plan = Arc::new(Plan::new(&topology, &config, &log)?);
         let backend = match backend {
             Some(backend) => backend,
             None => open_backend(&config, &topology)?,
         };
-        let shared = Arc::new(Shared::new(config, backend, components));
-        let threads = shared.config.stream_threads.min(plan.tasks.len()).max(1);
-        let mut workers = Vec::with_capacity(threads);
-        for number in 0..threads {
-            let tasks: Vec<_> = plan.tasks.iter().skip(number).step_by(threads).cloned().collect();
-            let worker = Worker::new(number, &tasks, &topology, &log, &shared)?;
-            let (topology, log, shared) = (topology.clone(), log.clone(), Arc::clone(&shared));
-            workers.push((Seat { number, tasks, topology, log, shared }, worker));
-        }
+        let instance = Instance::open(&log, &config.application_id);
+        let shared = Arc::new(Shared::in_slot(config, backend, components, instance.slot));
+        instance.introduce(&shared);
         let globals = Globals::open(&topology, &log, &shared.backend)?;
-        Ok(Streams { topology, plan, globals, log, shared, workers, threads: Vec::new() })
+        let threads = BTreeMap::new();
+        let streams = Streams { topology, plan, globals, log, shared, instance, threads };
+        streams.settle_starts()?;
+        Ok(streams)
     }
 }
 
@@ -325,17 +141,24 @@ fn open_rocks(config: &StreamsConfig, topology: &Topology) -> Result<RocksBacken
     }
 }
 
-/// An application on a log: a topology with its threads. Dropping it stops the threads without a commit; what
-/// they had not committed is processed again by the next one.
+/// How an application is closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloseOptions {
+    /// How long to wait for the threads at most; without it, until they have stopped. Threads that are not done then go
+    /// on stopping by themselves.
+    pub timeout: Option<Duration>,
+}
+
+/// An application on a log: a topology with its threads, or one instance of several that share its tasks. Dropping it
+/// stops the threads without a commit; what they had not committed is processed again by the next one.
 pub struct Streams {
     topology: Topology,
-    plan: Plan,
+    plan: Arc<Plan>,
     globals: Globals,
     log: Log,
     shared: Arc<Shared>,
-    /// Until they are started.
-    workers: Vec<(Seat, Worker)>,
-    threads: Vec<JoinHandle<()>>,
+    instance: Instance,
+    threads: BTreeMap<usize, JoinHandle<()>>,
 }
 
 impl Streams {
@@ -352,68 +175,79 @@ impl Streams {
 
     /// Starts the threads. Does nothing if they were started before.
     pub fn start(&mut self) -> Result<(), StreamsError> {
-        if self.workers.is_empty() {
+        if self.state() != State::Created {
             return Ok(());
         }
-        {
-            let mut progress = self.shared.lock();
-            progress.state = State::Restoring;
-            progress.restoring = self.workers.len();
-        }
+        let threads = self.shared.config.stream_threads.min(self.plan.tasks.len()).max(1);
+        (0..threads).for_each(|number| self.shared.add_thread(number));
+        self.shared.started();
         self.start_globals()?;
-        for (seat, worker) in std::mem::take(&mut self.workers) {
-            let number = seat.number;
-            let name = format!("{}-StreamThread-{}", self.shared.config.application_id, number + 1);
-            let thread = std::thread::Builder::new().name(name).spawn(move || seat.run(worker));
-            self.threads.push(thread.map_err(|error| StreamsError::Thread {
-                thread: number,
-                reason: format!("could not be started: {error}"),
-            })?);
-        }
-        Ok(())
+        (0..threads).try_for_each(|number| self.spawn(number))
     }
 
-    /// Fills the global stores, and starts the thread that keeps them up to date.
-    fn start_globals(&mut self) -> Result<(), StreamsError> {
-        let Some(mut updater) = GlobalUpdater::new(&self.globals, &self.log)? else { return Ok(()) };
-        let records = updater.catch_up()?;
-        Counters::add(&self.shared.counters.restored, records);
-        self.shared.set_waker(GLOBAL_THREAD, updater.waker());
-        let shared = Arc::clone(&self.shared);
-        let follow = move || {
-            while shared.stop().is_none() {
-                if let Err(error) = updater.follow() {
-                    return shared.fail(error);
-                }
-            }
-        };
-        let name = format!("{}-GlobalStreamThread", self.shared.config.application_id);
-        let thread = std::thread::Builder::new().name(name).spawn(follow);
-        self.threads.push(thread.map_err(|error| StreamsError::Thread {
-            thread: GLOBAL_THREAD,
-            reason: format!("could not be started: {error}"),
-        })?);
-        Ok(())
+    /// Starts one more thread, which gets its part of the tasks. Returns its name. Fails unless the application is
+    /// running.
+    pub fn add_stream_thread(&mut self) -> Result<String, StreamsError> {
+        if !matches!(self.state(), State::Restoring | State::Running) {
+            return Err(StreamsError::Failed(format!("a thread cannot be added in state {}", self.state())));
+        }
+        self.reap();
+        let number = (0..).find(|number| !self.threads.contains_key(number)).unwrap_or_default();
+        self.shared.add_thread(number);
+        self.spawn(number)?;
+        Ok(thread_name(&self.shared.config.application_id, number))
+    }
+
+    /// Stops the thread that was added last, with a commit; the others get its tasks. Returns its name, or none if there
+    /// is no thread.
+    pub fn remove_stream_thread(&mut self) -> Option<String> {
+        self.reap();
+        let number = self.threads.keys().copied().rfind(|number| *number != GLOBAL_THREAD)?;
+        let thread = self.threads.remove(&number)?;
+        self.shared.stop_thread(number);
+        // A panic was caught inside and is the application's error already.
+        drop(thread.join());
+        Some(thread_name(&self.shared.config.application_id, number))
+    }
+
+    /// Lets the threads process nothing until [`Streams::resume`]; they keep their tasks.
+    pub fn pause(&self) {
+        self.shared.set_paused(true);
+    }
+
+    /// Lets the threads go on.
+    pub fn resume(&self) {
+        self.shared.set_paused(false);
+    }
+
+    /// Whether the application is paused.
+    pub fn is_paused(&self) -> bool {
+        self.shared.is_paused()
     }
 
     /// Commits what was processed and stops the threads. Fails with the error of the application, if it has
     /// one.
-    pub fn close(mut self) -> Result<(), StreamsError> {
-        self.stop(Stop::Committed);
+    pub fn close(self) -> Result<(), StreamsError> {
+        self.close_with(CloseOptions::default()).map(drop)
+    }
+
+    /// As [`Streams::close`]. Returns whether all threads have stopped.
+    pub fn close_with(mut self, options: CloseOptions) -> Result<bool, StreamsError> {
+        let has_stopped = self.stop(Stop::Committed, options.timeout);
         match self.error() {
-            None => Ok(()),
+            None => Ok(has_stopped),
             Some(error) => Err(StreamsError::Failed(full_message(error.as_ref()))),
         }
     }
 
     /// The state of the application.
     pub fn state(&self) -> State {
-        self.shared.lock().state
+        self.shared.state()
     }
 
     /// Why the application stopped, in [`State::Error`].
     pub fn error(&self) -> Option<Arc<StreamsError>> {
-        self.shared.lock().error.clone()
+        self.shared.error()
     }
 
     /// The counters.
@@ -421,9 +255,19 @@ impl Streams {
         self.shared.counters.snapshot()
     }
 
-    /// The tasks.
+    /// The tasks, of all instances.
     pub fn tasks(&self) -> Vec<TaskId> {
         self.plan.tasks.iter().map(|task| task.id).collect()
+    }
+
+    /// The threads of this instance, and what they run. As Kafka's `metadataForLocalThreads`.
+    pub fn threads(&self) -> Vec<ThreadMetadata> {
+        self.shared.threads()
+    }
+
+    /// The instances of the application, and what they run. As Kafka's `metadataForAllStreamsClients`.
+    pub fn clients(&self) -> Vec<ClientMetadata> {
+        self.shared.clients()
     }
 
     /// The topology.
@@ -436,41 +280,58 @@ impl Streams {
         &self.shared.config
     }
 
-    /// The committed state of a store.
+    /// The committed state of a store, as far as it is here: of the tasks that this instance runs.
     pub fn store(&self, name: &str) -> Result<StoreView, StreamsError> {
-        view(&self.topology, &self.plan, &self.shared, name)
+        let mut view = view(&self.topology, &self.plan, &self.shared, name)?;
+        let elsewhere: BTreeSet<TaskId> = self.elsewhere();
+        let of_store = self.topology.sub_topologies.iter().position(|sub_topology| {
+            sub_topology.stores.iter().any(|store| self.topology.stores[store.0].name() == name)
+        });
+        view.partitions.retain(|partition| {
+            elsewhere.iter().all(|task| {
+                Some(task.sub_topology as usize) != of_store || task.partition.get() != *partition
+            })
+        });
+        Ok(view)
     }
 
-    /// The partitions of inputs and global tables, each with its committed position and with the end of what may be read now.
+    /// The partitions of inputs and global tables, each with its committed position and with the end of what may be read
+    /// now.
     pub fn positions(&self) -> Result<Vec<(TopicPartition, Offset, Offset)>, StreamsError> {
         let mut positions = Vec::new();
-        let position = |partition| self.shared.position(partition).unwrap_or(Offset::new(0));
-        let inputs = self.plan.inputs().map(|partition| (partition.clone(), position(partition)));
-        for (partition, committed) in inputs.chain(self.globals.positions()?) {
-            let read = self.log.read(&partition, committed, 0, self.isolation())?;
-            let end = match self.isolation() {
-                Isolation::ReadCommitted => read.last_stable_offset,
-                Isolation::ReadUncommitted => read.high_watermark,
-            };
-            positions.push((partition, committed, end));
+        let committed: BTreeMap<TopicPartition, Offset> = self.committed();
+        let here = self.here();
+        let inputs =
+            self.plan.tasks.iter().flat_map(|task| task.inputs.iter().map(move |input| (task.id, input)));
+        for (task, Input { partition, .. }) in inputs {
+            // Other instances commit too. What is committed here counts when its state can be queried, a little later.
+            let known = self.shared.position(partition);
+            let known =
+                if here.contains(&task) { known } else { known.max(committed.get(partition).copied()) };
+            let position = known.unwrap_or(Offset::new(0));
+            positions.push((partition.clone(), position, self.end(partition)?));
+        }
+        for (partition, position) in self.globals.positions()? {
+            let end = self.log.last_stable_offset(&partition)?;
+            positions.push((partition, position, end));
         }
         Ok(positions)
     }
 
-    /// Waits until all input is processed and committed: true if it came to that before `timeout`. Threads
-    /// that have nothing left to process commit at once while someone waits. Fails if the application has
-    /// failed.
+    /// Waits until all input is processed and committed and no thread is waiting for tasks: true if it came to that
+    /// before `timeout`. Threads that have nothing left to process commit at once while someone waits. Fails if the
+    /// application has failed.
     pub fn wait_caught_up(&self, timeout: Duration) -> Result<bool, StreamsError> {
         const LOOK: Duration = Duration::from_millis(20);
         let deadline = self.log.clock().monotonic() + timeout;
-        self.shared.commit_requested.store(true, Ordering::Relaxed);
+        self.shared.request_commits(true);
         let result = loop {
-            if let Some(error) = self.error() {
+            if let Some(error) = self.error().filter(|_| self.state() != State::PendingError) {
                 break Err(StreamsError::Failed(full_message(error.as_ref())));
             }
             let before = self.positions()?;
             // A commit can bring new rows to a repartition topic that was looked at already: look twice.
-            if caught_up(&before) && before == self.positions()? {
+            if self.state() != State::Restoring && caught_up(&before) && before == self.positions()? {
                 break Ok(true);
             }
             let left = deadline.saturating_sub(self.log.clock().monotonic());
@@ -478,11 +339,9 @@ impl Streams {
                 break Ok(false);
             }
             self.shared.wake();
-            let progress = self.shared.lock();
-            let waited = self.shared.changed.wait_timeout(progress, left.min(LOOK));
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            self.shared.wait(left.min(LOOK));
         };
-        self.shared.commit_requested.store(false, Ordering::Relaxed);
+        self.shared.request_commits(false);
         result
     }
 
@@ -493,30 +352,147 @@ impl Streams {
         }
     }
 
-    fn stop(&mut self, stop: Stop) {
-        {
-            let mut progress = self.shared.lock();
-            progress.stop.get_or_insert(stop);
-            if progress.state != State::Error {
-                progress.state = State::PendingShutdown;
+    /// The end of what may be read of a partition.
+    fn end(&self, partition: &TopicPartition) -> Result<Offset, StreamsError> {
+        Ok(match self.isolation() {
+            Isolation::ReadCommitted => self.log.last_stable_offset(partition)?,
+            Isolation::ReadUncommitted => self.log.offsets(partition, OffsetSpec::Latest)?,
+        })
+    }
+
+    fn committed(&self) -> BTreeMap<TopicPartition, Offset> {
+        let committed = self.log.committed_offsets(&self.shared.config.application_id).into_iter();
+        committed.map(|(partition, committed)| (partition, committed.offset)).collect()
+    }
+
+    /// Settles now where inputs begin that nothing is committed for: `latest` means when the application was opened, and
+    /// not when a thread got the task.
+    fn settle_starts(&self) -> Result<(), StreamsError> {
+        let committed = self.committed();
+        for input in self.plan.tasks.iter().flat_map(|task| &task.inputs) {
+            let start = match committed.get(&input.partition) {
+                Some(offset) => *offset,
+                None => self.start_of(input)?,
+            };
+            self.shared.begin_at(&input.partition, start);
+        }
+        Ok(())
+    }
+
+    fn start_of(&self, input: &Input) -> Result<Offset, StreamsError> {
+        let partition = &input.partition;
+        let spec = match input.reset {
+            AutoOffsetReset::Earliest => OffsetSpec::Earliest,
+            AutoOffsetReset::Latest => OffsetSpec::Latest,
+            AutoOffsetReset::ByDuration(age) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                OffsetSpec::At(Timestamp::new(self.log.clock().now().get().saturating_sub(age)))
+            }
+            AutoOffsetReset::None => {
+                return Err(StreamsError::Config {
+                    setting: "auto.offset.reset".to_owned(),
+                    value: "none".to_owned(),
+                    expected: format!(
+                        "{partition} has no committed offset, so it must be earliest or latest"
+                    ),
+                });
+            }
+        };
+        let offset = self.log.offsets(partition, spec)?;
+        Ok(match self.isolation() {
+            Isolation::ReadUncommitted => offset,
+            Isolation::ReadCommitted => offset.min(self.log.last_stable_offset(partition)?),
+        })
+    }
+
+    /// Tasks that run in this instance.
+    fn here(&self) -> BTreeSet<TaskId> {
+        self.shared.threads().into_iter().flat_map(|thread| thread.active).collect()
+    }
+
+    /// Tasks that run in other instances.
+    fn elsewhere(&self) -> BTreeSet<TaskId> {
+        let here = self.here();
+        let all = self.shared.clients().into_iter().flat_map(|client| client.active);
+        all.filter(|task| !here.contains(task)).collect()
+    }
+
+    /// Fills the global stores, and starts the thread that keeps them up to date.
+    fn start_globals(&mut self) -> Result<(), StreamsError> {
+        let Some(mut updater) = GlobalUpdater::new(&self.globals, &self.log)? else { return Ok(()) };
+        let records = updater.catch_up()?;
+        Counters::add(&self.shared.counters.restored, records);
+        self.shared.set_waker(GLOBAL_THREAD, updater.waker());
+        let shared = Arc::clone(&self.shared);
+        let follow = move || {
+            while shared.stop_of(GLOBAL_THREAD).is_none() {
+                if let Err(error) = updater.follow() {
+                    return shared.fail(error);
+                }
+            }
+        };
+        let name = format!("{}-GlobalStreamThread", self.shared.config.application_id);
+        let thread = std::thread::Builder::new().name(name).spawn(follow);
+        let thread = thread.map_err(|error| StreamsError::Thread {
+            thread: GLOBAL_THREAD,
+            reason: format!("could not be started: {error}"),
+        })?;
+        self.threads.insert(GLOBAL_THREAD, thread);
+        Ok(())
+    }
+
+    fn spawn(&mut self, number: usize) -> Result<(), StreamsError> {
+        let seat =
+            Seat::new(number, self.instance.number, &self.topology, &self.plan, &self.log, &self.shared);
+        let worker = seat.worker().inspect_err(|_| self.shared.remove_thread(number))?;
+        let thread = std::thread::Builder::new().name(seat.name()).spawn(move || seat.run(worker));
+        let thread = thread.map_err(|error| {
+            self.shared.remove_thread(number);
+            StreamsError::Thread { thread: number, reason: format!("could not be started: {error}") }
+        })?;
+        self.threads.insert(number, thread);
+        Ok(())
+    }
+
+    /// Forgets threads that have ended.
+    fn reap(&mut self) {
+        self.threads.retain(|_, thread| !thread.is_finished());
+    }
+
+    /// Returns whether all threads have stopped.
+    fn stop(&mut self, stop: Stop, timeout: Option<Duration>) -> bool {
+        let is_over = match self.state() {
+            State::NotRunning | State::Error => true,
+            State::Created => stop == Stop::Abandoned,
+            _ => false,
+        };
+        if is_over && self.threads.is_empty() {
+            return true;
+        }
+        self.shared.stop(stop);
+        if let Some(timeout) = timeout {
+            let deadline = self.log.clock().monotonic().saturating_add(timeout);
+            while self.threads.values().any(|thread| !thread.is_finished()) {
+                let left = deadline.saturating_sub(self.log.clock().monotonic());
+                if left.is_zero() {
+                    self.threads.clear();
+                    return false;
+                }
+                self.shared.wait(left.min(Duration::from_millis(5)));
             }
         }
-        self.shared.wake();
-        for thread in self.threads.drain(..) {
+        for (_, thread) in std::mem::take(&mut self.threads) {
             // A panic was caught inside and is the application's error already.
             drop(thread.join());
         }
-        self.workers.clear();
-        let mut progress = self.shared.lock();
-        if progress.state != State::Error {
-            progress.state = State::NotRunning;
-        }
+        self.shared.stopped();
+        true
     }
 }
 
 impl Drop for Streams {
     fn drop(&mut self) {
-        self.stop(Stop::Abandoned);
+        self.stop(Stop::Abandoned, None);
     }
 }
 
@@ -550,95 +526,4 @@ pub(crate) fn view(
     };
     let place = StorePlace::open(&topology.stores[number], &shared.backend, 0)?;
     Ok(StoreView { place, partitions: (0..plan.store_partitions[number]).collect() })
-}
-
-/// What a stream thread needs to make its worker again.
-struct Seat {
-    number: usize,
-    tasks: Vec<TaskPlan>,
-    topology: Topology,
-    log: Log,
-    shared: Arc<Shared>,
-}
-
-impl Seat {
-    /// Works until the application stops, with one worker after the other if the policy is to go on after errors.
-    fn run(&self, mut worker: Worker) {
-        let config = &self.shared.config;
-        let (mut pause, mut failing_since) = (config.retry_backoff, None);
-        loop {
-            let commits = worker.commits();
-            let Err(error) = self.work(&mut worker) else { return };
-            let now = self.log.clock().monotonic();
-            if worker.commits() > commits {
-                (pause, failing_since) = (config.retry_backoff, None);
-            }
-            drop(worker);
-            let since = *failing_since.get_or_insert(now);
-            let retries = error.is_retriable() && now.saturating_sub(since) < config.task_timeout;
-            if !retries && self.shared.uncaught(&error) != UncaughtResponse::ReplaceThread {
-                return self.shared.fail(error);
-            }
-            tracing::error!(
-                application = config.application_id,
-                thread = self.number,
-                error = full_message(&error),
-                "stream thread failed; it begins again at the last commit in {pause:?}"
-            );
-            Counters::add(&self.shared.counters.failed_threads, 1);
-            worker = loop {
-                self.shared.pause(pause);
-                if self.shared.stop().is_some() {
-                    return;
-                }
-                pause = (pause * 2).min(config.retry_backoff_max);
-                match Worker::new(self.number, &self.tasks, &self.topology, &self.log, &self.shared) {
-                    Ok(worker) => break worker,
-                    Err(error) if error.is_retriable() => {
-                        tracing::warn!(
-                            error = full_message(&error),
-                            "a stream thread cannot begin again yet"
-                        );
-                    }
-                    Err(error) => return self.shared.fail(error),
-                }
-            };
-        }
-    }
-
-    fn work(&self, worker: &mut Worker) -> Result<(), StreamsError> {
-        let result = catch_unwind(AssertUnwindSafe(|| work(worker, &self.shared)));
-        let error = match result {
-            Ok(Ok(())) => return Ok(()),
-            Ok(Err(error)) => error,
-            Err(panic) => {
-                let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-                let message = message.or_else(|| panic.downcast_ref::<String>().cloned());
-                let reason = format!("panicked: {}", message.unwrap_or_else(|| "no message".to_owned()));
-                StreamsError::Thread { thread: self.number, reason }
-            }
-        };
-        if let Err(error) = worker.abort() {
-            tracing::warn!(
-                error = full_message(&error),
-                "the open transaction was not aborted; its timeout will end it"
-            );
-        }
-        Err(error)
-    }
-}
-
-fn work(worker: &mut Worker, shared: &Shared) -> Result<(), StreamsError> {
-    worker.restore()?;
-    shared.restored();
-    loop {
-        match shared.stop() {
-            None => {}
-            Some(Stop::Committed) => return if worker.has_moved() { worker.commit() } else { Ok(()) },
-            Some(Stop::Abandoned) => return worker.abort(),
-        }
-        if !worker.round()? {
-            worker.wait()?;
-        }
-    }
 }

@@ -15,7 +15,8 @@ use crate::dsl::{Records, codec};
 use crate::error::{StreamsError, full_message};
 use crate::handler::{ErrorResponse, ErrorStage, UncaughtResponse};
 use crate::processor::{Context, Processor};
-use crate::runtime::app::{Components, State, Streams};
+use crate::runtime::app::Streams;
+use crate::runtime::shared::{Components, State};
 use crate::serde::{Int64, Utf8};
 use crate::topology::{SourceOptions, Topology, TopologyBuilder};
 

@@ -29,6 +29,12 @@ pub struct Metrics {
     pub late: u64,
     /// Rows of which a part could not be computed.
     pub failed: u64,
+    /// Tasks that threads of this instance have taken.
+    pub tasks_created: u64,
+    /// Tasks that they have given up, or lost.
+    pub tasks_closed: u64,
+    /// Changelog records read for standbys.
+    pub standby_records: u64,
     /// Threads that ended with an error and began again.
     pub failed_threads: u64,
     /// Commits.
@@ -49,6 +55,9 @@ pub(crate) struct Counters {
     pub(crate) dead_letters: AtomicU64,
     pub(crate) late: AtomicU64,
     pub(crate) failed: AtomicU64,
+    pub(crate) tasks_created: AtomicU64,
+    pub(crate) tasks_closed: AtomicU64,
+    pub(crate) standby_records: AtomicU64,
     pub(crate) failed_threads: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) restored: AtomicU64,
@@ -87,6 +96,9 @@ impl Counters {
             dead_letters: read(&self.dead_letters),
             late: read(&self.late),
             failed: read(&self.failed),
+            tasks_created: read(&self.tasks_created),
+            tasks_closed: read(&self.tasks_closed),
+            standby_records: read(&self.standby_records),
             failed_threads: read(&self.failed_threads),
             commits: read(&self.commits),
             restored: read(&self.restored),

@@ -9,9 +9,12 @@
 //! [`errors`] what happens to rows that fail.
 
 pub mod app;
+pub(crate) mod assignor;
+pub(crate) mod crew;
 pub(crate) mod errors;
 pub(crate) mod global;
 pub(crate) mod graph;
+pub(crate) mod instances;
 pub mod metrics;
 pub mod outbox;
 pub(crate) mod plan;
@@ -19,15 +22,21 @@ pub(crate) mod progress;
 pub mod punctuation;
 mod queries;
 pub(crate) mod queue;
+pub mod shared;
 pub(crate) mod task;
+pub(crate) mod tasks;
+pub(crate) mod thread;
 pub(crate) mod worker;
 
-pub use app::{State, Streams, StreamsOpener};
+pub use app::{CloseOptions, Streams, StreamsOpener};
 pub use metrics::Metrics;
 pub use punctuation::{Punctuation, PunctuationType};
+pub use shared::{ClientMetadata, State, ThreadMetadata, ThreadState};
 
 #[cfg(test)]
 mod error_tests;
+#[cfg(test)]
+mod group_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -56,18 +56,18 @@ impl Outbox {
     /// Makes the records and the group's offsets durable: together if exactly once, else the records first.
     pub(crate) fn commit(
         &mut self,
-        group: &str,
+        group: &GroupMetadata,
         offsets: &[OffsetCommit],
     ) -> Result<OffsetsLeft, StreamsError> {
         match self.guarantee {
             ProcessingGuarantee::AtLeastOnce => {
                 self.producer.flush()?;
-                Ok(OffsetsLeft::ToTheConsumer)
+                Ok(OffsetsLeft::ToTheGroup)
             }
             ProcessingGuarantee::ExactlyOnceV2 => {
                 if !offsets.is_empty() {
                     self.begin()?;
-                    self.producer.send_offsets_to_transaction(offsets, &GroupMetadata::new(group))?;
+                    self.producer.send_offsets_to_transaction(offsets, group)?;
                 }
                 if self.in_transaction {
                     self.producer.commit_transaction()?;
@@ -112,6 +112,6 @@ impl Outbox {
 pub(crate) enum OffsetsLeft {
     /// They were part of the transaction.
     None,
-    /// The consumer, now that the records are in the log.
-    ToTheConsumer,
+    /// The group, now that the records are in the log.
+    ToTheGroup,
 }

@@ -92,6 +92,11 @@ impl Plan {
         Ok(Self { tasks, store_partitions })
     }
 
+    /// A task by its id.
+    pub(crate) fn task(&self, id: TaskId) -> Option<&TaskPlan> {
+        self.tasks.iter().find(|task| task.id == id)
+    }
+
     /// The input partitions of all tasks.
     pub(crate) fn inputs(&self) -> impl Iterator<Item = &TopicPartition> {
         self.tasks.iter().flat_map(|task| &task.inputs).map(|input| &input.partition)

@@ -176,9 +176,18 @@ impl PartitionQueue {
         self.processed
     }
 
-    /// The offset of [`PartitionQueue::processed`] was committed.
-    pub(crate) fn committed(&mut self) -> Offset {
-        self.committed = self.processed;
+    /// The position behind the last record that was fetched.
+    pub(crate) fn fetched(&self) -> Offset {
+        self.fetched
+    }
+
+    /// What was committed last.
+    pub(crate) fn committed(&self) -> Offset {
         self.committed
+    }
+
+    /// The offset of [`PartitionQueue::processed`] was committed.
+    pub(crate) fn settle(&mut self) {
+        self.committed = self.processed;
     }
 }

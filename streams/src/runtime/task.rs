@@ -14,6 +14,7 @@ use crate::runtime::outbox::Outbox;
 use crate::runtime::progress::Progress;
 use crate::runtime::punctuation::PunctuationType;
 use crate::runtime::queue::PartitionQueue;
+use crate::runtime::tasks::StoreRef;
 use crate::topology::Topology;
 
 /// Under this name a task keeps its stream time if it went on without rows.
@@ -23,6 +24,11 @@ const STREAM_TIME: &str = "millstream.stream.time";
 pub(crate) struct Task {
     pub(crate) graph: TaskGraph,
     pub(crate) queues: Vec<PartitionQueue>,
+    pub(crate) stores: Vec<StoreRef>,
+    /// Queues of topics that only this application writes and reads.
+    pub(crate) repartitioned: Vec<usize>,
+    /// Whether its state is restored and its processors have begun.
+    pub(crate) is_running: bool,
     /// By node number: sources whose rows must go one by one, see [`Topology::ways_meet`].
     row_by_row: Vec<bool>,
     /// By queue, since when it has been empty with nothing to fetch.
@@ -53,11 +59,25 @@ pub(crate) struct Patience {
 pub(crate) type Behind<'a> = dyn FnMut(&PartitionQueue) -> Result<bool, StreamsError> + 'a;
 
 impl Task {
-    pub(crate) fn new(topology: &Topology, graph: TaskGraph, queues: Vec<PartitionQueue>) -> Self {
+    pub(crate) fn new(
+        topology: &Topology,
+        graph: TaskGraph,
+        queues: Vec<PartitionQueue>,
+        stores: Vec<StoreRef>,
+    ) -> Self {
         let single = graph.wants_single_rows() || graph.isolates_rows();
         let row_by_row = (0..topology.nodes.len()).map(|node| single || topology.ways_meet(node)).collect();
         let empty_since = vec![None; queues.len()];
-        Self { graph, queues, row_by_row, empty_since, idle_since: None }
+        Self {
+            graph,
+            queues,
+            stores,
+            repartitioned: Vec::new(),
+            is_running: false,
+            row_by_row,
+            empty_since,
+            idle_since: None,
+        }
     }
 
     /// Goes on from what was committed with the offset of one of the queues.

@@ -5,60 +5,54 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{
-    AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, Offset, OffsetCommit, OffsetSpec, PartitionId,
-    ProducerConfig, Timestamp, TopicPartition,
+    Consumer, ConsumerConfig, GroupMetadata, Isolation, Log, LogError, Offset, OffsetCommit, OffsetSpec,
+    PartitionId, ProducerConfig, TopicPartition,
 };
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
 use crate::error::StreamsError;
-use crate::runtime::app::Shared;
 use crate::runtime::global::Globals;
-use crate::runtime::graph::{Surroundings, TaskGraph};
 use crate::runtime::metrics::Counters;
-use crate::runtime::outbox::{OffsetsLeft, Outbox, OutputTopic};
-use crate::runtime::plan::{Input, TaskPlan, changelog_topic};
-use crate::runtime::progress;
+use crate::runtime::outbox::{OffsetsLeft, Outbox};
+use crate::runtime::plan::TaskPlan;
 use crate::runtime::punctuation::PunctuationType;
 use crate::runtime::queue::PartitionQueue;
+use crate::runtime::shared::Shared;
 use crate::runtime::task::{Patience, Step, Task};
+use crate::runtime::tasks::Standby;
 use crate::store::backend::WriteBatch;
 use crate::store::cache::StoreSize;
-use crate::store::changelog::{self, Changelog, Progress};
-use crate::store::spec::StorePlace;
-use crate::topology::{NodeRole, Topology};
+use crate::store::changelog::{Changelog, Progress};
+use crate::topology::Topology;
 
 /// Bytes of a batch of output, unless `producer.batch.size` says otherwise.
 const OUTPUT_BATCH_BYTES: usize = 128 << 10;
 
 /// The tasks of one thread with their consumer and producer.
 pub(crate) struct Worker {
-    log: Log,
-    shared: Arc<Shared>,
-    consumer: Consumer,
-    outbox: Outbox,
-    isolation: Isolation,
-    tasks: Vec<Task>,
-    stores: Vec<StoreRef>,
+    pub(crate) topology: Topology,
+    pub(crate) globals: Arc<Globals>,
+    pub(crate) log: Log,
+    pub(crate) shared: Arc<Shared>,
+    /// In whose name it commits.
+    pub(crate) group: GroupMetadata,
+    /// Not while the group divides its work.
+    pub(crate) may_commit: bool,
+    pub(crate) consumer: Consumer,
+    pub(crate) outbox: Outbox,
+    pub(crate) isolation: Isolation,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) standbys: Vec<Standby>,
     /// Where the rows of an input partition go: task and queue.
-    routes: HashMap<TopicPartition, (usize, usize)>,
-    paused: Vec<TopicPartition>,
+    pub(crate) routes: HashMap<TopicPartition, (usize, usize)>,
+    pub(crate) paused: Vec<TopicPartition>,
     batch: WriteBatch,
     scratch: Vec<u8>,
     committed_at: Duration,
-    /// Inputs that nobody else reads, and when what was read of them was deleted last.
-    repartitioned: Vec<TopicPartition>,
+    /// When what was repartitioned was deleted last.
     purged_at: Duration,
     commits: u64,
     dirty: bool,
-}
-
-/// One store of one task.
-struct StoreRef {
-    task: usize,
-    store: usize,
-    place: StorePlace,
-    /// The changelog, to append to and to read.
-    changelog: Option<(OutputTopic, TopicPartition)>,
 }
 
 /// State that goes to the backend once the log has committed.
@@ -68,7 +62,7 @@ pub(crate) struct Prepared {
 }
 
 impl Worker {
-    /// Makes the tasks. With exactly once, an older worker of the same number is fenced from here on.
+    /// Makes a worker and its first tasks. With exactly once, an older worker of the same number is fenced from here on.
     pub(crate) fn new(
         number: usize,
         tasks: &[TaskPlan],
@@ -77,108 +71,39 @@ impl Worker {
         shared: &Arc<Shared>,
     ) -> Result<Self, StreamsError> {
         let config = &shared.config;
-        let (producer, isolation) = producer_config(config, number)?;
-        let mut outbox = Outbox::new(log.producer(producer)?, config.processing_guarantee);
-        let mut consumer = log.consumer(consumer_config(config, isolation)?)?;
-        let inputs: Vec<TopicPartition> =
-            tasks.iter().flat_map(|task| &task.inputs).map(|input| input.partition.clone()).collect();
-        consumer.assign(inputs)?;
-        let globals = Arc::new(Globals::open(topology, log, &shared.backend)?);
-        let mut worker_tasks = Vec::with_capacity(tasks.len());
-        let mut stores = Vec::new();
-        let mut routes = HashMap::new();
-        for plan in tasks {
-            let task = worker_tasks.len();
-            let mut queues = Vec::with_capacity(plan.inputs.len());
-            for input in &plan.inputs {
-                let start = start(&mut consumer, input, log.clock().now())?;
-                routes.insert(input.partition.clone(), (task, queues.len()));
-                let NodeRole::Source { decoder, .. } = &topology.nodes[input.source].role else {
-                    unreachable!("inputs belong to sources")
-                };
-                queues.push(PartitionQueue::new(input.partition.clone(), input.source, decoder(), start));
-            }
-            let mut task_stores = topology.stores.iter().map(|_| None).collect::<Vec<_>>();
-            for handle in &topology.sub_topologies[plan.id.sub_topology as usize].stores {
-                let spec = &topology.stores[handle.0];
-                let place = StorePlace::open(spec, &shared.backend, plan.id.partition.get())?;
-                let changelog = if spec.changelog {
-                    let name = changelog_topic(&config.application_id, spec.name());
-                    let partition = TopicPartition::new(name.as_str(), plan.id.partition.get());
-                    Some((outbox.topic(&name)?, partition))
-                } else {
-                    None
-                };
-                task_stores[handle.0] = Some((spec.supplier)(place.clone()));
-                stores.push(StoreRef { task, store: handle.0, place, changelog });
-            }
-            let surroundings = Surroundings {
-                application: config.application_id.as_str().into(),
-                caching: config.caching(),
-                log: log.clone(),
-                counters: Arc::clone(&shared.counters),
-                observer: shared.observer.clone(),
-                globals: Arc::clone(&globals),
-                handlers: shared.handlers.clone(),
-                dead_letters: config.dead_letter_topic.as_deref().map(Arc::from),
-            };
-            let graph = TaskGraph::new(topology, plan.id, surroundings, task_stores, &mut outbox)?;
-            let mut task = Task::new(topology, graph, queues);
-            for (queue, input) in plan.inputs.iter().enumerate() {
-                let committed = consumer.committed_with_metadata(&input.partition);
-                if let Some(progress) = committed.and_then(|it| progress::Progress::decode(&it.metadata)) {
-                    task.resume(queue, progress);
-                }
-            }
-            worker_tasks.push(task);
-        }
+        let (producer, isolation) = producer_config(config, shared.slot, number)?;
+        let outbox = Outbox::new(log.producer(producer)?, config.processing_guarantee);
+        let consumer = log.consumer(consumer_config(config, isolation)?)?;
         let committed_at = log.clock().monotonic();
+        shared.set_waker(number, consumer.waker());
         let mut worker = Self {
+            topology: topology.clone(),
+            globals: Arc::new(Globals::open(topology, log, &shared.backend)?),
             log: log.clone(),
             shared: Arc::clone(shared),
+            group: GroupMetadata::new(&config.application_id),
+            may_commit: true,
             consumer,
             outbox,
             isolation,
-            tasks: worker_tasks,
-            stores,
-            routes,
+            tasks: Vec::new(),
+            standbys: Vec::new(),
+            routes: HashMap::new(),
             paused: Vec::new(),
             batch: WriteBatch::default(),
             scratch: Vec::new(),
             committed_at,
-            repartitioned: tasks
-                .iter()
-                .flat_map(|task| &task.inputs)
-                .filter(|input| input.is_repartitioned)
-                .map(|input| input.partition.clone())
-                .collect(),
             purged_at: committed_at,
             commits: 0,
             dirty: false,
         };
-        worker.publish_positions();
-        worker.shared.set_waker(number, worker.consumer.waker());
+        worker.assign(tasks)?;
         Ok(worker)
     }
 
     /// How often it has committed.
     pub(crate) fn commits(&self) -> u64 {
         self.commits
-    }
-
-    /// Brings the committed state up to the changelogs' ends, and lets the processors begin.
-    pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
-        for store in &self.stores {
-            let topic = store.changelog.as_ref().map(|(_, partition)| partition);
-            let restored = changelog::restore(&self.log, &store.place, topic)?;
-            Counters::add(&self.shared.counters.restored, restored.records);
-            let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
-            target.restored(restored.progress.stream_time, restored.empty);
-        }
-        for task in &mut self.tasks {
-            task.graph.init(&mut self.outbox)?;
-        }
-        Ok(())
     }
 
     /// One round: fetch, process what can be, do what is due, commit if it is time. Returns whether there was anything
@@ -191,7 +116,7 @@ impl Worker {
             self.advance_idle()?;
         }
         let requested = self.shared.commit_requested() && !fetched && !processed;
-        if self.commit_due() || requested && self.has_moved() {
+        if self.may_commit && (self.commit_due() || requested && self.has_moved()) {
             self.commit()?;
         }
         Ok(fetched || processed)
@@ -243,7 +168,7 @@ impl Worker {
         let (now, wall) = (self.log.clock().monotonic(), self.log.clock().now().get());
         let mut timeout = IDLE;
         let mut until = |due: Duration| timeout = timeout.min(due.saturating_sub(now));
-        if self.has_moved() {
+        if self.has_moved() && self.may_commit {
             until(self.committed_at + config.commit_interval);
         }
         for task in &self.tasks {
@@ -337,11 +262,12 @@ impl Worker {
 
     /// Deletes what was read from repartition topics and is committed. What cannot be deleted now is next time.
     fn purge(&mut self) {
-        for partition in &self.repartitioned {
-            let (task, queue) = self.routes[partition];
-            let committed = self.tasks[task].queues[queue].committed();
-            if let Err(error) = self.log.delete_records(partition, Some(committed)) {
-                tracing::warn!(%partition, %error, "could not delete what was repartitioned");
+        for task in &self.tasks {
+            for queue in task.repartitioned.iter().map(|queue| &task.queues[*queue]) {
+                let partition = &queue.partition;
+                if let Err(error) = self.log.delete_records(partition, Some(queue.committed())) {
+                    tracing::warn!(%partition, %error, "could not delete what was repartitioned");
+                }
             }
         }
     }
@@ -352,17 +278,18 @@ impl Worker {
             task.graph.flush(&mut self.outbox)?;
         }
         self.batch.clear();
-        for store in &self.stores {
-            let task = &mut self.tasks[store.task].graph;
-            let target = task.stores[store.store].as_mut().expect(STORE_OF_TASK);
-            let mut changelog = Changelog {
-                outbox: &mut self.outbox,
-                topic: store.changelog.as_ref().map(|(topic, _)| *topic),
-                partition: PartitionId::new(store.place.partition),
-                kind: store.place.kind,
-                key: &mut self.scratch,
-            };
-            target.commit(&mut changelog, &mut self.batch)?;
+        for task in &mut self.tasks {
+            for store in &task.stores {
+                let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
+                let mut changelog = Changelog {
+                    outbox: &mut self.outbox,
+                    topic: store.changelog.as_ref().map(|(topic, _)| *topic),
+                    partition: PartitionId::new(store.place.partition),
+                    kind: store.place.kind,
+                    key: &mut self.scratch,
+                };
+                target.commit(&mut changelog, &mut self.batch)?;
+            }
         }
         let mut offsets = Vec::new();
         for task in &mut self.tasks {
@@ -378,11 +305,10 @@ impl Worker {
     /// Second step: outputs, changelogs and input offsets become part of the log, all or nothing if exactly
     /// once.
     pub(crate) fn commit_log(&mut self, prepared: &Prepared) -> Result<(), StreamsError> {
-        let group = &self.shared.config.application_id;
-        match self.outbox.commit(group, &prepared.offsets)? {
+        match self.outbox.commit(&self.group, &prepared.offsets)? {
             OffsetsLeft::None => {}
-            OffsetsLeft::ToTheConsumer if prepared.offsets.is_empty() => {}
-            OffsetsLeft::ToTheConsumer => self.consumer.commit_with_metadata(prepared.offsets.clone())?,
+            OffsetsLeft::ToTheGroup if prepared.offsets.is_empty() => {}
+            OffsetsLeft::ToTheGroup => self.log.commit_offsets_of(&self.group, &prepared.offsets)?,
         }
         Counters::add(&self.shared.counters.records_out, self.outbox.take_records());
         Counters::add(&self.shared.counters.commits, 1);
@@ -394,28 +320,55 @@ impl Worker {
     /// before it leaves the backend behind the changelogs, and the next restore reads the difference.
     pub(crate) fn apply(&mut self) -> Result<(), StreamsError> {
         if !self.batch.is_empty() {
-            for store in &self.stores {
-                let target = self.tasks[store.task].graph.stores[store.store].as_ref().expect(STORE_OF_TASK);
-                let offset = match &store.changelog {
-                    // Nobody else writes to this partition, so its end is behind what was committed.
-                    Some((_, partition)) => self.log.offsets(partition, OffsetSpec::Latest)?,
-                    None => Offset::new(0),
-                };
-                let progress = Progress { offset, stream_time: target.stream_time() };
-                progress.write(&mut self.batch, &store.place);
+            for task in &mut self.tasks {
+                for store in &task.stores {
+                    let target = task.graph.stores[store.store].as_ref().expect(STORE_OF_TASK);
+                    let offset = match &store.changelog {
+                        // Nobody else writes to this partition, so its end is behind what was committed.
+                        Some((_, partition)) => self.log.offsets(partition, OffsetSpec::Latest)?,
+                        None => Offset::new(0),
+                    };
+                    let progress = Progress { offset, stream_time: target.stream_time() };
+                    progress.write(&mut self.batch, &store.place);
+                }
+            }
+            // Unless the group gave its tasks to another meanwhile, whose changes would then be taken for applied.
+            if self.group.generation >= 0 && !self.log.is_group_member(&self.group)? {
+                let (group, member) = (self.group.group_id.clone(), self.group.member_id.clone());
+                return Err(LogError::UnknownMemberId { group, member }.into());
             }
             self.shared.backend.apply(&self.batch)?;
             self.batch.clear();
         }
         let budget = self.shared.cache_budget();
-        let stores = self.stores.len().max(1);
-        for store in &self.stores {
-            let target = self.tasks[store.task].graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
-            target.committed(budget / stores);
+        let stores = self.tasks.iter().map(|task| task.stores.len()).sum::<usize>().max(1);
+        for task in &mut self.tasks {
+            for store in &task.stores {
+                let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
+                target.committed(budget / stores);
+            }
         }
         self.dirty = false;
+        self.tasks.iter_mut().flat_map(|task| &mut task.queues).for_each(PartitionQueue::settle);
         self.publish_positions();
         Ok(())
+    }
+
+    /// Fetches what there is room for and commits what was processed, but processes nothing.
+    pub(crate) fn rest(&mut self) -> Result<(), StreamsError> {
+        const LOOK: Duration = Duration::from_millis(100);
+        if self.may_commit && self.commit_due() {
+            self.commit()?;
+        }
+        self.poll(LOOK).map(drop)
+    }
+
+    /// Lets go of all tasks and of what they have not committed.
+    pub(crate) fn abandon(&mut self) -> Result<(), StreamsError> {
+        self.outbox.abort()?;
+        self.batch.clear();
+        self.dirty = false;
+        self.revoke(&self.owned())
     }
 
     /// Gives up what was not committed.
@@ -446,8 +399,8 @@ impl Worker {
         }
     }
 
-    fn publish_positions(&mut self) {
-        let queues = self.tasks.iter_mut().flat_map(|task| &mut task.queues);
+    pub(crate) fn publish_positions(&self) {
+        let queues = self.tasks.iter().flat_map(|task| &task.queues);
         self.shared.publish(queues.map(|queue| (queue.partition.clone(), queue.committed())));
     }
 
@@ -460,10 +413,11 @@ impl Worker {
     }
 }
 
-const STORE_OF_TASK: &str = "a worker's stores belong to its tasks";
+pub(crate) const STORE_OF_TASK: &str = "a worker's stores belong to its tasks";
 
 fn producer_config(
     config: &StreamsConfig,
+    slot: u32,
     number: usize,
 ) -> Result<(ProducerConfig, Isolation), StreamsError> {
     let mut producer = ProducerConfig::from_properties(config.producer.iter().map(|(k, v)| (k, v)))?;
@@ -477,7 +431,10 @@ fn producer_config(
     Ok(match config.processing_guarantee {
         ProcessingGuarantee::AtLeastOnce => (producer, Isolation::ReadUncommitted),
         ProcessingGuarantee::ExactlyOnceV2 => {
-            let id = format!("{}-{number}", config.application_id);
+            let id = match slot {
+                0 => format!("{}-{number}", config.application_id),
+                slot => format!("{}-{slot}-{number}", config.application_id),
+            };
             (producer.transactional_id(id), Isolation::ReadCommitted)
         }
     })
@@ -490,29 +447,4 @@ fn consumer_config(config: &StreamsConfig, isolation: Isolation) -> Result<Consu
         .auto_offset_reset(config.auto_offset_reset)
         .isolation(isolation)
         .enable_auto_commit(false))
-}
-
-/// Puts the consumer where the input goes on, and says where that is.
-fn start(consumer: &mut Consumer, input: &Input, now: Timestamp) -> Result<Offset, StreamsError> {
-    let partition = &input.partition;
-    match (consumer.committed(partition), input.reset) {
-        (Some(offset), _) => consumer.seek(partition, offset)?,
-        (None, AutoOffsetReset::Earliest) => consumer.seek_to(partition, OffsetSpec::Earliest)?,
-        (None, AutoOffsetReset::Latest) => consumer.seek_to(partition, OffsetSpec::Latest)?,
-        (None, AutoOffsetReset::ByDuration(age)) => {
-            let from =
-                Timestamp::new(now.get().saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
-            consumer.seek_to(partition, OffsetSpec::At(from))?;
-        }
-        (None, AutoOffsetReset::None) => {
-            return Err(StreamsError::Config {
-                setting: "auto.offset.reset".to_owned(),
-                value: "none".to_owned(),
-                expected: format!("{partition} has no committed offset, so it must be earliest or latest"),
-            });
-        }
-    }
-    let position = consumer.position(partition);
-    position
-        .ok_or_else(|| StreamsError::Failed(format!("the position in {partition} is not known after a seek")))
 }

@@ -97,6 +97,12 @@ impl Progress {
     }
 }
 
+/// The next changelog offset that a store partition's committed state does not have, if there is such state.
+pub(crate) fn position(place: &StorePlace) -> Result<Option<Offset>, StreamsError> {
+    let progress = Progress::read(place.backend.as_ref(), place.offsets, &place.name, place.partition)?;
+    Ok(progress.map(|progress| progress.offset))
+}
+
 /// What a restore found and did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Restored {
