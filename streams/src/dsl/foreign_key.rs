@@ -140,7 +140,7 @@ where
         let subscriptions =
             graph.store(StoreSpec::key_value(&names.subscription_store, SubscriptionArena::default));
 
-        let left_keys = keys.clone();
+        let (left_keys, resolved_foreign_key) = (keys.clone(), Arc::clone(&foreign_key));
         let send = move || {
             let (keys, values, foreign_keys) = (left_keys.clone(), values.clone(), foreign_keys.clone());
             let left = TypedLeft { keys, values, foreign_keys, foreign_key: Arc::clone(&foreign_key) };
@@ -166,9 +166,13 @@ where
         let (left_keys, joiner) = (keys.clone(), Arc::new(joiner));
         let resolve = move || {
             let (keys, foreign_values) = (left_keys.clone(), foreign_values.clone());
-            let joiner =
-                TypedResult { keys, foreign_values, joiner: Arc::clone(&joiner), of: PhantomData::<fn(V)> };
-            ResponseResolver::new(joiner, left_store)
+            let (foreign_key, joiner) = (Arc::clone(&resolved_foreign_key), Arc::clone(&joiner));
+            let of = PhantomData::<fn(V)>;
+            ResponseResolver::new(
+                TypedResult { keys, foreign_values, foreign_key, joiner, of },
+                join,
+                left_store,
+            )
         };
         graph.processor(&names.resolve, &[&response], &[left_store], supplier(resolve));
         graph.with(|topology| {
@@ -311,22 +315,35 @@ fn serialize_values<V: 'static>(
 }
 
 /// The result.
-struct TypedResult<K, V, W, J> {
+struct TypedResult<K, V, W, E, J> {
     keys: DynSerde<K>,
     foreign_values: DynSerde<W>,
+    foreign_key: Arc<E>,
     joiner: Arc<J>,
     of: PhantomData<fn(V)>,
 }
 
-impl<K, V, W, O, J> ForeignJoiner for TypedResult<K, V, W, J>
+impl<K, V, W, F, O, E, J> ForeignJoiner for TypedResult<K, V, W, E, J>
 where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
     W: Clone + Send + Sync + 'static,
     O: Clone + Send + Sync + 'static,
+    E: Fn(&K, &V) -> Option<F> + Send + Sync + 'static,
     J: Fn(&V, Option<&W>) -> Option<O> + Send + Sync + 'static,
 {
     type Arena = ValueArena<V>;
+
+    fn has_foreign_key(
+        &mut self,
+        key: &[u8],
+        slot: u32,
+        left: &CachedStore<Self::Arena>,
+    ) -> Result<bool, StreamsError> {
+        let keys = deserialize_keys(&self.keys, &[Some(key)])?;
+        let row = keys.first().and_then(Option::as_ref).zip(left.arena().get(slot));
+        Ok(row.is_some_and(|(key, value)| (self.foreign_key)(key, value).is_some()))
+    }
 
     fn join(
         &mut self,

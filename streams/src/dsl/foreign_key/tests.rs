@@ -153,11 +153,13 @@ fn run(join: ForeignJoin, rows: &[Drawn], cuts: &[usize], cache_bytes: usize) ->
     let mut result = BTreeMap::new();
     while let Some(first) = rest.first() {
         let same = rest.iter().take_while(|row| row.0 == first.0).count();
-        let (batch, later) = rest.split_at(same.min(*cuts.next().unwrap()));
+        // A deletion is answered before its row comes again.
+        let deletion = rest.iter().position(|row| row.0 && row.3).map_or(same, |row| row + 1);
+        let (batch, later) = rest.split_at(same.min(deletion).min(*cuts.next().unwrap()));
         let records: Vec<InputRecord> = batch.iter().map(record).collect();
         driver.pipe_all(if first.0 { "left" } else { "right" }, &records).unwrap();
         rest = later;
-        if rest.len() % 5 == 0 {
+        if rest.len() % 5 == 0 || batch.iter().any(|row| row.0 && row.3) {
             driver.commit().unwrap();
         }
     }
