@@ -21,7 +21,7 @@ use crate::operator::aggregate::report;
 use crate::processor::{Context, Processor};
 use crate::report::ReportKind;
 use crate::store::spec::millis;
-use crate::store::{Arena, OrderedStore, StoreHandle, StreamRows, TaskStore};
+use crate::store::{Arena, KeptRow, OrderedStore, StoreHandle, StreamRows, TaskStore};
 
 /// Joined rows of an output batch, about: the last input row of it may add more.
 const OUTPUT_ROWS: usize = 8192;
@@ -229,12 +229,19 @@ pub struct StreamJoinProcessor<J: StreamJoiner> {
     stores: JoinStores,
     keys: ByteColumn,
     joined: Vec<JoinedRow>,
-    /// Rows that are to be stored, and their slots.
-    rows: Vec<u32>,
-    slots: Vec<u32>,
+    /// Input rows whose values are to be stored, and where.
+    stored: Stored,
     waiting_key: Vec<u8>,
     /// Under which name the stream time is kept where no stored row tells it.
     time_name: Arc<str>,
+}
+
+/// Input rows that were put into the store of their side without value so far.
+#[derive(Default)]
+struct Stored {
+    rows: Vec<u32>,
+    kept: Vec<KeptRow>,
+    slots: Vec<u32>,
 }
 
 /// Rows that were left out.
@@ -243,7 +250,7 @@ struct Dropped {
     without_value: usize,
     without_key: usize,
     late: usize,
-    /// The highest stream time that came from a row that is in no store.
+    /// The highest time of the side, if it came from a row that is in no store.
     time: Option<i64>,
 }
 
@@ -264,8 +271,7 @@ impl<J: StreamJoiner> StreamJoinProcessor<J> {
             stores,
             keys: ByteColumn::default(),
             joined: Vec::new(),
-            rows: Vec::new(),
-            slots: Vec::new(),
+            stored: Stored::default(),
             waiting_key: Vec::new(),
             time_name: "".into(),
         }
@@ -304,10 +310,10 @@ impl<J: StreamJoiner> StreamJoinProcessor<J> {
                 return Ok(());
             }
             *next += 1;
-            let stored = self.rows.len();
+            let stored = self.stored.rows.len();
             if !self.joiner.has_value(input, row) {
                 dropped.without_value += 1;
-                dropped.time = dropped.time.max((time == stream_time).then_some(time));
+                dropped.time = dropped.time.max((time == stores.this.stream_time()).then_some(time));
                 continue;
             }
             // The keys are given back below: what is called in between needs the rest of the processor.
@@ -325,7 +331,7 @@ impl<J: StreamJoiner> StreamJoinProcessor<J> {
             };
             self.keys = keys;
             result?;
-            if time == stream_time && self.rows.len() == stored {
+            if time == stores.this.stream_time() && self.stored.rows.len() == stored {
                 dropped.time = dropped.time.max(Some(time));
             }
         }
@@ -363,8 +369,9 @@ impl<J: StreamJoiner> StreamJoinProcessor<J> {
         if live {
             let place = stores.this.find_or_make(key)?;
             let stored = stores.this.insert(place, time, !waits);
-            self.rows.push(row);
-            self.slots.push(stored.slot);
+            self.stored.rows.push(row);
+            self.stored.kept.push(stored);
+            self.stored.slots.push(stored.slot);
             if waits && let Some(waiting) = &mut stores.waiting {
                 self.waiting_key(self.side, key, time, stored.sequence);
                 waiting.put(&self.waiting_key, &[], time);
@@ -431,7 +438,7 @@ impl<J: StreamJoiner> StreamJoinProcessor<J> {
             waiting.remove(&self.waiting_key, due.time)?;
             // What comes out may be a row of this batch.
             if let Some(input) = input {
-                write(&mut self.joiner, input, &mut self.rows, &mut self.slots, stores.this)?;
+                write(&mut self.joiner, input, &mut self.stored, stores.this)?;
             }
             let remove = self.join.unmatched == Unmatched::Final;
             let pair = if due.side == self.side {
@@ -528,15 +535,15 @@ fn take<A: Arena>(
 fn write<J: StreamJoiner>(
     joiner: &mut J,
     input: &J::Input,
-    rows: &mut Vec<u32>,
-    slots: &mut Vec<u32>,
+    stored: &mut Stored,
     store: &mut StreamRows<J::This>,
 ) -> Result<(), StreamsError> {
-    if !rows.is_empty() {
-        joiner.write(input, rows, slots, store.arena_mut())?;
-        store.written(slots);
-        rows.clear();
-        slots.clear();
+    if !stored.rows.is_empty() {
+        joiner.write(input, &stored.rows, &stored.slots, store.arena_mut())?;
+        store.written(&stored.kept)?;
+        stored.rows.clear();
+        stored.kept.clear();
+        stored.slots.clear();
     }
     Ok(())
 }
@@ -558,7 +565,7 @@ impl<J: StreamJoiner> Processor for StreamJoinProcessor<J> {
         while next < input.rows() {
             let mut stores = self.open(context)?;
             self.run(&input, &mut next, &mut stores, &mut dropped)?;
-            write(&mut self.joiner, &input, &mut self.rows, &mut self.slots, stores.this)?;
+            write(&mut self.joiner, &input, &mut self.stored, stores.this)?;
             let output = self.output(Some(&input), &mut stores)?;
             if next == input.rows() {
                 stores.this.release();

@@ -8,8 +8,8 @@ use crate::batch::{Batch, Decoded, Decoder};
 use crate::error::StreamsError;
 use crate::runtime::graph::{Kept, NodeReporter};
 
-/// Rows of the piece that is cut off a long batch when rows leave it one by one.
-const PIECE: usize = 128;
+/// A batch with more than twice as many rows is halved before fewer rows are taken from it.
+const PIECE: usize = 8;
 const ROWS_WAIT: &str = "rows are taken only where some wait";
 
 /// The rows of one input partition, in offset order.
@@ -154,16 +154,19 @@ impl PartitionQueue {
         timestamps.len()
     }
 
-    /// Cuts a piece off a long batch before a few rows are taken from it: taking moves the rows that stay.
+    /// Halves a long batch until taking a few rows from it moves few others: so each row is moved a few times in all.
     fn cut_before(&mut self, count: usize) {
-        let first = self.waiting.front_mut().expect(ROWS_WAIT);
-        if count >= PIECE || first.batch.rows() <= 2 * PIECE {
-            return;
+        loop {
+            let first = self.waiting.front_mut().expect(ROWS_WAIT);
+            let rows = first.batch.rows();
+            if rows <= 2 * count.max(PIECE) {
+                return;
+            }
+            let batch = first.batch.split_front(rows / 2);
+            let offsets = first.offsets[first.taken..first.taken + rows / 2].to_vec();
+            first.taken += rows / 2;
+            self.waiting.push_front(Waiting { batch, offsets, taken: 0 });
         }
-        let batch = first.batch.split_front(PIECE);
-        let offsets = first.offsets[first.taken..first.taken + PIECE].to_vec();
-        first.taken += PIECE;
-        self.waiting.push_front(Waiting { batch, offsets, taken: 0 });
     }
 
     /// The offset to commit, if it moved since the last commit.

@@ -136,7 +136,7 @@ impl StateBackend for RocksBackend {
     fn apply(&self, batch: &WriteBatch) -> Result<(), StreamsError> {
         let mut write = rocksdb::WriteBatch::default();
         let mut column: Option<(Family, Arc<BoundColumnFamily<'_>>)> = None;
-        for (family, change) in batch.changes() {
+        for (family, change) in batch.sorted() {
             let handle = match &column {
                 Some((known, handle)) if *known == family => handle,
                 _ => &column.insert((family, self.column(family)?)).1,

@@ -24,11 +24,6 @@ use crate::store::cache::{Arena, StorePlace, StoreSize, TaskStore, split_value};
 use crate::store::changelog::Changelog;
 use crate::store::spec::StoreKind;
 
-/// Committed rows that have expired and are removed at one commit, at most: the rest is for the next ones.
-const PURGED_PER_COMMIT: usize = 20_000;
-/// Memory is searched for expired rows this many times per retention.
-const SWEEPS: i64 = 64;
-
 const USED: u8 = 1;
 /// Set by every use, cleared by the eviction sweep.
 const RECENT: u8 = 2;
@@ -44,7 +39,8 @@ pub struct KeptRow {
     pub slot: u32,
     /// Whether the row is known to have been joined, or never needed to be.
     pub settled: bool,
-    dirty: bool,
+    /// The number of the change that put it, or 0 if it was read from the backend.
+    change: u64,
 }
 
 struct Key {
@@ -52,18 +48,51 @@ struct Key {
     bytes: Box<[u8]>,
     /// By time, then sequence.
     rows: VecDeque<KeptRow>,
-    /// How often the key is named in `changes`; it must stay where it is until they are written.
-    pinned: u32,
+    /// The number of the last change that removed a row: until it is committed the backend has that row, so the key
+    /// must not be read again.
+    removed: u64,
     flags: u8,
 }
 
-/// A row that was put or removed since the last commit.
-#[derive(Clone, Copy)]
+/// What was put and removed since the last commit, as it will be written: a commit goes through it from the
+/// beginning to the end and touches no row.
+#[derive(Default)]
+struct Changes {
+    /// The number of the first one.
+    first: u64,
+    changes: Vec<Change>,
+    bytes: Vec<u8>,
+}
+
 struct Change {
-    key: u32,
-    sequence: u32,
     time: i64,
-    removed: bool,
+    /// In `bytes`: key, time and sequence.
+    key: Range<usize>,
+    kind: ChangeKind,
+}
+
+enum ChangeKind {
+    /// The value, in `bytes`.
+    Put(Range<usize>),
+    Remove,
+    /// A row that is gone before it was written.
+    Nothing,
+}
+
+impl Changes {
+    fn push(&mut self, key: &[u8], time: i64, sequence: u32, kind: ChangeKind) -> u64 {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(key);
+        self.bytes.extend_from_slice(&time.to_be_bytes());
+        self.bytes.extend_from_slice(&sequence.to_be_bytes());
+        self.changes.push(Change { time, key: start..self.bytes.len(), kind });
+        self.first + self.changes.len() as u64 - 1
+    }
+
+    /// The change of this number, if it is not committed.
+    fn get(&mut self, number: u64) -> Option<&mut Change> {
+        self.changes.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
 }
 
 /// One partition of a store of stream rows.
@@ -80,7 +109,7 @@ pub struct StreamRows<A: Arena> {
     table: HashTable<u32>,
     keys: Vec<Key>,
     free_keys: Vec<u32>,
-    changes: Vec<Change>,
+    changes: Changes,
     size: StoreSize,
     /// Every committed row is in memory, so a key that is not found has no rows.
     complete: bool,
@@ -89,13 +118,11 @@ pub struct StreamRows<A: Arena> {
     kept_from: i64,
     /// The first and the last segment that the backend may have.
     segments: Option<(i64, i64)>,
-    /// The backend key from which on the first segment was not purged yet.
-    purged_to: Vec<u8>,
     hand: usize,
     sweep: Sweep,
 }
 
-/// The search for expired rows in memory.
+/// The search for expired rows of keys that are not used any more.
 #[derive(Default)]
 struct Sweep {
     next: usize,
@@ -124,13 +151,12 @@ impl<A: Arena> StreamRows<A> {
             table: HashTable::new(),
             keys: Vec::new(),
             free_keys: Vec::new(),
-            changes: Vec::new(),
+            changes: Changes { first: 1, ..Changes::default() },
             size: StoreSize::default(),
             complete: false,
             stream_time: i64::MIN,
             kept_from: i64::MIN,
             segments: None,
-            purged_to: Vec::new(),
             hand: 0,
             sweep: Sweep { at: i64::MIN, ..Sweep::default() },
         }
@@ -211,34 +237,36 @@ impl<A: Arena> StreamRows<A> {
     /// Adds a row behind those of the same key and time. Its value has to be put into the arena, and then to be
     /// told to [`StreamRows::written`]. The time must be live.
     pub fn insert(&mut self, key: u32, time: i64, settled: bool) -> KeptRow {
-        let slot = self.free_slots.pop().unwrap_or_else(|| {
-            let slot = u32::try_from(self.used_slots).expect("a store keeps fewer than 2^32 rows in memory");
-            self.used_slots += 1;
-            if self.used_slots > self.arena_slots {
-                self.arena_slots = (self.used_slots * 2).max(64);
-                self.arena.resize(self.arena_slots);
-            }
-            slot
-        });
-        let rows = &mut self.keys[key as usize].rows;
+        let slot = self.slot();
+        let rows = &self.keys[key as usize].rows;
         let at = match rows.back() {
             Some(last) if last.time > time => rows.partition_point(|row| row.time <= time),
             _ => rows.len(),
         };
         let before = at.checked_sub(1).map(|index| rows[index]).filter(|row| row.time == time);
         let sequence = before.map_or(0, |row| row.sequence + 1);
-        let row = KeptRow { time, sequence, slot, settled, dirty: true };
-        rows.insert(at, row);
-        self.change(key, row, false);
+        let bytes = &self.keys[key as usize].bytes;
+        let change = self.changes.push(bytes, time, sequence, ChangeKind::Nothing);
+        let row = KeptRow { time, sequence, slot, settled, change };
+        self.keys[key as usize].rows.insert(at, row);
         self.sweep.stored += 1;
         row
     }
 
-    /// The values of these slots have been put into the arena.
-    pub fn written(&mut self, slots: &[u32]) {
-        let bytes: usize = slots.iter().map(|slot| self.row_size(*slot)).sum();
-        self.size.cached += bytes;
-        self.size.dirty += bytes;
+    /// The values of these rows, which were inserted, have been put into the arena.
+    pub fn written(&mut self, rows: &[KeptRow]) -> Result<(), StreamsError> {
+        for row in rows {
+            let size = self.row_size(row.slot);
+            self.size.cached += size;
+            self.size.dirty += size;
+            let start = self.changes.bytes.len();
+            self.arena.save(row.slot, &mut self.changes.bytes)?;
+            let value = start..self.changes.bytes.len();
+            if let Some(change) = self.changes.get(row.change) {
+                change.kind = ChangeKind::Put(value);
+            }
+        }
+        Ok(())
     }
 
     /// Removes the row that stands at `index` among the rows of a key. Its value stays in the arena until
@@ -247,20 +275,25 @@ impl<A: Arena> StreamRows<A> {
         let Some(row) = self.keys[key as usize].rows.remove(index) else { return };
         self.shrink(self.row_size(row.slot));
         self.limbo.push(row.slot);
-        if !row.dirty {
-            self.change(key, row, true);
+        match self.changes.get(row.change) {
+            Some(change) => change.kind = ChangeKind::Nothing,
+            None => {
+                let Key { bytes, removed, .. } = &mut self.keys[key as usize];
+                *removed = self.changes.push(bytes, row.time, row.sequence, ChangeKind::Remove);
+            }
         }
     }
 
     /// The end of a batch: frees what was removed, and lets rows that have expired go.
     pub fn release(&mut self) {
         self.kept_from = self.kept_from.max(self.first_live());
-        let interval = self.retention_ms / SWEEPS;
-        if self.sweep.left == 0 && self.kept_from >= self.sweep.at.saturating_add(interval) {
+        // Once per retention is enough: a key that is used loses its expired rows then.
+        if self.sweep.left == 0 && self.kept_from >= self.sweep.at.saturating_add(self.retention_ms) {
             self.sweep.at = self.kept_from;
             self.sweep.left = self.keys.len();
         }
-        let steps = self.sweep.left.min(self.sweep.stored * 4 + 1);
+        // Twice as fast as keys can be added, or the search could stay behind.
+        let steps = self.sweep.left.min(self.sweep.stored * 2);
         self.sweep.stored = 0;
         self.sweep.left -= steps;
         for _ in 0..steps {
@@ -296,7 +329,7 @@ impl<A: Arena> StreamRows<A> {
     }
 
     fn make(&mut self, hash: u64, key: &[u8]) -> u32 {
-        let made = Key { hash, bytes: key.into(), rows: VecDeque::new(), pinned: 0, flags: USED | RECENT };
+        let made = Key { hash, bytes: key.into(), rows: VecDeque::new(), removed: 0, flags: USED | RECENT };
         self.size.cached += key_size(&made);
         let place = match self.free_keys.pop() {
             Some(place) => {
@@ -343,34 +376,40 @@ impl<A: Arena> StreamRows<A> {
         };
         let (time, sequence) = split_time(suffix).ok_or_else(|| corrupt("a key has no time and sequence"))?;
         let (_, value) = split_value(value).ok_or_else(|| corrupt("a value has no timestamp"))?;
-        let row = self.insert(key, time, false);
-        // It is committed: what `insert` noted as a change is none.
-        self.changes.pop();
-        let Key { rows, pinned, .. } = &mut self.keys[key as usize];
-        *pinned -= 1;
-        if let Some(last) = rows.back_mut() {
-            (last.sequence, last.dirty) = (sequence, false);
-        }
-        self.arena.load(row.slot, value)?;
-        self.size.cached += self.row_size(row.slot);
+        let slot = self.slot();
+        // Segments and keys are read in order, so rows come in order, too.
+        self.keys[key as usize].rows.push_back(KeptRow { time, sequence, slot, settled: false, change: 0 });
+        self.arena.load(slot, value)?;
+        self.size.cached += self.row_size(slot);
         Ok(())
     }
 
-    fn change(&mut self, key: u32, row: KeptRow, removed: bool) {
-        self.changes.push(Change { key, sequence: row.sequence, time: row.time, removed });
-        self.keys[key as usize].pinned += 1;
+    /// A free slot.
+    fn slot(&mut self) -> u32 {
+        self.free_slots.pop().unwrap_or_else(|| {
+            let slot = u32::try_from(self.used_slots).expect("a store keeps fewer than 2^32 rows in memory");
+            self.used_slots += 1;
+            if self.used_slots > self.arena_slots {
+                self.arena_slots = (self.used_slots * 2).max(64);
+                self.arena.resize(self.arena_slots);
+            }
+            slot
+        })
     }
 
     fn drop_expired(&mut self, key: u32) {
         while let Some(row) = self.keys[key as usize].rows.pop_front_if(|row| row.time < self.kept_from) {
             self.shrink(self.row_size(row.slot));
             self.limbo.push(row.slot);
+            if let Some(change) = self.changes.get(row.change) {
+                change.kind = ChangeKind::Nothing;
+            }
         }
     }
 
     fn drop_if_empty(&mut self, key: u32) {
-        let Key { rows, pinned, flags, .. } = &self.keys[key as usize];
-        if *flags & USED != 0 && rows.is_empty() && *pinned == 0 {
+        let Key { rows, flags, removed, .. } = &self.keys[key as usize];
+        if *flags & USED != 0 && rows.is_empty() && *removed < self.changes.first {
             self.drop_key(key);
         }
     }
@@ -409,66 +448,44 @@ impl<A: Arena> StreamRows<A> {
         time.max(0) / self.segment_ms
     }
 
-    /// Removes committed rows of segments that have expired as a whole, some at each commit.
-    fn purge(&mut self, batch: &mut WriteBatch) -> Result<(), StreamsError> {
+    /// Removes committed rows of segments that have expired as a whole.
+    fn purge(&mut self, batch: &mut WriteBatch) {
         let live = self.segment(self.kept_from);
-        let Some((first, last)) = self.segments.filter(|(first, _)| *first < live) else { return Ok(()) };
-        let partition = self.place.partition.to_be_bytes();
-        if self.purged_to.is_empty() {
-            self.purged_to = [&partition[..], &first.to_be_bytes()].concat();
-        }
-        let end = [&partition[..], &live.to_be_bytes()].concat();
-        let backend = Arc::clone(&self.place.backend);
-        let mut expired = backend.scan(self.place.family, &self.purged_to, Some(&end), Direction::Forward)?;
-        for _ in 0..PURGED_PER_COMMIT {
-            let Some(entry) = expired.next() else {
-                self.segments = (live <= last).then_some((live, last));
-                self.purged_to.clear();
-                return Ok(());
-            };
-            let (key, _) = entry?;
-            batch.delete(self.place.family, &[&key]);
-            self.purged_to = [&*key, &[0]].concat();
-        }
-        Ok(())
+        let Some((first, last)) = self.segments.filter(|(first, _)| *first < live) else { return };
+        let key = |segment: i64| [&self.place.partition.to_be_bytes()[..], &segment.to_be_bytes()].concat();
+        batch.delete_range(self.place.family, &key(first), &key(live));
+        self.segments = (live <= last).then_some((live, last));
     }
 }
 
 impl<A: Arena> TaskStore for StreamRows<A> {
     fn commit(&mut self, changelog: &mut Changelog<'_>, batch: &mut WriteBatch) -> Result<(), StreamsError> {
         let partition = self.place.partition.to_be_bytes();
-        let (mut value, mut stored) = (Vec::new(), Vec::new());
-        for change in std::mem::take(&mut self.changes) {
-            let found = self.index_of(change.key, change.time, change.sequence);
-            let segment = self.segment(change.time);
-            let Key { bytes, rows, pinned, .. } = &mut self.keys[change.key as usize];
-            *pinned -= 1;
-            stored.clear();
-            stored.extend_from_slice(bytes);
-            stored.extend_from_slice(&change.time.to_be_bytes());
-            stored.extend_from_slice(&change.sequence.to_be_bytes());
-            let segment_bytes = segment.to_be_bytes();
-            match found {
-                Some(index) if rows[index].dirty => {
-                    rows[index].dirty = false;
-                    value.clear();
-                    self.arena.save(rows[index].slot, &mut value)?;
-                    changelog.append(&stored, Some(&value), change.time)?;
-                    let parts: [&[u8]; 2] = [&change.time.to_be_bytes(), &value];
-                    batch.put(self.place.family, &[&partition, &segment_bytes, &stored], &parts);
+        let Changes { changes, bytes, .. } = &self.changes;
+        for change in changes {
+            let (key, segment) = (&bytes[change.key.clone()], self.segment(change.time));
+            let stored: [&[u8]; 3] = [&partition, &segment.to_be_bytes(), key];
+            match &change.kind {
+                ChangeKind::Put(value) => {
+                    let value = &bytes[value.clone()];
+                    changelog.append(key, Some(value), change.time)?;
+                    batch.put(self.place.family, &stored, &[&change.time.to_be_bytes(), value]);
                     let (first, last) = self.segments.unwrap_or((segment, segment));
                     self.segments = Some((first.min(segment), last.max(segment)));
                 }
-                None if change.removed => {
-                    changelog.append(&stored, None, change.time)?;
-                    batch.delete(self.place.family, &[&partition, &segment_bytes, &stored]);
+                ChangeKind::Remove => {
+                    changelog.append(key, None, change.time)?;
+                    batch.delete(self.place.family, &stored);
                 }
-                Some(_) | None => {}
+                ChangeKind::Nothing => {}
             }
-            self.drop_if_empty(change.key);
         }
+        self.changes.first += self.changes.changes.len() as u64;
+        self.changes.changes.clear();
+        self.changes.bytes.clear();
         self.size.dirty = 0;
-        self.purge(batch)
+        self.purge(batch);
+        Ok(())
     }
 
     fn committed(&mut self, budget: usize) {
@@ -487,7 +504,7 @@ impl<A: Arena> TaskStore for StreamRows<A> {
     }
 
     fn size(&self) -> StoreSize {
-        self.size
+        StoreSize { dirty: self.size.dirty + self.changes.bytes.len(), ..self.size }
     }
 
     fn stream_time(&self) -> i64 {
@@ -498,7 +515,7 @@ impl<A: Arena> TaskStore for StreamRows<A> {
         self.observe(stream_time);
         self.kept_from = self.first_live();
         self.complete = empty;
-        // Where the first one really is does not matter: a purge passes over what is not there in one step.
+        // Where the first one really is does not matter: a purge removes all before those that live.
         self.segments = (!empty).then(|| (0, self.segment(self.stream_time)));
     }
 }
