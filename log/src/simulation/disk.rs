@@ -25,7 +25,7 @@ pub(super) type NodeId = usize;
 pub(super) const ROOT: NodeId = 0;
 
 /// So many reads after a stale one are right, which leaves time to look again.
-const READS_BETWEEN_STALE: u32 = 64;
+const READS_BETWEEN_STALE: u32 = 16;
 
 /// What a [`SimDisk`] does wrong while it runs. Rates are per operation, in [0, 1].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -248,7 +248,7 @@ impl Scenario {
         // What came later has a stream of its own, so that the rest of a run is as it was.
         let mut rng = Rng::with_seed(seed ^ 0x61_6464_6564);
         (settings.members, settings.rots) = (rng.u8(1..=4), rng.u8(..4) == 0);
-        settings.faults.stale_read = if rng.u8(..6) == 0 { rng.f64() * 0.05 } else { 0.0 };
+        settings.faults.stale_read = if rng.u8(..6) == 0 { rng.f64() } else { 0.0 };
         let operations = Added::draw(&mut rng).mix_in(operations, &settings, &mut rng);
         // Faults have their own stream, so that the same work can be looked at under other ones.
         let mut rng = Rng::with_seed(seed ^ 0x6661_756c_7473);
@@ -364,16 +364,18 @@ struct Added {
 
 impl Added {
     fn draw(rng: &mut Rng) -> Self {
-        let share = if rng.bool() { rng.f64() } else { 0.0 };
-        Self { share, weights: [12, 6, 2, 3].map(|weight| weight * rng.u32(0..3)) }
+        let share = if rng.bool() { rng.f64() * 2.0 } else { 0.0 };
+        Self { share, weights: [30, 6, 1, 3].map(|weight| weight * rng.u32(0..3)) }
     }
 
     fn mix_in(&self, operations: Vec<Operation>, settings: &Settings, rng: &mut Rng) -> Vec<Operation> {
         let mut mixed = Vec::with_capacity(operations.len());
         for operation in operations {
             mixed.push(operation);
-            if rng.f64() < self.share {
-                mixed.extend(self.operation(settings, rng));
+            for more in [0.0, 1.0] {
+                if rng.f64() + more < self.share {
+                    mixed.extend(self.operation(settings, rng));
+                }
             }
         }
         mixed
