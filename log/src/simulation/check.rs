@@ -412,15 +412,17 @@ impl Check<'_> {
         Ok(())
     }
 
+    /// Whether a failed sync may have taken it.
+    fn has_failed(&self, batch: &Batch) -> bool {
+        let topic = &self.history.topics[batch.topic].name;
+        self.moment.failed.contains(&format!("{topic}-{}", batch.partition))
+    }
+
     /// Whether the log has to stand by its answer to this batch.
     fn is_promised(&self, batch: &Batch) -> bool {
-        let has_failed = || {
-            let topic = &self.history.topics[batch.topic].name;
-            self.moment.failed.contains(&format!("{topic}-{}", batch.partition))
-        };
         let is_strong = match (self.moment.promise, batch.acks) {
             (_, Acks::Synced) => true,
-            (Promise::All, Acks::Written) => !has_failed(),
+            (Promise::All, Acks::Written) => !self.has_failed(batch),
             (Promise::Synced, Acks::Written) | (_, Acks::None) => false,
         };
         let is_answered = batch.span.at(self.point) == Known::Done && batch.base.is_some();
@@ -459,10 +461,10 @@ impl Check<'_> {
             let reached = offsets.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
             self.found.reached.insert(index, reached);
             let is_answered = batch.span.at(self.point) == Known::Done;
-            // What a crash takes is at the end.
+            // What a crash takes is at the end, and what a failed sync takes may be anywhere.
             let is_no_tail = || {
                 let end = batch.base.map(|base| base + batch.records.len() as u64);
-                self.is_promised(batch) || end.is_some_and(|end| end <= data_end)
+                self.is_promised(batch) || !self.has_failed(batch) && end.is_some_and(|end| end <= data_end)
             };
             if is_compacted && is_answered && first.is_none() && is_no_tail() {
                 self.found.compacted.insert(index);
