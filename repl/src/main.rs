@@ -35,6 +35,7 @@ mod session;
 mod shell;
 mod simulate;
 mod sql;
+mod streams;
 mod style;
 mod topics;
 mod transactions;
@@ -86,6 +87,7 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
         Some(Command::Configs(command)) => configs::run(&cli.global, command),
         Some(Command::Transactions(command)) => transactions::run(&cli.global, command),
         Some(Command::Groups(command)) => groups::run(&cli.global, command),
+        Some(Command::Streams(command)) => streams::run(&cli.global, command),
         Some(Command::Repair(args)) => repair::run(&cli.global, args),
         Some(Command::Produce(args)) => produce::run(&cli.global, args),
         Some(Command::Consume(args)) => consume::run(&cli.global, args),

@@ -1,5 +1,8 @@
 //! Rates of the typed operators and of the state cache: records/s, topic to topic on one thread.
 
+#[path = "streams/promises.rs"]
+mod promises;
+
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,5 +234,5 @@ fn state(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, topologies, joins, state);
+criterion_group!(benches, promises::promises, topologies, joins, state);
 criterion_main!(benches);

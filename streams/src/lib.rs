@@ -24,6 +24,7 @@ pub mod handler;
 pub mod operator;
 pub mod processor;
 pub mod report;
+pub mod reset;
 pub mod runtime;
 pub mod serde;
 pub mod store;

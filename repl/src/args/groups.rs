@@ -131,6 +131,53 @@ pub(crate) struct ResetArgs {
     pub(crate) export: bool,
 }
 
+/// `millstream streams`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StreamsCommand {
+    /// Let an application begin anew: delete its internal topics and move its offsets in its input topics
+    Reset(ApplicationResetArgs),
+}
+
+/// `millstream streams reset`
+#[derive(Args, Debug)]
+pub(crate) struct ApplicationResetArgs {
+    #[command(flatten)]
+    pub(crate) application_id: ApplicationId,
+    /// Input topics, separated by commas; without it all that the application has offsets in
+    #[arg(long, value_name = "TOPICS", value_delimiter = ',')]
+    pub(crate) input_topics: Vec<String>,
+    /// Internal topics to delete, separated by commas; without it all of the application
+    #[arg(long, value_name = "TOPICS", value_delimiter = ',')]
+    pub(crate) internal_topics: Vec<String>,
+    #[command(flatten)]
+    pub(crate) to: ResetTarget,
+    /// Show only what would happen, which is the default
+    #[arg(long, conflicts_with = "execute")]
+    pub(crate) dry_run: bool,
+    /// Do it
+    #[arg(long, visible_alias = "yes")]
+    pub(crate) execute: bool,
+}
+
+/// One application, as an argument or as `--application-id`.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct ApplicationId {
+    /// The application's id
+    #[arg(value_name = "APPLICATION")]
+    argument: Option<String>,
+    /// The application's id, as the Kafka tools spell it
+    #[arg(long = "application-id", value_name = "APPLICATION")]
+    option: Option<String>,
+}
+
+impl ApplicationId {
+    /// The id that was given.
+    pub(crate) fn get(&self) -> &str {
+        self.argument.as_deref().or(self.option.as_deref()).expect("clap requires one of the two")
+    }
+}
+
 /// Where offsets are moved.
 #[derive(Args, Debug)]
 #[group(required = true, multiple = false)]

@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::clients::{ConsumeArgs, Formatter, PerfCommand, ProduceArgs};
-pub(crate) use self::groups::{GroupsCommand, ResetArgs, ResetTarget};
+pub(crate) use self::groups::{ApplicationResetArgs, GroupsCommand, ResetArgs, ResetTarget, StreamsCommand};
 pub(crate) use self::topics::{ConfigsCommand, OffsetsArgs, RepairArgs, TopicsCommand};
 pub(crate) use self::transactions::TransactionsCommand;
 use crate::dump_log::DumpLogArgs;
@@ -107,6 +107,9 @@ pub(crate) enum Command {
     /// Show consumer groups, move their offsets, delete them
     #[command(subcommand)]
     Groups(GroupsCommand),
+    /// Let applications of the streams DSL begin anew
+    #[command(subcommand)]
+    Streams(StreamsCommand),
     /// Show damage in the log, and give it up so that its partitions take records again
     Repair(RepairArgs),
     /// Show and end transactions

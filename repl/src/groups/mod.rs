@@ -3,6 +3,8 @@
 mod describe;
 mod reset;
 
+pub(crate) use self::reset::target as reset_target;
+
 use millstream_log::group::GroupState;
 use millstream_log::group::protocol::MemberIdentity;
 use millstream_log::{Log, PartitionId, TopicPartition};

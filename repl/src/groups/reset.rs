@@ -67,6 +67,17 @@ fn scope(args: &ResetArgs) -> Result<ResetScope, CliError> {
     Ok(ResetScope::Topics(args.topics.iter().map(topic).collect::<Result<_, CliError>>()?))
 }
 
+/// Where one group's offsets go.
+pub(crate) fn target(to: &ResetTarget) -> Result<ResetMode, CliError> {
+    match &to.from_file {
+        Some(path) => {
+            let rows = read(path, 1)?.into_iter().map(|row| (row.partition, row.offset));
+            Ok(ResetMode::FromFile(rows.collect()))
+        }
+        None => mode(to),
+    }
+}
+
 fn mode(to: &ResetTarget) -> Result<ResetMode, CliError> {
     Ok(match to {
         ResetTarget { to_earliest: true, .. } => ResetMode::ToEarliest,

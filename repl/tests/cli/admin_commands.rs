@@ -194,3 +194,24 @@ fn damage_is_given_up_only_when_told_to() {
     program.run_with_input(&["produce", "t"], b"d\n").ok();
     assert_eq!(program.ok(&["consume", "t", "--from-beginning", "-e"]), "a\nc\nd\n");
 }
+
+#[test]
+fn an_application_begins_anew() {
+    let program = billing();
+    for topic in ["billing-sums-changelog", "billing-by-city-repartition", "billingx-sums-changelog"] {
+        program.ok(&["topics", "create", topic]);
+    }
+    let reset = ["streams", "reset", "--application-id", "billing", "--to-earliest"];
+    let shown = program.run(&reset);
+    assert!(shown.stderr.contains("add --execute"), "{}", shown.stderr);
+    let shown = shown.ok();
+    assert_eq!((shown.matches("reset").count(), shown.matches("delete").count()), (3, 2), "{shown}");
+    assert!(!shown.contains("billingx"), "{shown}");
+    assert!(lag(&program).iter().all(|(_, _, lag)| *lag == 0));
+    program.ok(&[reset.as_slice(), &["--execute"]].concat());
+    assert_eq!(lag(&program).iter().map(|(_, _, lag)| lag).sum::<u64>(), 100);
+    let topics = program.ok(&["topics", "list"]);
+    assert!(!topics.contains("billing-") && topics.contains("billingx-sums-changelog"), "{topics}");
+    let wrong = [reset.as_slice(), &["--internal-topics", "orders"]].concat();
+    assert!(program.run(&wrong).failed(1).contains("orders is no internal topic of billing: it has none"));
+}
