@@ -21,7 +21,7 @@ use crate::runtime::shared::{ClientMetadata, Components, Shared, State, Stop, Th
 use crate::runtime::thread::Seat;
 use crate::store::mixed::MixedBackend;
 use crate::store::spec::StorePlace;
-use crate::store::{MemoryBackend, RocksBackend, RocksMemory, StateBackend, StoreView};
+use crate::store::{MemoryBackend, RocksBackend, RocksMemory, StateBackend, StateRestoreListener, StoreView};
 use crate::topology::Topology;
 
 /// The number of the thread that fills global stores: beyond all stream threads.
@@ -51,6 +51,15 @@ impl StreamsOpener {
         observer: impl Fn(&ReportOrigin<'_>, &RowReport<'_>) + Send + Sync + 'static,
     ) -> Self {
         self.components.observer = Some(Arc::new(observer));
+        self
+    }
+
+    /// Tells `listener` how restores of state go.
+    #[must_use]
+    pub fn restore_listener(mut self, listener: Arc<dyn StateRestoreListener>) -> Self {
+        for store in &mut self.topology.stores {
+            store.listener = Some(Arc::clone(&listener));
+        }
         self
     }
 

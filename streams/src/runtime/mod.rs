@@ -38,6 +38,8 @@ mod error_tests;
 #[cfg(test)]
 mod group_tests;
 #[cfg(test)]
+mod state_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod time_tests;

@@ -15,6 +15,7 @@ use crate::error::{StreamsError, full_message};
 use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::store::backend::{Direction, Family, StateBackend, WriteBatch};
 use crate::store::cache::ExpiryIndex;
+use crate::store::listener::RestoredStore;
 use crate::store::spec::{StoreKind, StorePlace};
 use crate::store::stream_rows::segment_prefix;
 use crate::store::versioned::{DELETED, VALUE, row_key, split_version};
@@ -144,7 +145,17 @@ pub(crate) fn restore(
             progress = Progress { offset: start, stream_time: i64::MIN };
         }
         if progress.offset < end {
-            records = replay(log, place, topic, end, &mut progress)?;
+            let store = RestoredStore { store: &place.name, changelog: topic };
+            let listener = place.listener.as_deref();
+            listener.inspect(|listener| listener.on_restore_start(store, progress.offset, end));
+            let outcome = replay(log, place, topic, end, &mut progress, &mut records);
+            if let Some(listener) = listener {
+                match outcome {
+                    Ok(()) => listener.on_restore_end(store, records),
+                    Err(_) => listener.on_restore_suspended(store, records),
+                }
+            }
+            outcome?;
         }
     }
     Ok(Restored { progress, records, empty: is_empty(place)? })
@@ -156,7 +167,8 @@ fn replay(
     topic: &TopicPartition,
     end: Offset,
     progress: &mut Progress,
-) -> Result<u64, StreamsError> {
+    records: &mut u64,
+) -> Result<(), StreamsError> {
     let config = ConsumerConfig::default()
         .isolation(Isolation::ReadCommitted)
         .auto_offset_reset(AutoOffsetReset::None);
@@ -164,14 +176,14 @@ fn replay(
     consumer.assign(vec![topic.clone()])?;
     consumer.seek(topic, progress.offset)?;
     let mut rows = Replayed::new(place);
-    let mut records = 0;
+    let mut told = 0;
     let mut batch = WriteBatch::default();
     loop {
         let before = consumer.position(topic);
         for run in consumer.poll(Duration::ZERO)? {
             for record in run.records() {
                 let record = record?;
-                records += 1;
+                *records += 1;
                 if let Some(key) = record.key {
                     let timestamp = record.timestamp.get();
                     progress.stream_time = progress.stream_time.max(timestamp);
@@ -188,9 +200,14 @@ fn replay(
             progress.write(&mut batch, place);
             place.backend.apply(&batch)?;
             batch.clear();
+            if let Some(listener) = &place.listener {
+                let store = RestoredStore { store: &place.name, changelog: topic };
+                listener.on_batch_restored(store, progress.offset, *records - told);
+                told = *records;
+            }
         }
         if done {
-            return Ok(records);
+            return Ok(());
         }
     }
 }

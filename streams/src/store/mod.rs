@@ -14,6 +14,7 @@ pub mod backend;
 pub mod cache;
 pub(crate) mod changelog;
 pub(crate) mod key_index;
+pub mod listener;
 pub mod memory;
 pub(crate) mod mixed;
 pub mod ordered;
@@ -29,6 +30,7 @@ pub mod view;
 
 pub use backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
 pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
+pub use listener::{RestoredStore, StateRestoreListener};
 pub use memory::MemoryBackend;
 pub use ordered::OrderedStore;
 pub use query::{

@@ -9,6 +9,7 @@ use crate::error::StreamsError;
 use crate::serde::DynSerde;
 use crate::store::backend::{Family, StateBackend, prefix_end};
 use crate::store::cache::{Arena, CachedStore, TaskStore, split_session, split_window};
+use crate::store::listener::StateRestoreListener;
 use crate::store::ordered::OrderedStore;
 use crate::store::stream_rows::{StreamRows, split_row};
 use crate::store::timers::TimerStore;
@@ -134,6 +135,8 @@ pub struct StoreSpec {
     /// Of more keys, those that were not used for the longest time are removed.
     pub(crate) max_entries: Option<usize>,
     pub(crate) serdes: Option<StoreSerdes>,
+    /// Is told of restores.
+    pub(crate) listener: Option<Arc<dyn StateRestoreListener>>,
     pub(crate) supplier: StoreSupplier,
 }
 
@@ -273,6 +276,7 @@ impl StoreSpec {
             in_memory: false,
             max_entries: None,
             serdes: None,
+            listener: None,
             supplier,
         }
     }
@@ -339,6 +343,7 @@ pub struct StorePlace {
     pub(crate) ttl_ms: Option<i64>,
     pub(crate) max_entries: Option<usize>,
     pub(crate) serdes: Option<StoreSerdes>,
+    pub(crate) listener: Option<Arc<dyn StateRestoreListener>>,
     pub(crate) backend: Arc<dyn StateBackend>,
     /// The rows: partition (4 bytes, big endian) and key -> timestamp (8 bytes, big endian) and state.
     pub(crate) family: Family,
@@ -373,6 +378,7 @@ impl StorePlace {
             ttl_ms: spec.ttl_ms,
             max_entries: spec.max_entries,
             serdes: spec.serdes.clone(),
+            listener: spec.listener.clone(),
             backend: Arc::clone(backend),
             family: family(spec.name())?,
             // No store can have this name: it is not legal.
