@@ -515,3 +515,78 @@ fn a_restart_does_not_open_closed_windows() {
     let out = windows(run.of(&topology, &rows));
     assert_eq!(out.last().map(|out| out.0.as_str()), Some("1@20"));
 }
+
+#[test]
+fn rows_without_key_or_value_count_where_kafka_counts_them() {
+    let materialized = || Materialized::named("counts");
+    // A key, its row without value, and a row without key: (topology, count of the key, rows dropped)
+    for (name, topology, expected, dropped) in [
+        ("plain", topology(|grouped| grouped.count(materialized()).to_stream().to("out")), 1, 2),
+        (
+            "time",
+            topology(|grouped| {
+                let windows = TimeWindows::of(ms(100)).advance_by(ms(100));
+                grouped.windowed_by(windows).count(materialized()).to_stream().to("out");
+            }),
+            2,
+            1,
+        ),
+        (
+            "unlimited",
+            topology(|grouped| {
+                grouped.windowed_by(UnlimitedWindows::of()).count(materialized()).to_stream().to("out");
+            }),
+            2,
+            1,
+        ),
+        (
+            "session",
+            topology(|grouped| {
+                let windows = SessionWindows::of(ms(100));
+                grouped.windowed_by(windows).count(materialized()).to_stream().to("out");
+            }),
+            2,
+            1,
+        ),
+        (
+            "sliding",
+            topology(|grouped| {
+                let windows = SlidingWindows::of_time_difference(ms(100));
+                grouped.windowed_by(windows).count(materialized()).to_stream().to("out");
+            }),
+            1,
+            2,
+        ),
+    ] {
+        let rows = [
+            InputRecord::new(Some(b"1"), Some(&7i64.to_be_bytes()), 50),
+            InputRecord::new(Some(b"1"), None, 40),
+            InputRecord::new(None, Some(&7i64.to_be_bytes()), 60),
+        ];
+        for (caching, cut, restarts) in
+            [(false, 3, false), (false, 1, false), (true, 3, false), (true, 1, true), (false, 1, true)]
+        {
+            let mut driver = TopologyTestDriver::new(topology.clone(), config(caching)).unwrap();
+            let mut skipped = 0;
+            for rows in rows.chunks(cut) {
+                driver.pipe_all("in", rows).unwrap();
+                driver.commit().unwrap();
+                if restarts {
+                    skipped += driver.metrics().skipped;
+                    let (log, clock) = (driver.log().clone(), driver.clock().clone());
+                    drop(driver);
+                    driver =
+                        TopologyTestDriver::on_log(topology.clone(), config(caching), log, clock).unwrap();
+                }
+            }
+            skipped += driver.metrics().skipped;
+            let out = driver.read("out").unwrap();
+            let last = out.iter().rfind(|record| record.value.is_some()).unwrap();
+            let case = format!("{name}, caching {caching}, batches of {cut}, restarts {restarts}");
+            assert_eq!(number(last.value.clone()), Some(expected), "{case}");
+            // The highest of the rows that count, or the end of the session.
+            assert_eq!(last.timestamp, 50, "{case}");
+            assert_eq!(skipped, dropped, "{case}");
+        }
+    }
+}
