@@ -10,6 +10,7 @@ use crate::dsl::fold::serialize_keys;
 use crate::dsl::records::Records;
 use crate::error::StreamsError;
 use crate::operator::join::TableJoiner;
+use crate::operator::versioned::VersionedJoiner;
 use crate::serde::DynSerde;
 use crate::store::CachedStore;
 
@@ -41,7 +42,24 @@ where
         slots: &[u32],
         store: &CachedStore<Self::Arena>,
     ) -> Result<Option<Box<dyn Batch>>, StreamsError> {
-        let arena = store.arena();
+        self.join_versions(input, slots, store.arena())
+    }
+}
+
+impl<K, V, T, O, F> VersionedJoiner for Lookup<K, V, T, F>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    T: Clone + Send + Sync + 'static,
+    O: Clone + Send + Sync + 'static,
+    F: Fn(&V, Option<&T>) -> Option<O> + Send + Sync + 'static,
+{
+    fn join_versions(
+        &mut self,
+        input: Box<Self::Input>,
+        slots: &[u32],
+        arena: &Self::Arena,
+    ) -> Result<Option<Box<dyn Batch>>, StreamsError> {
         let joined = input.values.iter().zip(slots).map(|(value, slot)| {
             // An absent slot is beyond every arena, so it finds nothing.
             value.as_ref().and_then(|value| (self.joiner)(value, arena.get(*slot)))

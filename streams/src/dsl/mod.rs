@@ -48,6 +48,7 @@ mod suppress;
 mod table;
 mod table_join;
 mod table_rows;
+mod versioned;
 mod windowed;
 
 pub use builder::StreamsBuilder;
@@ -65,6 +66,7 @@ pub use records::Records;
 pub use stream::KStream;
 pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
+pub use versioned::{Joined, VersionedTable};
 pub use windowed::{SessionWindowedKStream, TimeWindowedKStream, WindowedBy};
 
 pub use crate::serde::Windowed;

@@ -330,7 +330,7 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     }
 
     /// This stream, behind a repartition topic if its key was changed.
-    fn partitioned(&self, topic: &str) -> Self {
+    pub(crate) fn partitioned(&self, topic: &str) -> Self {
         if !self.rekeyed {
             return self.clone();
         }

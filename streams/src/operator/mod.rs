@@ -7,9 +7,11 @@ pub mod foreign_key;
 pub mod join;
 pub mod session;
 pub mod sliding;
+pub mod stream_buffer;
 pub mod stream_join;
 pub mod suppress;
 pub mod table;
+pub mod versioned;
 pub mod window;
 
 pub use aggregate::{AggregateProcessor, Aggregator};
