@@ -1,6 +1,6 @@
 //! Settings of a streams application, with Kafka's names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use millstream_log::AutoOffsetReset;
 
 use crate::error::StreamsError;
 use crate::handler::ErrorResponse;
+use crate::properties;
 use crate::store::rocks;
 
 /// How often each input record shows in state and outputs, whatever crashes.
@@ -92,6 +93,10 @@ pub struct StreamsConfig {
     pub repartition_purge_interval: Duration,
     /// `windowstore.changelog.additional.retention.ms`: added to a window store's retention. Default 1 day.
     pub changelog_additional_retention: Duration,
+    /// `client.id`: what the threads' memberships are called, with the thread's number. Default the application id.
+    pub client_id: Option<String>,
+    /// `poll.ms`: how long a thread waits for input at most before it looks around. Default 100 ms.
+    pub poll: Duration,
     /// `consumer.*`: settings for the threads' consumers, without the prefix.
     pub consumer: Vec<(String, String)>,
     /// `producer.*`: settings for the threads' producers, without the prefix.
@@ -104,13 +109,14 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 27] = [
+    pub const KEYS: [&'static str; 29] = [
         "acceptable.recovery.lag",
         "application.id",
         "application.server",
         "auto.offset.reset",
         "buffered.records.per.partition",
         "cache.max.bytes.buffering",
+        "client.id",
         "commit.interval.ms",
         "deserialization.exception.handler",
         "errors.dead.letter.queue.topic.name",
@@ -119,6 +125,7 @@ impl StreamsConfig {
         "max.warmup.replicas",
         "num.standby.replicas",
         "num.stream.threads",
+        "poll.ms",
         "processing.exception.handler",
         "processing.guarantee",
         "production.exception.handler",
@@ -163,6 +170,8 @@ impl StreamsConfig {
             auto_offset_reset: AutoOffsetReset::Earliest,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
+            client_id: None,
+            poll: Duration::from_millis(100),
             consumer: Vec::new(),
             producer: Vec::new(),
             topic: Vec::new(),
@@ -186,6 +195,21 @@ impl StreamsConfig {
             config.commit_interval = Duration::from_millis(100);
         }
         Ok(config)
+    }
+
+    /// Settings from a file of Java's properties: `name=value` lines, `#` or `!` before comments, `\` before a line end
+    /// that does not end the line.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, StreamsError> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|source| StreamsError::File {
+            action: "read",
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let properties = properties::parse(&text).map_err(|(line, text)| {
+            invalid(&format!("{}, line {line}", path.display()), &text, "a line is name=value or a comment")
+        })?;
+        Self::from_properties(properties)
     }
 
     /// Exactly once, with its default commit interval of 100 ms.
@@ -252,6 +276,8 @@ impl StreamsConfig {
             "errors.dead.letter.queue.topic.name" => {
                 self.dead_letter_topic = Some(value.to_owned()).filter(|topic| !topic.is_empty());
             }
+            "client.id" => self.client_id = Some(value.to_owned()).filter(|id| !id.is_empty()),
+            "poll.ms" => self.poll = Duration::from_millis(number(key, value)?),
             "num.standby.replicas" => self.standby_replicas = number(key, value)?,
             "acceptable.recovery.lag" => self.acceptable_recovery_lag = number(key, value)?,
             "max.warmup.replicas" => self.warmup_replicas_max = number(key, value)?,
@@ -272,6 +298,8 @@ impl StreamsConfig {
     }
 
     fn set_prefixed(&mut self, key: &str, value: &str) -> Result<(), StreamsError> {
+        // Threads have one consumer, Kafka's main consumer.
+        let key = key.strip_prefix("main.").filter(|key| key.starts_with("consumer.")).unwrap_or(key);
         let [consumer, producer, topic] = PREFIXES.map(|prefix| key.strip_prefix(prefix));
         let (list, key) = match (consumer, producer, topic) {
             (Some(key), _, _) => (&mut self.consumer, key),
@@ -365,6 +393,30 @@ mod tests {
         ] {
             assert_eq!(check(properties).unwrap_err(), message);
         }
+    }
+
+    #[test]
+    fn files_are_javas_properties() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.properties");
+        std::fs::write(
+            &path,
+            "# an application\napplication.id = a\nmain.consumer.x: 2\ncommit.interval.ms=\\\n  5\n",
+        )
+        .unwrap();
+        let config = StreamsConfig::from_file(&path).unwrap();
+        assert_eq!((config.application_id.as_str(), config.commit_interval), ("a", Duration::from_millis(5)));
+        assert_eq!(config.consumer, [("x".to_owned(), "2".to_owned())]);
+        std::fs::write(&path, "application.id=a\nplain\n").unwrap();
+        let error = StreamsConfig::from_file(&path).unwrap_err().to_string();
+        assert!(
+            error.ends_with(
+                "app.properties, line 2 does not take \"plain\": a line is name=value or a comment"
+            ),
+            "{error}"
+        );
+        let error = StreamsConfig::from_file(dir.path().join("absent")).unwrap_err().to_string();
+        assert!(error.starts_with("could not read "), "{error}");
     }
 
     #[test]

@@ -43,6 +43,16 @@ pub enum StreamsError {
         /// What the setting takes.
         expected: String,
     },
+    /// A file of settings cannot be read.
+    #[error("could not {action} {}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// A setting that no streams application has.
     #[error("unknown setting \"{setting}\"{}", suggestion(nearest))]
     UnknownSetting {
@@ -155,7 +165,9 @@ impl StreamsError {
     pub(crate) fn is_retriable(&self) -> bool {
         match self {
             Self::Retry { .. } => true,
-            Self::Log(error) => error.recovery() == Recovery::Retry,
+            // A transaction that was ended from outside, for its age, is begun anew.
+            Self::Log(LogError::ProducerFenced { .. }) => true,
+            Self::Log(error) => matches!(error.recovery(), Recovery::Retry | Recovery::Abort),
             Self::Processing { source, .. } => source.is_retriable(),
             _ => false,
         }

@@ -23,6 +23,7 @@ pub mod error;
 pub mod handler;
 pub mod operator;
 pub mod processor;
+pub mod properties;
 pub mod report;
 pub mod reset;
 pub mod runtime;

@@ -108,6 +108,8 @@ impl GroupMember {
     /// Takes the membership as far as it goes without waiting, or to the next event. Fails with what the group refuses
     /// for good.
     pub fn poll(&mut self, protocol: &mut dyn GroupProtocol) -> Result<Option<MemberEvent>> {
+        // Who waits for others has to see that they do not come.
+        self.log.inner().tick_groups()?;
         loop {
             match self.phase {
                 Phase::Out => self.join(protocol)?,

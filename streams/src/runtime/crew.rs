@@ -19,7 +19,7 @@ use crate::processor::TaskId;
 use crate::runtime::assignor::{MemberState, Problem};
 use crate::runtime::instances;
 use crate::runtime::plan::TaskPlan;
-use crate::runtime::shared::{ClientMetadata, ThreadState};
+use crate::runtime::shared::{ClientMetadata, ThreadState, thread_name};
 use crate::runtime::tasks::lag;
 use crate::runtime::thread::Seat;
 use crate::runtime::worker::Worker;
@@ -69,7 +69,10 @@ impl<'a> Crew<'a> {
     /// Begins to join.
     pub(crate) fn new(seat: &'a Seat, worker: &Worker) -> Result<Self, StreamsError> {
         let config = &seat.shared.config;
-        let client = seat.name();
+        let client = match &config.client_id {
+            Some(client) => thread_name(client, seat.number),
+            None => seat.name(),
+        };
         let waker = worker.consumer.waker();
         let member = GroupMember::new(
             &seat.log,
@@ -190,16 +193,16 @@ impl<'a> Crew<'a> {
         let added: BTreeSet<TaskId> = given.active.difference(&owned).copied().collect();
         if !added.is_empty() {
             seat.shared.set_thread_state(seat.number, ThreadState::Restoring);
-            match worker.assign(&plans(&added)) {
+            match worker.assign(&plans(&added)).and_then(|()| worker.restore()) {
                 Err(error) if error.is_retriable() => {
                     tracing::info!(error = full_message(&error), "tasks cannot be taken over yet");
+                    worker.revoke(&added)?;
                     self.pending = Some(given);
                     seat.shared.pause(seat.number, seat.shared.config.retry_backoff);
                     return Ok(());
                 }
                 outcome => outcome?,
             }
-            worker.restore()?;
         }
         let standby: BTreeSet<TaskId> = given.standby.union(&given.warmup).copied().collect();
         worker.stand_by(&plans(&standby))?;

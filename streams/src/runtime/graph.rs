@@ -183,10 +183,12 @@ impl TaskGraph {
         while let Some((_, node, handle)) = self.next_timer(kind).filter(|(due, ..)| *due <= now) {
             let Some(timer) = self.timer_store(handle).take(kind)? else { break };
             called = true;
+            Counters::add(&self.counters.punctuations, 1);
             self.guarded(outbox, node, |processor, context| processor.on_timer(&timer, context))?;
         }
         while let Some((node, punctuation)) = self.punctuations.begin(kind, now) {
             called = true;
+            Counters::add(&self.counters.punctuations, 1);
             let result = self
                 .guarded(outbox, node, |processor, context| processor.punctuate(punctuation, now, context));
             self.punctuations.end(now);
@@ -490,6 +492,7 @@ fn run(
             let topic = *topic;
             let mut taken = encoder.take().expect(ENTERED_ONCE);
             Counters::add(&graph.counters.sink_records, batch.rows() as u64);
+            graph.counters.arrived(batch.timestamps(), graph.clock.now().get());
             let task_partition = graph.task.partition;
             let mut report = NodeReporter::new(graph, number, None, ReportKind::Unencodable);
             let mut sink = RecordSink { outbox, topic, task_partition, refused: Vec::new() };

@@ -1,6 +1,7 @@
 //! Several instances of an application share its tasks: handover, standbys, threads that come and go, pauses.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -243,6 +244,78 @@ fn a_paused_application_keeps_its_tasks_and_processes_nothing() {
     app.resume();
     assert!(app.wait_caught_up(SOON).unwrap());
     app.close().unwrap();
+    check_output(&log, &written);
+}
+
+/// Blocks the thread that takes a certain row, once it is armed, until it is let go.
+#[derive(Default)]
+struct Gate {
+    is_armed: AtomicBool,
+    holds: AtomicBool,
+}
+
+impl Gate {
+    fn pass(&self) {
+        if self.is_armed.swap(false, Ordering::SeqCst) {
+            self.holds.store(true, Ordering::SeqCst);
+            while self.holds.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+/// Opens the gate when the test ends, however it does: a thread that hangs cannot be joined.
+struct LetGo(Arc<Gate>);
+
+impl Drop for LetGo {
+    fn drop(&mut self) {
+        self.0.holds.store(false, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_thread_that_was_taken_for_dead_commits_nothing() {
+    let (log, mut written, gate) = (log(), BTreeMap::new(), Arc::new(Gate::default()));
+    let gated = || {
+        let (builder, gate) = (StreamsBuilder::new(), Arc::clone(&gate));
+        builder
+            .stream::<String, i64>("in", Consumed::with(Utf8, Int64))
+            .peek(move |key, _| {
+                if key.is_some_and(|key| key == "key-13") {
+                    gate.pass();
+                }
+            })
+            .group_by_key()
+            .count(Materialized::named("counts"))
+            .to_stream()
+            .to("out");
+        let mut config = config(1);
+        config.max_poll_interval = Duration::from_millis(300);
+        let backend: Arc<dyn StateBackend> = Arc::new(MemoryBackend::default());
+        let mut app =
+            Streams::builder(builder.build().unwrap(), config, log.clone()).backend(backend).open().unwrap();
+        app.start().unwrap();
+        app
+    };
+    let first = gated();
+    more(&log, 200, &mut written);
+    assert!(first.wait_caught_up(SOON).unwrap());
+    let _let_go = LetGo(Arc::clone(&gate));
+    gate.is_armed.store(true, Ordering::SeqCst);
+    more(&log, 200, &mut written);
+    until("the first one hangs", || gate.holds.load(Ordering::SeqCst));
+    let second = gated();
+    until("the second one has all tasks", || active(&second).len() == PARTITIONS as usize);
+    more(&log, 200, &mut written);
+    assert!(second.wait_caught_up(SOON).unwrap());
+    gate.holds.store(false, Ordering::SeqCst);
+    until("they share the tasks", || {
+        more(&log, 20, &mut written);
+        active(&first).len() == 3 && active(&second).len() == 3
+    });
+    assert!(first.wait_caught_up(SOON).unwrap() && second.wait_caught_up(SOON).unwrap());
+    drop((first, second));
     check_output(&log, &written);
 }
 

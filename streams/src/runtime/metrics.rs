@@ -1,8 +1,11 @@
 //! Counters of an application, written per batch and readable at any time.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::report::{ReportKind, RowReport};
+
+const NANOS: f64 = 1e6;
 
 /// Totals since the application was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,8 +42,59 @@ pub struct Metrics {
     pub failed_threads: u64,
     /// Commits.
     pub commits: u64,
+    /// Calls of punctuations and timers.
+    pub punctuations: u64,
+    /// Time spent processing, committing, and with what is due by time, in nanoseconds.
+    pub process_nanos: u64,
+    /// See [`Metrics::process_nanos`].
+    pub commit_nanos: u64,
+    /// See [`Metrics::process_nanos`].
+    pub punctuate_nanos: u64,
+    /// The longest commit, in nanoseconds.
+    pub commit_nanos_max: u64,
+    /// How old rows were when they reached a sink, by their timestamps: the sum, in ms. Rows ahead of the clock count as
+    /// new.
+    pub latency_ms_sum: u64,
+    /// The least such age, or none without rows.
+    pub latency_ms_min: Option<u64>,
+    /// The greatest such age.
+    pub latency_ms_max: u64,
     /// Changelog records read by restores.
     pub restored: u64,
+}
+
+impl Metrics {
+    /// The figures under the names that they have in Kafka Streams: group, name and value, times in ms. Rates follow from
+    /// two readings of a total.
+    pub fn named(&self) -> Vec<(&'static str, &'static str, f64)> {
+        const THREAD: &str = "stream-thread-metrics";
+        const TASK: &str = "stream-task-metrics";
+        const NODE: &str = "stream-processor-node-metrics";
+        const UPDATER: &str = "stream-state-updater-metrics";
+        let average = |sum: f64, count: u64| if count == 0 { 0.0 } else { sum / count as f64 };
+        let millis = |nanos: u64| nanos as f64 / NANOS;
+        let dropped = self.skipped + self.late;
+        vec![
+            (THREAD, "process-total", self.records_in as f64),
+            (THREAD, "process-latency-avg", average(millis(self.process_nanos), self.records_in)),
+            (THREAD, "commit-total", self.commits as f64),
+            (THREAD, "commit-latency-avg", average(millis(self.commit_nanos), self.commits)),
+            (THREAD, "commit-latency-max", millis(self.commit_nanos_max)),
+            (THREAD, "punctuate-total", self.punctuations as f64),
+            (THREAD, "punctuate-latency-avg", average(millis(self.punctuate_nanos), self.punctuations)),
+            (THREAD, "task-created-total", self.tasks_created as f64),
+            (THREAD, "task-closed-total", self.tasks_closed as f64),
+            ("stream-metrics", "failed-stream-threads", self.failed_threads as f64),
+            (TASK, "dropped-records-total", dropped as f64),
+            (NODE, "record-e2e-latency-avg", average(self.latency_ms_sum as f64, self.sink_records)),
+            (NODE, "record-e2e-latency-min", self.latency_ms_min.unwrap_or(0) as f64),
+            (NODE, "record-e2e-latency-max", self.latency_ms_max as f64),
+            ("stream-topic-metrics", "records-consumed-total", self.records_in as f64),
+            ("stream-topic-metrics", "records-produced-total", self.records_out as f64),
+            (UPDATER, "restore-total", self.restored as f64),
+            (UPDATER, "update-total", self.standby_records as f64),
+        ]
+    }
 }
 
 #[derive(Debug, Default)]
@@ -60,12 +114,44 @@ pub(crate) struct Counters {
     pub(crate) standby_records: AtomicU64,
     pub(crate) failed_threads: AtomicU64,
     pub(crate) commits: AtomicU64,
+    pub(crate) punctuations: AtomicU64,
+    pub(crate) process_nanos: AtomicU64,
+    pub(crate) commit_nanos: AtomicU64,
+    pub(crate) punctuate_nanos: AtomicU64,
+    pub(crate) commit_nanos_max: AtomicU64,
+    pub(crate) latency_ms_sum: AtomicU64,
+    /// 0 for none.
+    pub(crate) latency_ms_min_plus_one: AtomicU64,
+    pub(crate) latency_ms_max: AtomicU64,
     pub(crate) restored: AtomicU64,
 }
 
 impl Counters {
     pub(crate) fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Adds the time since `start` of the monotonic clock. Returns it.
+    pub(crate) fn spend(counter: &AtomicU64, start: Duration, now: Duration) -> u64 {
+        let nanos = u64::try_from(now.saturating_sub(start).as_nanos()).unwrap_or(u64::MAX);
+        Self::add(counter, nanos);
+        nanos
+    }
+
+    /// Rows with these timestamps have reached a sink.
+    pub(crate) fn arrived(&self, timestamps: &[i64], now: i64) {
+        let (mut sum, mut least, mut most) = (0, u64::MAX, 0);
+        for time in timestamps {
+            let age = u64::try_from(now.saturating_sub(*time)).unwrap_or(0);
+            sum += age;
+            least = least.min(age);
+            most = most.max(age);
+        }
+        Self::add(&self.latency_ms_sum, sum);
+        let lesser = |known: u64| (known == 0 || least < known - 1).then(|| least.saturating_add(1));
+        // Refused if what is known is less already.
+        let _known = self.latency_ms_min_plus_one.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lesser);
+        self.latency_ms_max.fetch_max(most, Ordering::Relaxed);
     }
 
     pub(crate) fn report(&self, report: &RowReport<'_>) {
@@ -101,6 +187,14 @@ impl Counters {
             standby_records: read(&self.standby_records),
             failed_threads: read(&self.failed_threads),
             commits: read(&self.commits),
+            punctuations: read(&self.punctuations),
+            process_nanos: read(&self.process_nanos),
+            commit_nanos: read(&self.commit_nanos),
+            punctuate_nanos: read(&self.punctuate_nanos),
+            commit_nanos_max: read(&self.commit_nanos_max),
+            latency_ms_sum: read(&self.latency_ms_sum),
+            latency_ms_min: read(&self.latency_ms_min_plus_one).checked_sub(1),
+            latency_ms_max: read(&self.latency_ms_max),
             restored: read(&self.restored),
         }
     }

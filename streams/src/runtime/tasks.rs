@@ -77,11 +77,18 @@ impl Worker {
         self.tasks.iter().map(|task| task.graph.task).collect()
     }
 
-    /// Brings the committed state up to the changelogs' ends, and lets the processors begin.
+    /// Brings the committed state up to the changelogs' ends, and lets the processors begin. Fails, and can be tried
+    /// again, while a transaction of a former owner is open in a changelog: what lies behind it cannot be read yet.
     pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
         for task in self.tasks.iter_mut().filter(|task| !task.is_running) {
             for store in &task.stores {
                 let topic = store.changelog.as_ref().map(|(_, partition)| partition);
+                if let Some(topic) = topic
+                    && self.log.last_stable_offset(topic)? < self.log.offsets(topic, OffsetSpec::Latest)?
+                {
+                    let reason = format!("a former owner has a transaction open in {topic}");
+                    return Err(StreamsError::Retry { source: Box::new(StreamsError::Failed(reason)) });
+                }
                 let restored = changelog::restore(&self.log, &store.place, topic)?;
                 Counters::add(&self.shared.counters.restored, restored.records);
                 let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);

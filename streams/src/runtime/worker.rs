@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use millstream_log::{
@@ -27,6 +28,13 @@ use crate::topology::Topology;
 
 /// Bytes of a batch of output, unless `producer.batch.size` says otherwise.
 const OUTPUT_BATCH_BYTES: usize = 128 << 10;
+
+/// After this long the log aborts a transaction, unless `producer.transaction.timeout.ms` says otherwise; as in Kafka
+/// Streams.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest that logs allow by default.
+const TRANSACTION_TIMEOUT_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The tasks of one thread with their consumer and producer.
 pub(crate) struct Worker {
@@ -110,8 +118,16 @@ impl Worker {
     /// to do.
     pub(crate) fn round(&mut self) -> Result<bool, StreamsError> {
         let fetched = self.poll(Duration::ZERO)?;
+        let start = self.log.clock().monotonic();
         let processed = self.process()? > 0;
-        self.punctuate()?;
+        let middle = self.log.clock().monotonic();
+        if processed {
+            Counters::spend(&self.shared.counters.process_nanos, start, middle);
+        }
+        if self.punctuate()? {
+            let end = self.log.clock().monotonic();
+            Counters::spend(&self.shared.counters.punctuate_nanos, middle, end);
+        }
         if !fetched && !processed {
             self.advance_idle()?;
         }
@@ -163,10 +179,9 @@ impl Worker {
 
     /// How long there is nothing to do unless something comes.
     fn due_in(&self) -> Duration {
-        const IDLE: Duration = Duration::from_millis(100);
         let config = &self.shared.config;
         let (now, wall) = (self.log.clock().monotonic(), self.log.clock().now().get());
-        let mut timeout = IDLE;
+        let mut timeout = config.poll;
         let mut until = |due: Duration| timeout = timeout.min(due.saturating_sub(now));
         if self.has_moved() && self.may_commit {
             until(self.committed_at + config.commit_interval);
@@ -249,10 +264,14 @@ impl Worker {
 
     /// Makes everything that was processed visible and durable, state last.
     pub(crate) fn commit(&mut self) -> Result<(), StreamsError> {
+        let start = self.log.clock().monotonic();
         let prepared = self.prepare()?;
         self.commit_log(&prepared)?;
         self.apply()?;
         self.committed_at = self.log.clock().monotonic();
+        let counters = &self.shared.counters;
+        let nanos = Counters::spend(&counters.commit_nanos, start, self.committed_at);
+        counters.commit_nanos_max.fetch_max(nanos, Ordering::Relaxed);
         if self.committed_at.saturating_sub(self.purged_at) >= self.shared.config.repartition_purge_interval {
             self.purged_at = self.committed_at;
             self.purge();
@@ -356,11 +375,10 @@ impl Worker {
 
     /// Fetches what there is room for and commits what was processed, but processes nothing.
     pub(crate) fn rest(&mut self) -> Result<(), StreamsError> {
-        const LOOK: Duration = Duration::from_millis(100);
         if self.may_commit && self.commit_due() {
             self.commit()?;
         }
-        self.poll(LOOK).map(drop)
+        self.poll(self.shared.config.poll).map(drop)
     }
 
     /// Lets go of all tasks and of what they have not committed.
@@ -420,7 +438,15 @@ fn producer_config(
     slot: u32,
     number: usize,
 ) -> Result<(ProducerConfig, Isolation), StreamsError> {
-    let mut producer = ProducerConfig::from_properties(config.producer.iter().map(|(k, v)| (k, v)))?;
+    // A thread that hangs must not hold up readers for long, but may take its time between commits.
+    let timeout = TRANSACTION_TIMEOUT
+        .max(config.commit_interval.saturating_mul(2))
+        .min(TRANSACTION_TIMEOUT_MAX)
+        .as_millis()
+        .to_string();
+    let timeout = [("transaction.timeout.ms", timeout.as_str())];
+    let given = config.producer.iter().map(|(key, value)| (key.as_str(), value.as_str()));
+    let mut producer = ProducerConfig::from_properties(timeout.into_iter().chain(given))?;
     if !config.producer.iter().any(|(key, _)| key == "batch.size") {
         producer = producer.batch_size(OUTPUT_BATCH_BYTES);
     }
