@@ -76,7 +76,7 @@ impl Assembly<'_> {
         let name = format!("{prefix}-{}", step.source.name);
         let decoder = self.decoder(step)?;
         let topic = step.source.topic.as_str();
-        self.builder.add_source(&name, &[topic], decoder, SourceOptions::default());
+        self.builder.add_source(&name, [topic], decoder, SourceOptions::default());
         Ok(name)
     }
 

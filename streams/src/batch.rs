@@ -5,8 +5,9 @@
 //! ```
 
 use std::any::{Any, type_name};
+use std::sync::Arc;
 
-use millstream_log::{Header, PartitionId, PartitionRecords};
+use millstream_log::{Header, Log, LogError, PartitionId, PartitionRecords, TopicPartition};
 
 use crate::error::StreamsError;
 use crate::report::Reporter;
@@ -70,8 +71,14 @@ pub trait Encoder: Send {
 /// The topic of a sink, as its encoder sees it.
 pub struct RecordSink<'a> {
     pub(crate) outbox: &'a mut Outbox,
-    pub(crate) topic: OutputTopic,
+    /// The topic that records go to, and its name. None at first in a sink without a topic of its own.
+    pub(crate) topic: Option<(OutputTopic, Arc<str>)>,
     pub(crate) task_partition: PartitionId,
+    /// The input partition that the rows come from; none if they come from a punctuation or a commit.
+    pub(crate) source: Option<&'a TopicPartition>,
+    pub(crate) log: &'a Log,
+    /// The name of the sink.
+    pub(crate) node: &'a str,
     /// Records that the log did not take, with their timestamps.
     pub(crate) refused: Vec<(i64, StreamsError)>,
 }
@@ -88,18 +95,62 @@ impl RecordSink<'_> {
         value: Option<&[u8]>,
         headers: &[Header],
     ) -> Result<(), StreamsError> {
-        match self.outbox.append(self.topic, partition, timestamp, key, value, headers) {
+        let Some((topic, name)) = &self.topic else {
+            self.refuse(timestamp, StreamsError::Failed("no topic was chosen for a row".to_owned()));
+            return Ok(());
+        };
+        let partitions = self.outbox.partitions(*topic);
+        if let Some(partition) = partition.filter(|partition| partition.get() >= partitions) {
+            let error = format!("topic {name} has {partitions} partitions, so no partition {partition}");
+            self.refuse(timestamp, StreamsError::Failed(error));
+            return Ok(());
+        }
+        match self.outbox.append(*topic, partition, timestamp, key, value, headers) {
             Err(error) if error.refuses_a_record() => {
-                self.refused.push((timestamp, error));
+                self.refuse(timestamp, error);
                 Ok(())
             }
             outcome => outcome,
         }
     }
 
+    /// Lets the records that are appended from here on go to this topic. Returns false, and leaves the row with this
+    /// event time (ms) to the application's handler, if there is no such topic.
+    pub fn choose_topic(&mut self, topic: &str, timestamp: i64) -> Result<bool, StreamsError> {
+        if self.topic.as_ref().is_some_and(|(_, chosen)| **chosen == *topic) {
+            return Ok(true);
+        }
+        match self.outbox.existing_topic(self.log, topic) {
+            Ok(found) => self.topic = Some(found),
+            Err(StreamsError::Log(LogError::UnknownTopic { .. })) => {
+                self.topic = None;
+                let (topic, node) = (topic.to_owned(), self.node.to_owned());
+                self.refuse(timestamp, StreamsError::MissingTopic { topic, node });
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(true)
+    }
+
+    /// Leaves a row to the application's handler (`production.exception.handler`).
+    pub fn refuse(&mut self, timestamp: i64, error: StreamsError) {
+        self.refused.push((timestamp, error));
+    }
+
+    /// The name of the topic that records go to; empty while none was chosen.
+    pub fn topic(&self) -> &str {
+        self.topic.as_ref().map_or("", |(_, name)| name)
+    }
+
     /// The number of partitions of the topic, for encoders that choose the partition themselves.
     pub fn partitions(&self) -> u32 {
-        self.outbox.partitions(self.topic)
+        self.topic.as_ref().map_or(0, |(topic, _)| self.outbox.partitions(*topic))
+    }
+
+    /// The input partition that the rows come from; none if they come from a punctuation or a commit.
+    pub fn source(&self) -> Option<&TopicPartition> {
+        self.source
     }
 
     /// The partition of the task that writes.

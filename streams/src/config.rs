@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use millstream_log::AutoOffsetReset;
+use millstream_log::{AutoOffsetReset, ConsumerConfig};
 
 use crate::error::StreamsError;
 use crate::handler::ErrorResponse;
@@ -88,6 +88,9 @@ pub struct StreamsConfig {
     pub max_poll_interval: Duration,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
+    /// `ensure.explicit.internal.resource.naming`: whether an application does not start whose stores or repartition
+    /// topics have generated names, which would change with its topology (KIP-1111). Default false.
+    pub explicit_naming: bool,
     /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
     /// Default 30 s.
     pub repartition_purge_interval: Duration,
@@ -109,7 +112,7 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 29] = [
+    pub const KEYS: [&'static str; 30] = [
         "acceptable.recovery.lag",
         "application.id",
         "application.server",
@@ -119,6 +122,7 @@ impl StreamsConfig {
         "client.id",
         "commit.interval.ms",
         "deserialization.exception.handler",
+        "ensure.explicit.internal.resource.naming",
         "errors.dead.letter.queue.topic.name",
         "max.poll.interval.ms",
         "max.task.idle.ms",
@@ -168,6 +172,7 @@ impl StreamsConfig {
             application_server: String::new(),
             max_poll_interval: Duration::from_secs(300),
             auto_offset_reset: AutoOffsetReset::Earliest,
+            explicit_naming: false,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
             client_id: None,
@@ -242,12 +247,8 @@ impl StreamsConfig {
                 };
             }
             "auto.offset.reset" => {
-                self.auto_offset_reset = match value {
-                    "earliest" => AutoOffsetReset::Earliest,
-                    "latest" => AutoOffsetReset::Latest,
-                    "none" => AutoOffsetReset::None,
-                    _ => return Err(invalid(key, value, "it takes earliest, latest or none")),
-                };
+                // The consumer knows its forms.
+                self.auto_offset_reset = ConsumerConfig::from_properties([(key, value)])?.auto_offset_reset;
             }
             "commit.interval.ms" => self.commit_interval = Duration::from_millis(number(key, value)?),
             "num.stream.threads" => {
@@ -286,6 +287,10 @@ impl StreamsConfig {
             "retry.backoff.ms" => self.retry_backoff = Duration::from_millis(number(key, value)?),
             "retry.backoff.max.ms" => self.retry_backoff_max = Duration::from_millis(number(key, value)?),
             "task.timeout.ms" => self.task_timeout = Duration::from_millis(number(key, value)?),
+            "ensure.explicit.internal.resource.naming" => {
+                self.explicit_naming =
+                    value.trim().parse().map_err(|_| invalid(key, value, "it takes true or false"))?;
+            }
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval = Duration::from_millis(number(key, value)?);
             }

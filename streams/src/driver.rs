@@ -1,6 +1,8 @@
 //! The test driver: a topology on the calling thread, over a log in memory and a clock that stands still.
 
-use std::collections::BTreeMap;
+mod topics;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +17,14 @@ use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::Metrics;
 use crate::runtime::app::view;
 use crate::runtime::global::{GlobalUpdater, Globals};
-use crate::runtime::plan::Plan;
+use crate::runtime::plan::{Plan, with_topics};
 use crate::runtime::shared::{Components, Shared};
 use crate::runtime::worker::Worker;
 use crate::store::timers::{Timer, stored_timer};
 use crate::store::{KeyRange, MemoryBackend, StoreView};
 use crate::topology::Topology;
+
+pub use topics::{KeyValue, TestInputTopic, TestOutputTopic};
 
 /// A record that the topology wrote.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,10 @@ pub struct TopologyTestDriver {
     globals: Option<GlobalUpdater>,
     producer: Producer,
     consumers: BTreeMap<String, Consumer>,
+    /// Output that was fetched and not read yet, by topic.
+    fetched: BTreeMap<String, VecDeque<OutputRecord>>,
+    /// The partitions of topics that are made for a test.
+    partitions: u32,
 }
 
 impl TopologyTestDriver {
@@ -99,7 +107,8 @@ impl TopologyTestDriver {
         for topic in topics {
             log.create_topic(NewTopic::new(&*topic).partitions(partitions))?;
         }
-        Self::on_log(topology, config, log, clock)
+        let driver = Self::on_log(topology, config, log, clock)?;
+        Ok(Self { partitions, ..driver })
     }
 
     /// A driver on a log that has the topics, such as the log of an earlier driver. State is restored from
@@ -133,6 +142,7 @@ impl TopologyTestDriver {
         components: Components,
     ) -> Result<Self, StreamsError> {
         config.stream_threads = 1;
+        let topology = with_topics(&topology, &config, &log)?;
         let plan = Plan::new(&topology, &config, &log)?;
         let backend = Arc::new(MemoryBackend::default());
         let shared = Arc::new(Shared::new(config, backend, components));
@@ -141,7 +151,20 @@ impl TopologyTestDriver {
         let producer = log.producer(ProducerConfig::default())?;
         let globals = Globals::open(&topology, &log, &shared.backend)?;
         let globals = GlobalUpdater::new(&globals, &log)?;
-        Ok(Self { globals, topology, plan, clock, log, shared, worker, producer, consumers: BTreeMap::new() })
+        let (consumers, fetched, partitions) = (BTreeMap::new(), BTreeMap::new(), 1);
+        Ok(Self {
+            globals,
+            topology,
+            plan,
+            clock,
+            log,
+            shared,
+            worker,
+            producer,
+            consumers,
+            fetched,
+            partitions,
+        })
     }
 
     /// Writes one record to a topic and runs until nothing is left to do.
@@ -218,6 +241,23 @@ impl TopologyTestDriver {
 
     /// What was written to a topic since the last read of it, by partition and offset.
     pub fn read(&mut self, topic: &str) -> Result<Vec<OutputRecord>, StreamsError> {
+        self.fetch(topic)?;
+        Ok(self.fetched.remove(topic).unwrap_or_default().into())
+    }
+
+    /// The next record that was written to a topic and not read yet.
+    fn next_output(&mut self, topic: &str) -> Result<Option<OutputRecord>, StreamsError> {
+        self.fetch(topic)?;
+        Ok(self.fetched.get_mut(topic).and_then(VecDeque::pop_front))
+    }
+
+    /// How many records were written to a topic and not read yet.
+    fn queued_output(&mut self, topic: &str) -> Result<usize, StreamsError> {
+        self.fetch(topic)?;
+        Ok(self.fetched.get(topic).map_or(0, VecDeque::len))
+    }
+
+    fn fetch(&mut self, topic: &str) -> Result<(), StreamsError> {
         if !self.consumers.contains_key(topic) {
             let mut consumer =
                 self.log.consumer(ConsumerConfig::default().isolation(Isolation::ReadUncommitted))?;
@@ -236,7 +276,8 @@ impl TopologyTestDriver {
             let runs = consumer.poll(Duration::ZERO)?;
             if runs.is_empty() {
                 output.sort_by_key(|record: &OutputRecord| (record.partition, record.offset));
-                return Ok(output);
+                self.fetched.entry(topic.to_owned()).or_default().extend(output);
+                return Ok(());
             }
             for run in &runs {
                 for record in run.records() {

@@ -33,12 +33,13 @@ pub mod topology;
 
 pub use batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
 pub use config::{ProcessingGuarantee, StreamsConfig};
-pub use driver::TopologyTestDriver;
+pub use driver::{TestInputTopic, TestOutputTopic, TopologyTestDriver};
 pub use error::{StreamsError, full_message};
 pub use handler::{ErrorContext, ErrorResponse, ErrorStage, UncaughtResponse};
+pub use millstream_log::AutoOffsetReset;
 pub use millstream_log::serde::ByteColumn;
 pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
 pub use runtime::{CloseOptions, Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};
-pub use topology::{SourceOptions, Topology, TopologyBuilder};
+pub use topology::{SourceOptions, TopicPattern, Topics, Topology, TopologyBuilder};

@@ -10,6 +10,7 @@ use millstream_log::{PartitionId, Timestamp};
 use crate::batch::Batch;
 use crate::error::StreamsError;
 use crate::report::{Reporter, RowReport};
+use crate::runtime::errors::Origin;
 use crate::runtime::global::Globals;
 use crate::runtime::graph::{self, TaskGraph};
 use crate::runtime::outbox::Outbox;
@@ -99,6 +100,8 @@ pub struct Context<'a> {
     pub(crate) graph: &'a mut TaskGraph,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) node: usize,
+    /// The time (ms) of the row that is worked on, where rows are worked on one by one.
+    pub(crate) row_time: Option<i64>,
 }
 
 impl Context<'_> {
@@ -212,6 +215,22 @@ impl Context<'_> {
     /// The store of this name, if it is connected to this node.
     pub(crate) fn store_named(&self, name: &str) -> Result<StoreHandle, StreamsError> {
         self.graph.store_named(self.node, name)
+    }
+
+    /// Asks for a commit as soon as the rows at hand are done, without waiting for `commit.interval.ms`.
+    pub fn request_commit(&mut self) {
+        self.graph.commit_requested = true;
+    }
+
+    /// The `application.id`.
+    pub fn application_id(&self) -> &str {
+        &self.graph.application
+    }
+
+    /// The input partition of the rows at hand, and their offset where they come one by one. None in punctuations and
+    /// timers and before commits.
+    pub(crate) fn origin(&self) -> Option<&Origin> {
+        self.graph.origin.as_ref()
     }
 
     /// The highest timestamp that this task has taken from its inputs, or `i64::MIN` before the first. It is committed

@@ -1,9 +1,13 @@
 //! Where a typed topology begins, and the graph that its streams and tables share.
 
-use std::cell::RefCell;
+use std::any::{TypeId, type_name};
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
+
+use millstream_log::AutoOffsetReset;
 
 use crate::dsl::arena::ValueArena;
 use crate::dsl::codec;
@@ -14,7 +18,9 @@ use crate::dsl::table::{self, KTable};
 use crate::error::StreamsError;
 use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
-use crate::topology::{ProcessorSupplier, RepartitionNames, SourceOptions, Topology, TopologyBuilder};
+use crate::topology::{
+    ProcessorSupplier, RepartitionNames, SourceOptions, Topics, Topology, TopologyBuilder,
+};
 
 /// Builds a topology of typed streams and tables.
 #[derive(Default)]
@@ -28,15 +34,19 @@ impl StreamsBuilder {
         Self::default()
     }
 
-    /// Reads a topic as a stream.
-    pub fn stream<K, V>(&self, topic: &str, consumed: Consumed<K, V>) -> KStream<K, V>
+    /// Reads topics as a stream: one (`"orders"`), several (`["orders", "returns"]`), or all that match a
+    /// [`TopicPattern`](crate::TopicPattern).
+    ///
+    /// Streams and tables of the same topics share one source, with the serdes of the first. A topic cannot be read in
+    /// two ways, and not in two lists of topics.
+    pub fn stream<K, V>(&self, topics: impl Into<Topics>, consumed: Consumed<K, V>) -> KStream<K, V>
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
         let node = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
         let (keys, values) = (consumed.keys.clone(), consumed.values.clone());
-        self.graph.source(&node, topic, consumed);
+        let node = self.graph.source(node, topics.into(), consumed);
         KStream { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
 
@@ -71,7 +81,7 @@ impl StreamsBuilder {
         let source = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
         let node = self.graph.name("KTABLE-SOURCE-");
         let serdes = (consumed.keys.clone(), consumed.values.clone());
-        self.graph.source(&source, topic, consumed);
+        let source = self.graph.source(source, topic.into(), consumed);
         table::source_table(&self.graph, node, &source, serdes, store)
     }
 
@@ -105,9 +115,17 @@ impl StreamsBuilder {
         GlobalKTable { store: handle, name: store.to_owned(), keys, values }
     }
 
+    /// Adds a store for processors, which name it when they are added. A store that no processor names is an error.
+    pub fn add_state_store(&self, store: StoreSpec) -> &Self {
+        self.graph.store(store);
+        self
+    }
+
     /// Checks the graph.
     pub fn build(self) -> Result<Topology, StreamsError> {
-        let Draft { topology, refused, .. } = std::mem::take(&mut *self.graph.0.borrow_mut());
+        let Draft { mut topology, refused, generated, .. } =
+            std::mem::take(&mut *self.graph.draft.borrow_mut());
+        generated.into_iter().for_each(|name| topology.is_generated(name));
         match refused {
             Some(reason) => Err(StreamsError::Topology(reason)),
             None => topology.build(),
@@ -117,40 +135,109 @@ impl StreamsBuilder {
 
 /// The graph under construction, shared by the builder and all streams and tables made from it.
 #[derive(Clone, Default)]
-pub(crate) struct Graph(Rc<RefCell<Draft>>);
+pub(crate) struct Graph {
+    draft: Rc<RefCell<Draft>>,
+    /// The name of the next operator, if the user gave one.
+    next_name: Rc<Cell<Option<String>>>,
+}
 
 #[derive(Default)]
 struct Draft {
     topology: TopologyBuilder,
     names: u32,
+    sources: Vec<Source>,
+    /// Names that were generated.
+    generated: Vec<String>,
     /// For how long after their end the windows of an aggregation's node can change, in ms.
     graces: BTreeMap<String, i64>,
     /// What cannot be built.
     refused: Option<String>,
 }
 
+/// A source, to let others share it.
+struct Source {
+    node: String,
+    topics: Topics,
+    reset: Option<AutoOffsetReset>,
+    /// Of keys and values.
+    types: [(TypeId, &'static str); 2],
+    /// Which timestamp extractor it has.
+    extractor: Option<usize>,
+}
+
+impl Source {
+    /// This source, if another one reads the same topics. Fails if they read a topic in different ways.
+    fn shared_with(&self, other: &Self) -> Result<Option<String>, String> {
+        let Some(topic) = self.topics.shared_with(&other.topics) else { return Ok(None) };
+        let differently = |what: &str, this: &dyn fmt::Display, that: &dyn fmt::Display| {
+            let text = format!("topic {topic} is read twice, {what} {this} and {that}");
+            Err(format!("{text}: read it once, and let both follow that stream"))
+        };
+        if !self.topics.is_same(&other.topics) {
+            return differently("as one of", &self.topics, &other.topics);
+        }
+        let of = |types: &[(TypeId, &str); 2]| format!("{} -> {}", types[0].1, types[1].1);
+        if self.types != other.types {
+            return differently("as", &of(&self.types), &of(&other.types));
+        }
+        if self.reset != other.reset {
+            let of = |reset: &Option<AutoOffsetReset>| match reset {
+                Some(reset) => format!("{reset:?}"),
+                None => "auto.offset.reset".to_owned(),
+            };
+            return differently("from", &of(&self.reset), &of(&other.reset));
+        }
+        if self.extractor != other.extractor {
+            let of = |source: &Self| match source.extractor {
+                Some(_) => "the extractor",
+                None => "the records",
+            };
+            return differently("with the timestamps of", &of(self), &of(other));
+        }
+        Ok(Some(self.node.clone()))
+    }
+}
+
 impl Graph {
+    /// The same graph, whose next operator has this name.
+    pub(crate) fn named(&self, name: &str) -> Self {
+        Self { draft: Rc::clone(&self.draft), next_name: Rc::new(Cell::new(Some(name.to_owned()))) }
+    }
+
+    /// The name of an operator's node: the one that the user gave, or else a generated one, which is used up in any
+    /// case, so that naming one node does not rename others.
+    pub(crate) fn node(&self, prefix: &str) -> String {
+        let generated = self.name(prefix);
+        self.given_name().unwrap_or(generated)
+    }
+
+    /// The name that the user gave the next operator; the one after it has none.
+    pub(crate) fn given_name(&self) -> Option<String> {
+        self.next_name.take()
+    }
+
     /// The next generated name: a prefix and the next of one sequence of numbers, as Kafka's.
     pub(crate) fn name(&self, prefix: &str) -> String {
-        let mut draft = self.0.borrow_mut();
+        let mut draft = self.draft.borrow_mut();
         let name = format!("{prefix}{:010}", draft.names);
         draft.names += 1;
+        draft.generated.push(name.clone());
         name
     }
 
     /// Makes the build fail; the first reason counts.
     pub(crate) fn refuse(&self, reason: String) {
-        self.0.borrow_mut().refused.get_or_insert(reason);
+        self.draft.borrow_mut().refused.get_or_insert(reason);
     }
 
     /// Says how long after their end the windows of a node can change.
     pub(crate) fn set_grace(&self, node: &str, grace_ms: i64) {
-        self.0.borrow_mut().graces.insert(node.to_owned(), grace_ms);
+        self.draft.borrow_mut().graces.insert(node.to_owned(), grace_ms);
     }
 
     /// How long after their end the windows can change that reach a node, or none if something else does.
     pub(crate) fn grace(&self, node: &str) -> Option<i64> {
-        let draft = self.0.borrow();
+        let draft = self.draft.borrow();
         let mut open = vec![node];
         let mut longest = None;
         while let Some(node) = open.pop() {
@@ -164,7 +251,7 @@ impl Graph {
     }
 
     pub(crate) fn with<R>(&self, change: impl FnOnce(&mut TopologyBuilder) -> R) -> R {
-        change(&mut self.0.borrow_mut().topology)
+        change(&mut self.draft.borrow_mut().topology)
     }
 
     pub(crate) fn processor(
@@ -201,16 +288,30 @@ impl Graph {
         (RepartitionNames { topic, sink, source }, filter)
     }
 
-    fn source<K, V>(&self, node: &str, topic: &str, consumed: Consumed<K, V>)
+    /// Adds a source, or finds the one that reads the same topics in the same way. Returns its node.
+    fn source<K, V>(&self, node: String, topics: Topics, consumed: Consumed<K, V>) -> String
     where
         K: Clone + Send + Sync + 'static,
         V: Clone + Send + Sync + 'static,
     {
         let Consumed { keys, values, timestamp, reset, .. } = consumed;
+        let types = [(TypeId::of::<K>(), type_name::<K>()), (TypeId::of::<V>(), type_name::<V>())];
+        let extractor = timestamp.as_ref().map(|extractor| Arc::as_ptr(extractor).addr());
+        let source = Source { node, topics, reset, types, extractor };
         let decoder = codec::decoder(keys, values, timestamp);
-        self.with(|topology| {
-            topology.add_source(node, &[topic], decoder, SourceOptions { reset });
-        });
+        let mut draft = self.draft.borrow_mut();
+        let shared = draft.sources.iter().map(|known| known.shared_with(&source)).find_map(Result::transpose);
+        match shared {
+            Some(Ok(node)) => return node,
+            Some(Err(reason)) => {
+                draft.refused.get_or_insert(reason);
+            }
+            None => {}
+        }
+        draft.topology.add_source(&source.node, source.topics.clone(), decoder, SourceOptions { reset });
+        let node = source.node.clone();
+        draft.sources.push(source);
+        node
     }
 }
 

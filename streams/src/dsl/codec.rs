@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use millstream_log::{Header, PartitionRecords, partition_for_key};
+use millstream_log::{Header, PartitionRecords};
 
 use crate::ByteColumn;
 use crate::batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
 use crate::dsl::records::Records;
+use crate::dsl::route::Route;
 use crate::error::StreamsError;
 use crate::report::{ReportKind, Reporter, RowReport};
 use crate::serde::{DynSerde, SerdeError};
@@ -35,12 +36,26 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    routed_encoder(keys, values, Route::default())
+}
+
+pub(crate) fn routed_encoder<K, V>(
+    keys: DynSerde<K>,
+    values: DynSerde<V>,
+    route: Route<K, V>,
+) -> EncoderSupplier
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     Arc::new(move || {
         Box::new(RecordEncoder {
             keys: Arc::clone(&keys),
             values: Arc::clone(&values),
             key_bytes: ByteColumn::default(),
             value_bytes: ByteColumn::default(),
+            route: route.clone(),
+            topic: String::new(),
         })
     })
 }
@@ -136,6 +151,9 @@ struct RecordEncoder<K, V> {
     values: DynSerde<V>,
     key_bytes: ByteColumn,
     value_bytes: ByteColumn,
+    route: Route<K, V>,
+    /// The name of the topic of a row, where the route chooses it.
+    topic: String,
 }
 
 impl<K, V> Encoder for RecordEncoder<K, V>
@@ -166,20 +184,8 @@ where
                 next += failed[next..].iter().take_while(|(failed, _)| *failed == row).count();
                 continue;
             }
-            let key = self.key_bytes.get(row);
-            let partition = match key {
-                Some(key) if suffix > 0 => {
-                    Some(partition_for_key(&key[..key.len().saturating_sub(suffix)], out.partitions()))
-                }
-                _ => None,
-            };
-            out.append(
-                partition,
-                batch.timestamps[row],
-                key,
-                self.value_bytes.get(row),
-                batch.headers_of(row),
-            )?;
+            let bytes = (self.key_bytes.get(row), suffix, self.value_bytes.get(row));
+            self.route.append(&batch, row, bytes, &mut self.topic, out)?;
         }
         Ok(())
     }

@@ -25,7 +25,7 @@ fn cogrouped(build: impl Fn(CogroupedKStream<String, i64>)) -> Topology {
 fn to_out<K: Clone + Send + Sync + 'static>(table: &KTable<K, i64>) {
     let stream = table.to_stream();
     let (keys, values) = (stream.keys.clone().unwrap(), stream.values.clone().unwrap());
-    stream.to_with("out", crate::dsl::Produced { keys, values });
+    stream.to_with("out", crate::dsl::Produced::of(keys, values));
 }
 
 /// Topic (numbers or words), key, value, timestamp.

@@ -88,7 +88,7 @@ where
         S: Into<Option<GK>>,
         O: Clone + Send + Sync + 'static,
     {
-        let node = self.graph.name(prefix);
+        let node = self.graph.node(prefix);
         let (selector, joiner) = (Arc::new(selector), Arc::new(joiner));
         let (store, keys, values) = (table.store, table.keys.clone(), table.values.clone());
         let make = move || {

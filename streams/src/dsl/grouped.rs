@@ -39,6 +39,12 @@ where
         Self { graph, node, rekeyed, grouped }
     }
 
+    /// Names the node of the aggregation; its store is named by [`Materialized`], its repartition topic by [`Grouped`].
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { graph: self.graph.named(name), ..self }
+    }
+
     /// Aggregates per key and window; see [`WindowedBy`] for the kinds of windows.
     pub fn windowed_by<W: WindowedBy<K, V>>(self, windows: W) -> W::Stream {
         windows.window(self)
@@ -187,7 +193,7 @@ impl FoldNames {
     pub(crate) fn new<A: 'static>(graph: &Graph, prefix: &str, materialized: &Materialized<A>) -> Self {
         let generate = || graph.name(&format!("{prefix}STATE-STORE-"));
         let store = materialized.name.clone().unwrap_or_else(generate);
-        Self { node: materialized.node_or(graph.name(prefix)), store }
+        Self { node: materialized.node_or(graph.node(prefix)), store }
     }
 }
 

@@ -32,6 +32,12 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// Names the node of the aggregation; its store is named by [`Materialized`], its repartition topic by [`Grouped`].
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { graph: self.graph.named(name), ..self }
+    }
+
     /// Counts the rows of a group.
     pub fn count(self, materialized: Materialized<i64>) -> KTable<K, i64> {
         self.fold("KTABLE-AGGREGATE-", materialized, |_, change, count| {
@@ -138,7 +144,7 @@ where
     V2: Clone + Send + Sync + 'static,
 {
     table.send_old();
-    let node = table.graph.name("KTABLE-SELECT-");
+    let node = table.graph.node("KTABLE-SELECT-");
     let select = Arc::new(move |batch: Box<dyn Batch>| -> Result<Box<dyn Batch>, StreamsError> {
         Ok(Box::new(select(&*downcast::<Changes<K, V>>(batch)?, &mapper)))
     });

@@ -33,6 +33,7 @@ mod builder;
 mod changes;
 pub(crate) mod codec;
 mod cogroup;
+mod context;
 mod fold;
 mod foreign_key;
 mod global_table;
@@ -41,13 +42,20 @@ mod grouped_table;
 mod join;
 mod lookup;
 mod params;
+mod print;
+mod process;
+mod record;
 mod records;
+mod route;
 mod session_fold;
+mod split;
 mod stream;
 mod suppress;
 mod table;
 mod table_join;
 mod table_rows;
+mod topology;
+mod transform;
 mod versioned;
 mod windowed;
 
@@ -56,16 +64,23 @@ pub use changes::Changes;
 pub use cogroup::{
     CogroupedBy, CogroupedKStream, SessionWindowedCogroupedKStream, TimeWindowedCogroupedKStream,
 };
+pub use context::{FixedKeyContext, ProcessingContext, ProcessorContext, RecordMetadata};
 pub use foreign_key::TableJoined;
 pub use global_table::GlobalKTable;
 pub use grouped::KGroupedStream;
 pub use grouped_table::KGroupedTable;
 pub use join::StreamJoined;
 pub use params::{Consumed, Grouped, Materialized, Produced, Repartitioned, StoreType};
+pub use print::Printed;
+pub use process::{FixedKeyProcessor, RecordProcessor};
+pub use record::{FixedKeyRecord, Record};
 pub use records::Records;
+pub use route::{Partitions, RecordContext};
+pub use split::{Branched, BranchedKStream};
 pub use stream::KStream;
 pub use suppress::{BufferConfig, StrictBufferConfig, Suppressed};
 pub use table::KTable;
+pub use transform::ValueTransformer;
 pub use versioned::{Joined, VersionedTable};
 pub use windowed::{SessionWindowedKStream, TimeWindowedKStream, WindowedBy};
 
@@ -77,6 +92,8 @@ mod close_tests;
 mod cogroup_tests;
 #[cfg(test)]
 mod global_tests;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod suppress_tests;
 #[cfg(test)]

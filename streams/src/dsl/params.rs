@@ -6,6 +6,7 @@ use std::time::Duration;
 use millstream_log::AutoOffsetReset;
 
 use crate::dsl::codec::TimestampExtractor;
+use crate::dsl::route::{Partitioner, Partitions};
 use crate::serde::{DefaultSerde, DynSerde, Serde};
 use crate::store::StoreSpec;
 
@@ -69,13 +70,50 @@ impl<K: DefaultSerde, V: DefaultSerde> Default for Consumed<K, V> {
 pub struct Produced<K, V> {
     pub(crate) keys: DynSerde<K>,
     pub(crate) values: DynSerde<V>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
+    pub(crate) name: Option<String>,
 }
 
 impl<K: 'static, V: 'static> Produced<K, V> {
     /// Writes keys and values with these serdes.
     pub fn with(keys: impl Serde<K>, values: impl Serde<V>) -> Self {
-        Self { keys: Arc::new(keys), values: Arc::new(values) }
+        Self::of(Arc::new(keys), Arc::new(values))
     }
+
+    pub(crate) fn of(keys: DynSerde<K>, values: DynSerde<V>) -> Self {
+        Self { keys, values, partitioner: None, name: None }
+    }
+
+    /// Chooses the partition of every row by topic, key, value and the number of partitions, in place of the key's
+    /// hash: see [`Partitions`]. Rows without value come along, too. A row for a partition that is not there is left
+    /// to `production.exception.handler`.
+    #[must_use]
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&str, Option<&K>, Option<&V>, u32) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(partitioner(choose));
+        self
+    }
+
+    /// Names the sink node.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+}
+
+impl<K: DefaultSerde, V: DefaultSerde> Default for Produced<K, V> {
+    fn default() -> Self {
+        Self::of(K::default_serde(), V::default_serde())
+    }
+}
+
+fn partitioner<K, V, P: Into<Partitions>>(
+    choose: impl Fn(&str, Option<&K>, Option<&V>, u32) -> P + Send + Sync + 'static,
+) -> Partitioner<K, V> {
+    Arc::new(move |topic, key, value, partitions| choose(topic, key, value, partitions).into())
 }
 
 /// How rows travel to the task of their new key, if they have to.
@@ -100,16 +138,22 @@ impl<K: 'static, V: 'static> Grouped<K, V> {
 }
 
 /// A repartition step that is asked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Repartitioned {
+pub struct Repartitioned<K, V> {
     pub(crate) name: Option<String>,
     pub(crate) partitions: Option<u32>,
+    pub(crate) serdes: Option<(DynSerde<K>, DynSerde<V>)>,
+    pub(crate) partitioner: Option<Partitioner<K, V>>,
 }
 
-impl Repartitioned {
-    /// Names the topic `<application.id>-<name>-repartition`.
+impl<K: 'static, V: 'static> Repartitioned<K, V> {
+    /// Names the topic `<application.id>-<name>-repartition`. The serdes are those of the stream.
     pub fn named(name: &str) -> Self {
-        Self { name: Some(name.to_owned()), partitions: None }
+        Self { name: Some(name.to_owned()), ..Self::default() }
+    }
+
+    /// Writes keys and values with these serdes.
+    pub fn with(keys: impl Serde<K>, values: impl Serde<V>) -> Self {
+        Self { serdes: Some((Arc::new(keys), Arc::new(values))), ..Self::default() }
     }
 
     /// Sets the number of partitions.
@@ -117,6 +161,30 @@ impl Repartitioned {
     pub fn partitions(mut self, count: u32) -> Self {
         self.partitions = Some(count);
         self
+    }
+
+    /// Writes keys and values with these serdes.
+    #[must_use]
+    pub fn serdes(mut self, keys: impl Serde<K>, values: impl Serde<V>) -> Self {
+        self.serdes = Some((Arc::new(keys), Arc::new(values)));
+        self
+    }
+
+    /// Chooses the partition of every row, as [`Produced::partitioner`]. Rows with equal keys have to meet if they
+    /// are grouped or joined later.
+    #[must_use]
+    pub fn partitioner<P: Into<Partitions>>(
+        mut self,
+        choose: impl Fn(&str, Option<&K>, Option<&V>, u32) -> P + Send + Sync + 'static,
+    ) -> Self {
+        self.partitioner = Some(partitioner(choose));
+        self
+    }
+}
+
+impl<K, V> Default for Repartitioned<K, V> {
+    fn default() -> Self {
+        Self { name: None, partitions: None, serdes: None, partitioner: None }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Streams of typed rows and their operators.
 
+use std::any::type_name;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::dsl::grouped::KGroupedStream;
 use crate::dsl::lookup::Lookup;
 use crate::dsl::params::{Grouped, Materialized, Produced, Repartitioned};
 use crate::dsl::records::Records;
+use crate::dsl::route::{RecordContext, Route, TopicExtractor};
 use crate::dsl::table::{self, KTable};
 use crate::error::StreamsError;
 use crate::operator::join::{JoinProcessor, MissingKey};
@@ -188,17 +190,45 @@ where
 
     /// The rows of both streams. Rows of one stream keep their order.
     pub fn merge(&self, other: &Self) -> Self {
-        let node = self.graph.name("KSTREAM-MERGE-");
+        let node = self.graph.node("KSTREAM-MERGE-");
         self.graph.processor(&node, &[&self.node, &other.node], &[], supplier(|| PassThrough));
         Self { node, rekeyed: self.rekeyed || other.rekeyed, ..self.clone() }
     }
 
+    /// Names the node of the next operator; what comes after it has a generated name again. Two nodes cannot have one
+    /// name, so name each of several operators on one stream.
+    ///
+    /// This is Kafka's `Named`. Stores and repartition topics have names of their own: see [`Materialized`],
+    /// [`Grouped`], [`Repartitioned`] and their like.
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self { graph: self.graph.named(name), ..self.clone() }
+    }
+
     /// Writes the rows to a topic, which must exist.
     pub fn to_with(&self, topic: &str, produced: Produced<K, V>) {
-        let node = self.graph.name("KSTREAM-SINK-");
-        let encoder = codec::encoder(produced.keys, produced.values);
+        let Produced { keys, values, partitioner, name } = produced;
+        let node = name.unwrap_or_else(|| self.graph.node("KSTREAM-SINK-"));
+        let encoder = codec::routed_encoder(keys, values, Route::partitioned(partitioner));
         self.graph.with(|topology| {
             topology.add_sink(&node, topic, encoder, &[&self.node]);
+        });
+    }
+
+    /// Writes every row to the topic that `extract` names; rows without value are written, so it sees them, too. The
+    /// topics must exist: a row whose topic does not is left to `production.exception.handler`.
+    pub fn to_dynamic_with<T, F>(&self, extract: F, produced: Produced<K, V>)
+    where
+        T: AsRef<str>,
+        F: Fn(Option<&K>, Option<&V>, &RecordContext<'_>) -> T + Send + Sync + 'static,
+    {
+        let Produced { keys, values, partitioner, name } = produced;
+        let node = name.unwrap_or_else(|| self.graph.node("KSTREAM-SINK-"));
+        let topic: TopicExtractor<K, V> =
+            Arc::new(move |key, value, context, name| name.push_str(extract(key, value, context).as_ref()));
+        let encoder = codec::routed_encoder(keys, values, Route { topic: Some(topic), partitioner });
+        self.graph.with(|topology| {
+            topology.add_dynamic_sink(&node, type_name::<F>(), encoder, &[&self.node]);
         });
     }
 
@@ -219,12 +249,12 @@ where
         self.select_key(mapper).group_by_key_with(grouped)
     }
 
-    fn rows<B: Batch + Sized>(
+    pub(crate) fn rows<B: Batch + Sized>(
         &self,
         prefix: &str,
         change: impl Fn(Records<K, V>) -> B + Send + Sync + 'static,
     ) -> String {
-        let node = self.graph.name(prefix);
+        let node = self.graph.node(prefix);
         let change = Arc::new(change);
         let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
         self.graph.processor(&node, &[&self.node], &[], supplier(make));
@@ -235,7 +265,15 @@ where
 impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     /// Writes the rows to a topic, which must exist.
     pub fn to(&self, topic: &str) {
-        self.to_with(topic, Produced { keys: self.key_serde(), values: self.value_serde() });
+        self.to_with(topic, Produced::of(self.key_serde(), self.value_serde()));
+    }
+
+    /// Writes every row to the topic that `extract` names, see [`KStream::to_dynamic_with`].
+    pub fn to_dynamic<T: AsRef<str>>(
+        &self,
+        extract: impl Fn(Option<&K>, Option<&V>, &RecordContext<'_>) -> T + Send + Sync + 'static,
+    ) {
+        self.to_dynamic_with(extract, Produced::of(self.key_serde(), self.value_serde()));
     }
 
     /// Groups by the key that the rows have.
@@ -245,23 +283,20 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     }
 
     /// Writes the rows through a topic that is partitioned by their keys. Rows without key are dropped.
-    pub fn repartition(&self, repartitioned: Repartitioned) -> Self {
-        let named = repartitioned.name.is_some();
-        let name = repartitioned.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-REPARTITION-"));
-        let (keys, values) = (self.key_serde(), self.value_serde());
-        let step = RepartitionStep {
-            topic: &name,
-            named,
-            partitions: repartitioned.partitions,
-            keeps_null_keys: false,
-        };
-        let node = repartition(&self.graph, &self.node, step, &keys, &values);
+    pub fn repartition(&self, repartitioned: Repartitioned<K, V>) -> Self {
+        let Repartitioned { name, partitions, serdes, partitioner } = repartitioned;
+        let named = name.is_some();
+        let name = name.unwrap_or_else(|| self.graph.name("KSTREAM-REPARTITION-"));
+        let (keys, values) = serdes.unwrap_or_else(|| (self.key_serde(), self.value_serde()));
+        let step = RepartitionStep { topic: &name, named, partitions, keeps_null_keys: false };
+        let route = Route::partitioned(partitioner);
+        let node = routed_repartition(&self.graph, &self.node, step, &keys, &values, route);
         Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
 
     /// The latest value per key; a row without value deletes its key.
     pub fn to_table(&self, materialized: Materialized<V>) -> KTable<K, V> {
-        let node = materialized.node_or(self.graph.name("KSTREAM-TOTABLE-"));
+        let node = materialized.node_or(self.graph.node("KSTREAM-TOTABLE-"));
         let generate = || self.graph.name("KSTREAM-TOTABLE-STATE-STORE-");
         let store = materialized.name.clone().unwrap_or_else(generate);
         let stream = self.partitioned(&store);
@@ -315,7 +350,7 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     {
         let stream = self.partitioned(&self.node);
         let store = table.stored();
-        let node = self.graph.name(prefix);
+        let node = self.graph.node(prefix);
         let (keys, joiner) = (self.key_serde(), Arc::new(joiner));
         let make = move || {
             let lookup =
@@ -389,6 +424,21 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    routed_repartition(graph, parent, step, keys, values, Route::default())
+}
+
+fn routed_repartition<K, V>(
+    graph: &Graph,
+    parent: &str,
+    step: RepartitionStep<'_>,
+    keys: &DynSerde<K>,
+    values: &DynSerde<V>,
+    route: Route<K, V>,
+) -> String
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
     let (names, filter) = graph.repartition_names(step.topic, step.named);
     let keep_keyed = |mut rows: Records<K, V>| {
         rows.retain(|key, _| key.is_some());
@@ -401,7 +451,7 @@ where
         graph.processor(&filter, &[parent], &[], supplier(make));
         above = &filter;
     }
-    let encoder = codec::encoder(keys.clone(), values.clone());
+    let encoder = codec::routed_encoder(keys.clone(), values.clone(), route);
     let decoder = codec::decoder(keys.clone(), values.clone(), None);
     graph.with(|topology| topology.add_named_repartition(names, step.partitions, encoder, decoder, &[above]))
 }

@@ -131,7 +131,7 @@ where
     /// restart.
     pub fn suppress(&self, suppressed: Suppressed<K>) -> Self {
         let Suppressed { name, wait, limits } = suppressed;
-        let node = self.graph.name("KTABLE-SUPPRESS-");
+        let node = self.graph.node("KTABLE-SUPPRESS-");
         let generated = self.graph.name("KTABLE-SUPPRESS-STATE-STORE-");
         let store_name = name.as_ref().map_or(generated, |name| format!("{name}-store"));
         let node = name.unwrap_or(node);

@@ -49,6 +49,12 @@ where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
+    /// Names the node of the next operator, see [`KStream::named`].
+    #[must_use]
+    pub fn named(&self, name: &str) -> Self {
+        Self { graph: self.graph.named(name), ..self.clone() }
+    }
+
     /// The table of the rows that match; a row that does not match is deleted.
     pub fn filter(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
         let values = self.values.clone();
@@ -75,7 +81,7 @@ where
 
     /// The changes of the table as a stream; deletions are rows without value.
     pub fn to_stream(&self) -> KStream<K, V> {
-        let node = self.graph.name("KTABLE-TOSTREAM-");
+        let node = self.graph.node("KTABLE-TOSTREAM-");
         let new_values = Arc::new(|batch: Box<dyn Batch>| -> Result<Box<dyn Batch>, StreamsError> {
             Ok(Box::new(downcast::<Changes<K, V>>(batch)?.rows))
         });
@@ -178,7 +184,7 @@ where
             }
             Ok(changes)
         });
-        let node = self.graph.name(prefix);
+        let node = self.graph.node(prefix);
         let table = add_table(&self.graph, &[&self.node], (self.keys.clone(), values), None, node, compute);
         let (state, parent) = (Arc::clone(&table.state), self.clone());
         let ask_old = Rc::new(move || {

@@ -92,8 +92,13 @@ where
     // must not show on the other side before.
     left.send_old();
     right.send_old();
-    let merge = graph.name("KTABLE-MERGE-");
-    let (this, other) = (graph.name("KTABLE-JOINTHIS-"), graph.name("KTABLE-JOINOTHER-"));
+    let given = graph.given_name();
+    let node = |suffix: &str, prefix: &str| {
+        let generated = graph.name(prefix);
+        given.as_ref().map_or(generated, |name| format!("{name}{suffix}"))
+    };
+    let merge = node("", "KTABLE-MERGE-");
+    let (this, other) = (node("-join-this", "KTABLE-JOINTHIS-"), node("-join-other", "KTABLE-JOINOTHER-"));
     let compute: Compute<K, O> = Arc::new(|batch, _| Ok(*downcast::<Changes<K, O>>(batch)?));
     let result = add_table(graph, &[&this, &other], (left.keys.clone(), None), None, merge, compute);
     let joiner = Arc::new(joiner);

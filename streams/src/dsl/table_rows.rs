@@ -115,6 +115,23 @@ where
     KTable { graph: graph.clone(), node, keys, values, state, ask_old: Rc::new(|| ()) }
 }
 
+/// What a table's node does with changes that are made elsewhere: it keeps them if that was asked for, and passes
+/// them on.
+pub(crate) fn changes_node<K, V>(keys: &DynSerde<K>, state: &TableState) -> Box<dyn Processor>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    let sends_old = state.sends_old();
+    match state.store() {
+        Some(store) => Box::new(pass_on::<K, V>(keys.clone(), sends_old, store)),
+        None => {
+            let compute: Compute<K, V> = Arc::new(|batch, _| Ok(*downcast::<Changes<K, V>>(batch)?));
+            Box::new(Computed { compute, sends_old })
+        }
+    }
+}
+
 /// Keeps changes as they come and passes them on.
 pub(crate) fn pass_on<K, V>(
     keys: DynSerde<K>,

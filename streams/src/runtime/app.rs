@@ -16,7 +16,7 @@ use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::global::{GlobalUpdater, Globals};
 use crate::runtime::instances::Instance;
 use crate::runtime::metrics::{Counters, Metrics};
-use crate::runtime::plan::{Input, Plan};
+use crate::runtime::plan::{Input, Plan, with_topics};
 use crate::runtime::shared::{ClientMetadata, Components, Shared, State, Stop, ThreadMetadata, thread_name};
 use crate::runtime::thread::Seat;
 use crate::store::mixed::MixedBackend;
@@ -114,6 +114,7 @@ impl StreamsOpener {
     /// Checks the topics, creates the internal ones, and settles where inputs begin.
     pub fn open(self) -> Result<Streams, StreamsError> {
         let Self { topology, config, log, backend, components } = self;
+        let topology = with_topics(&topology, &config, &log)?;
         let plan = Arc::new(Plan::new(&topology, &config, &log)?);
         let backend = match backend {
             Some(backend) => backend,

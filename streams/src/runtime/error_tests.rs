@@ -44,7 +44,7 @@ fn picky() -> Topology {
     let mut topology = TopologyBuilder::new();
     let (keys, values) = (Arc::new(Utf8), Arc::new(Int64));
     let decoder = codec::decoder(keys.clone(), values.clone(), None);
-    topology.add_source("source", &["in"], decoder, SourceOptions::default());
+    topology.add_source("source", ["in"], decoder, SourceOptions::default());
     topology.add_processor("picky", Arc::new(|| Box::new(Picky)), &["source"], &[]);
     topology.add_sink("sink", "out", codec::encoder(keys, values), &["picky"]);
     topology.build().unwrap()
@@ -208,7 +208,7 @@ fn running(handler: impl Fn(&StreamsError) -> UncaughtResponse + Send + Sync + '
     let mut topology = TopologyBuilder::new();
     let (keys, values) = (Arc::new(Utf8), Arc::new(Int64));
     let decoder = codec::decoder(keys.clone(), values.clone(), None);
-    topology.add_source("source", &["in"], decoder, SourceOptions::default());
+    topology.add_source("source", ["in"], decoder, SourceOptions::default());
     let make = move || -> Box<dyn Processor> { Box::new(Passing { failures: Arc::clone(&failures) }) };
     topology.add_processor("passing", Arc::new(make), &["source"], &[]);
     topology.add_sink("sink", "out", codec::encoder(keys, values), &["passing"]);

@@ -20,7 +20,7 @@ use crate::runtime::outbox::{Outbox, OutputTopic};
 use crate::runtime::punctuation::{PunctuationType, Punctuations};
 use crate::store::timers::TimerStore;
 use crate::store::{StoreHandle, TaskStore};
-use crate::topology::{NodeRole, Topology};
+use crate::topology::{NodeRole, SinkTopic, Topology};
 
 /// What one task runs: nodes, stores and what they share.
 pub(crate) struct TaskGraph {
@@ -46,6 +46,8 @@ pub(crate) struct TaskGraph {
     pub(crate) kept_times: BTreeMap<String, i64>,
     /// Whether they changed since the last commit.
     pub(crate) keeps_new_times: bool,
+    /// Whether a processor asked for a commit since the last one.
+    pub(crate) commit_requested: bool,
     /// By the topology's node numbers; nodes of other sub-topologies are absent.
     nodes: Vec<Option<Node>>,
     /// The task's own node numbers, parents before children.
@@ -69,7 +71,8 @@ enum Role {
     },
     Sink {
         encoder: Option<Box<dyn Encoder>>,
-        topic: OutputTopic,
+        /// None if the encoder chooses it.
+        topic: Option<(OutputTopic, Arc<str>)>,
     },
 }
 
@@ -106,10 +109,16 @@ impl TaskGraph {
                 NodeRole::Processor { supplier, stores } => {
                     Role::Processor { processor: Some(supplier()), stores: stores.clone() }
                 }
-                NodeRole::Sink { topic, encoder } => Role::Sink {
-                    encoder: Some(encoder()),
-                    topic: outbox.topic(&topic.resolve(&surroundings.application))?,
-                },
+                NodeRole::Sink { topic, encoder } => {
+                    let topic = match topic {
+                        SinkTopic::Fixed(topic) => {
+                            let name = topic.resolve(&surroundings.application);
+                            Some((outbox.topic(&name)?, name))
+                        }
+                        SinkTopic::Dynamic(_) => None,
+                    };
+                    Role::Sink { encoder: Some(encoder()), topic }
+                }
             };
             nodes[*number] =
                 Some(Node { name: Arc::clone(&node.name), children: node.children.clone(), role });
@@ -146,6 +155,7 @@ impl TaskGraph {
             timers,
             kept_times: BTreeMap::new(),
             keeps_new_times: false,
+            commit_requested: false,
             nodes,
             order,
             stores,
@@ -273,7 +283,8 @@ impl TaskGraph {
     ) -> Result<(), StreamsError> {
         let Role::Processor { processor, .. } = &mut self.node_mut(number).role else { return Ok(()) };
         let mut taken = processor.take().expect(ENTERED_ONCE);
-        let result = call(taken.as_mut(), &mut Context { graph: self, outbox, node: number });
+        let mut context = Context { graph: self, outbox, node: number, row_time: None };
+        let result = call(taken.as_mut(), &mut context);
         if let Role::Processor { processor, .. } = &mut self.node_mut(number).role {
             *processor = Some(taken);
         }
@@ -489,13 +500,17 @@ fn run(
             return graph.guarded(outbox, number, |processor, context| processor.process(batch, context));
         }
         Role::Sink { encoder, topic } => {
-            let topic = *topic;
+            let topic = topic.clone();
             let mut taken = encoder.take().expect(ENTERED_ONCE);
             Counters::add(&graph.counters.sink_records, batch.rows() as u64);
             graph.counters.arrived(batch.timestamps(), graph.clock.now().get());
             let task_partition = graph.task.partition;
+            let source = graph.origin.as_ref().map(|origin| &origin.partition);
+            let node = graph.node_name(number);
             let mut report = NodeReporter::new(graph, number, None, ReportKind::Unencodable);
-            let mut sink = RecordSink { outbox, topic, task_partition, refused: Vec::new() };
+            let log = &graph.log;
+            let mut sink =
+                RecordSink { outbox, topic, task_partition, source, log, node, refused: Vec::new() };
             let result = taken.encode(batch, &mut sink, &mut report);
             let (kept, refused) = (report.kept, sink.refused);
             if let Role::Sink { encoder, .. } = &mut graph.node_mut(number).role {

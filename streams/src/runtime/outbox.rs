@@ -1,6 +1,11 @@
 //! The one way out of a stream thread: its producer, in a transaction if the application wants exactly once.
 
-use millstream_log::{GroupMetadata, Header, OffsetCommit, PartitionId, Producer, Timestamp, TopicHandle};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use millstream_log::{
+    GroupMetadata, Header, Log, OffsetCommit, PartitionId, Producer, Timestamp, TopicHandle,
+};
 
 use crate::config::ProcessingGuarantee;
 use crate::error::StreamsError;
@@ -15,15 +20,32 @@ pub struct Outbox {
     guarantee: ProcessingGuarantee,
     in_transaction: bool,
     records: u64,
+    /// Topics that sinks chose row by row.
+    chosen: HashMap<Arc<str>, OutputTopic>,
 }
 
 impl Outbox {
     pub(crate) fn new(producer: Producer, guarantee: ProcessingGuarantee) -> Self {
-        Self { producer, guarantee, in_transaction: false, records: 0 }
+        Self { producer, guarantee, in_transaction: false, records: 0, chosen: HashMap::new() }
     }
 
     pub(crate) fn topic(&mut self, name: &str) -> Result<OutputTopic, StreamsError> {
         Ok(OutputTopic(self.producer.topic(name)?))
+    }
+
+    /// A topic that a row chose. It must be there: one that is made by mistake would take all rows from then on.
+    pub(crate) fn existing_topic(
+        &mut self,
+        log: &Log,
+        name: &str,
+    ) -> Result<(OutputTopic, Arc<str>), StreamsError> {
+        if let Some((name, topic)) = self.chosen.get_key_value(name) {
+            return Ok((*topic, Arc::clone(name)));
+        }
+        let name = log.describe_topic(name)?.name;
+        let topic = self.topic(&name)?;
+        self.chosen.insert(Arc::clone(&name), topic);
+        Ok((topic, name))
     }
 
     pub(crate) fn partitions(&self, topic: OutputTopic) -> u32 {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use millstream_log::{AutoOffsetReset, Log, LogError, NewTopic, PartitionId, TopicPartition};
+use millstream_log::{
+    AutoOffsetReset, Log, LogError, NewTopic, PartitionId, TopicDescription, TopicPartition,
+};
 
 use crate::config::StreamsConfig;
 use crate::error::StreamsError;
 use crate::processor::TaskId;
 use crate::runtime::global;
 use crate::store::{StoreHandle, StoreKind, StoreSpec};
-use crate::topology::{NodeRole, TopicName, Topology};
+use crate::topology::{NodeRole, SinkTopic, TopicName, Topology};
 
 /// What runs where.
 #[derive(Clone, Debug)]
@@ -43,6 +45,13 @@ pub(crate) fn changelog_topic(application: &str, store: &str) -> String {
 impl Plan {
     /// Checks the topics against the topology and creates the internal ones.
     pub(crate) fn new(topology: &Topology, config: &StreamsConfig, log: &Log) -> Result<Self, StreamsError> {
+        if config.explicit_naming && !topology.generated_names.is_empty() {
+            return Err(StreamsError::Topology(format!(
+                "ensure.explicit.internal.resource.naming is set, and these have generated names: {}: name them, with \
+                 Materialized::named, Grouped::named and their like",
+                topology.generated_names.join(", ")
+            )));
+        }
         let counts = Counts { topology, log, known: BTreeMap::new() }.resolve()?;
         for repartition in &topology.repartitions {
             let name = repartition.topic.resolve(&config.application_id);
@@ -65,7 +74,7 @@ impl Plan {
             for node in &sub_topology.nodes {
                 if let NodeRole::Source { topics, reset, .. } = &topology.nodes[*node].role {
                     let reset = reset.unwrap_or(config.auto_offset_reset);
-                    inputs.extend(topics.iter().map(|topic| (*node, reset, topic)));
+                    inputs.extend(topics.names.iter().map(|topic| (*node, reset, topic)));
                 }
             }
             let partitions = inputs.iter().map(|(_, _, topic)| counts[*topic]).max().unwrap_or(0);
@@ -103,6 +112,24 @@ impl Plan {
     }
 }
 
+/// The topology with the topics that its patterns stand for now.
+pub(crate) fn with_topics(
+    topology: &Topology,
+    config: &StreamsConfig,
+    log: &Log,
+) -> Result<Topology, StreamsError> {
+    topology.with_topics(user_topics(&config.application_id, &log.topics()))
+}
+
+/// The topics that patterns can stand for.
+fn user_topics<'a>(application: &str, all: &'a [TopicDescription]) -> impl Iterator<Item = &'a str> + Clone {
+    let internal = format!("{application}-");
+    all.iter().filter(|topic| !topic.internal).map(|topic| &*topic.name).filter(move |topic| {
+        let own = topic.strip_prefix(internal.as_str());
+        !own.is_some_and(|rest| rest.ends_with("-changelog") || rest.ends_with("-repartition"))
+    })
+}
+
 /// Finds the number of partitions of every topic that sources read.
 struct Counts<'a> {
     topology: &'a Topology,
@@ -114,9 +141,9 @@ impl Counts<'_> {
     fn resolve(mut self) -> Result<BTreeMap<TopicName, u32>, StreamsError> {
         for node in &self.topology.nodes {
             let topics = match &node.role {
-                NodeRole::Source { topics, .. } => topics.as_slice(),
-                NodeRole::Sink { topic, .. } => std::slice::from_ref(topic),
-                NodeRole::Processor { .. } => &[],
+                NodeRole::Source { topics, .. } => topics.names.as_slice(),
+                NodeRole::Sink { topic: SinkTopic::Fixed(topic), .. } => std::slice::from_ref(topic),
+                NodeRole::Sink { topic: SinkTopic::Dynamic(_), .. } | NodeRole::Processor { .. } => &[],
             };
             for topic in topics {
                 if let TopicName::External(name) = topic {
@@ -165,7 +192,7 @@ impl Counts<'_> {
 
     fn topics(&self, source: usize) -> impl Iterator<Item = &TopicName> {
         match &self.topology.nodes[source].role {
-            NodeRole::Source { topics, .. } => topics.iter(),
+            NodeRole::Source { topics, .. } => topics.names.iter(),
             NodeRole::Processor { .. } | NodeRole::Sink { .. } => [].iter(),
         }
     }

@@ -86,7 +86,7 @@ impl Asked<'_> {
         });
         let nodes = owner.into_iter().flat_map(|owner| &owner.nodes);
         let topics = nodes.flat_map(|node| match &self.topology.nodes[*node].role {
-            NodeRole::Source { topics, .. } => topics.as_slice(),
+            NodeRole::Source { topics, .. } => topics.names.as_slice(),
             _ => &[],
         });
         topics.map(|topic| topic.resolve(self.application)).collect()

@@ -80,7 +80,7 @@ fn ticking(plan: &[(PunctuationType, u64)], ends_after: usize, calls: &Calls) ->
     let (keys, values) = (Arc::new(Utf8), Arc::new(Int64));
     topology.add_source(
         "source",
-        &["in"],
+        ["in"],
         codec::decoder(keys.clone(), values.clone(), None),
         SourceOptions::default(),
     );
@@ -186,7 +186,7 @@ fn alarms() -> Topology {
     let (keys, values) = (Arc::new(Utf8), Arc::new(Int64));
     topology.add_source(
         "source",
-        &["in"],
+        ["in"],
         codec::decoder(keys.clone(), values.clone(), None),
         SourceOptions::default(),
     );
@@ -287,7 +287,7 @@ fn timers_need_a_store() {
     let mut topology = TopologyBuilder::new();
     topology.add_source(
         "source",
-        &["in"],
+        ["in"],
         codec::decoder(Arc::new(Utf8), Arc::new(Int64), None),
         SourceOptions::default(),
     );

@@ -242,7 +242,8 @@ impl Worker {
                     Step::Idle => break,
                 }
                 let waited = log.clock().monotonic().saturating_sub(self.committed_at);
-                if waited >= self.shared.config.commit_interval
+                if self.tasks[index].graph.commit_requested
+                    || waited >= self.shared.config.commit_interval
                     || self.size().dirty > self.shared.uncommitted_budget()
                 {
                     break;
@@ -256,7 +257,8 @@ impl Worker {
     /// Whether the interval has passed or the uncommitted state is too big.
     pub(crate) fn commit_due(&self) -> bool {
         let waited = self.log.clock().monotonic().saturating_sub(self.committed_at);
-        if waited >= self.shared.config.commit_interval {
+        let requested = self.tasks.iter().any(|task| task.graph.commit_requested);
+        if requested || waited >= self.shared.config.commit_interval {
             return self.has_moved();
         }
         self.dirty && self.size().dirty > self.shared.uncommitted_budget()
@@ -317,6 +319,7 @@ impl Worker {
                 ..OffsetCommit::new(task.queues[queue].partition.clone(), offset)
             }));
             task.graph.keeps_new_times = false;
+            task.graph.commit_requested = false;
         }
         Ok(Prepared { offsets })
     }

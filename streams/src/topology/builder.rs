@@ -8,8 +8,8 @@ use millstream_log::AutoOffsetReset;
 use crate::error::StreamsError;
 use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::{
-    DecoderSupplier, EncoderSupplier, GlobalStore, Node, NodeRole, ProcessorSupplier, Repartition,
-    SubTopology, TopicName, Topology,
+    DecoderSupplier, EncoderSupplier, GlobalStore, Node, NodeRole, ProcessorSupplier, Repartition, SinkTopic,
+    SourceTopics, SubTopology, TopicName, Topics, Topology,
 };
 
 /// What a source does differently from the application's settings.
@@ -38,6 +38,8 @@ pub struct TopologyBuilder {
     repartitions: Vec<DraftRepartition>,
     copartitioned: Vec<Vec<String>>,
     globals: Vec<GlobalStore>,
+    /// What names of stores and repartition topics begin with that nobody chose.
+    generated: Vec<String>,
 }
 
 struct Draft {
@@ -58,15 +60,21 @@ impl TopologyBuilder {
         Self::default()
     }
 
-    /// Adds a source that reads topics of the user's.
+    /// Adds a source that reads topics of the user's. No other source may read any of them.
     pub fn add_source(
         &mut self,
         name: &str,
-        topics: &[&str],
+        topics: impl Into<Topics>,
         decoder: DecoderSupplier,
         options: SourceOptions,
     ) -> &mut Self {
-        let topics = topics.iter().map(|topic| TopicName::External((*topic).into())).collect();
+        let topics = match topics.into() {
+            Topics::Named(topics) => SourceTopics {
+                names: topics.iter().map(|topic| TopicName::External(topic.as_str().into())).collect(),
+                pattern: None,
+            },
+            Topics::Matching(pattern) => SourceTopics { names: Vec::new(), pattern: Some(pattern) },
+        };
         self.add(name, &[], NodeRole::Source { topics, decoder, reset: options.reset })
     }
 
@@ -89,7 +97,21 @@ impl TopologyBuilder {
         encoder: EncoderSupplier,
         parents: &[&str],
     ) -> &mut Self {
-        self.add(name, parents, NodeRole::Sink { topic: TopicName::External(topic.into()), encoder })
+        let topic = SinkTopic::Fixed(TopicName::External(topic.into()));
+        self.add(name, parents, NodeRole::Sink { topic, encoder })
+    }
+
+    /// Adds a sink whose encoder chooses a topic for every row, with
+    /// [`RecordSink::choose_topic`](crate::RecordSink::choose_topic). `extractor` names in the description what
+    /// decides that.
+    pub fn add_dynamic_sink(
+        &mut self,
+        name: &str,
+        extractor: &'static str,
+        encoder: EncoderSupplier,
+        parents: &[&str],
+    ) -> &mut Self {
+        self.add(name, parents, NodeRole::Sink { topic: SinkTopic::Dynamic(extractor), encoder })
     }
 
     /// Adds a store. Connect it to processors with the handle, or later by [`TopologyBuilder::connect`].
@@ -101,6 +123,16 @@ impl TopologyBuilder {
     /// The name of a store that was added.
     pub fn store_name(&self, store: StoreHandle) -> &str {
         self.stores[store.0].name()
+    }
+
+    /// The store of this name, if it was added.
+    pub fn store(&self, name: &str) -> Option<StoreHandle> {
+        self.stores.iter().position(|store| store.name() == name).map(StoreHandle)
+    }
+
+    /// Says that what has a name that begins like this was not named by the user.
+    pub(crate) fn is_generated(&mut self, prefix: String) {
+        self.generated.push(prefix);
     }
 
     /// The parents of a node that was added.
@@ -152,9 +184,10 @@ impl TopologyBuilder {
     ) -> String {
         let RepartitionNames { topic, sink, source } = names;
         let topic = TopicName::Internal(topic.into());
-        self.add(&sink, parents, NodeRole::Sink { topic: topic.clone(), encoder });
+        self.add(&sink, parents, NodeRole::Sink { topic: SinkTopic::Fixed(topic.clone()), encoder });
         let reset = Some(AutoOffsetReset::Earliest);
-        self.add(&source, &[], NodeRole::Source { topics: vec![topic.clone()], decoder, reset });
+        let topics = SourceTopics { names: vec![topic.clone()], pattern: None };
+        self.add(&source, &[], NodeRole::Source { topics, decoder, reset });
         self.repartitions.push(DraftRepartition { topic, partitions, sink });
         source
     }
@@ -215,6 +248,7 @@ impl TopologyBuilder {
         });
         let repartitions = repartitions.collect();
         let sub_topologies = sub_topologies(&nodes);
+        let generated_names = self.generated_names();
         let mut topology = Topology {
             nodes,
             stores: self.stores,
@@ -222,7 +256,9 @@ impl TopologyBuilder {
             copartitioned: Vec::new(),
             sub_topologies,
             globals: self.globals.clone(),
+            generated_names,
         };
+        topology.check_sources()?;
         for group in &self.copartitioned {
             let mut sources = Vec::new();
             for node in group {
@@ -279,7 +315,7 @@ impl TopologyBuilder {
     fn check_parents(&self, node: &Draft, index: &HashMap<&str, usize>) -> Result<(), StreamsError> {
         let has_parents = !node.parents.is_empty();
         match &node.role {
-            NodeRole::Source { topics, .. } if topics.is_empty() => {
+            NodeRole::Source { topics, .. } if topics.names.is_empty() && topics.pattern.is_none() => {
                 return Err(StreamsError::Topology(format!("source {} has no topics", node.name)));
             }
             NodeRole::Source { .. } => {}
@@ -299,6 +335,16 @@ impl TopologyBuilder {
             }
         }
         Ok(())
+    }
+
+    fn generated_names(&self) -> Vec<String> {
+        let stores = self.stores.iter().map(|store| format!("store {}", store.name()));
+        let topics = self.repartitions.iter().map(|topic| format!("repartition topic {}", topic.topic));
+        let is_generated = |named: &String| {
+            let name = named.rsplit(' ').next().unwrap_or_default();
+            self.generated.iter().any(|generated| name.starts_with(generated.as_str()))
+        };
+        stores.chain(topics).filter(is_generated).collect()
     }
 
     fn check_stores(&self, nodes: &[Node]) -> Result<(), StreamsError> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::topology::{GlobalStore, Node, NodeRole, Topology};
+use crate::topology::{GlobalStore, Node, NodeRole, SinkTopic, Topology};
 
 impl Topology {
     /// Sub-topologies with their nodes, stores, topics, successors and predecessors.
@@ -36,8 +36,13 @@ impl Topology {
         let name = &node.name;
         match &node.role {
             NodeRole::Source { topics, .. } => {
-                let topics: Vec<String> = topics.iter().map(ToString::to_string).collect();
-                line(text, format_args!("    Source: {name} (topics: [{}])", topics.join(", ")));
+                let names: Vec<String> = topics.names.iter().map(ToString::to_string).collect();
+                match &topics.pattern {
+                    Some(pattern) => {
+                        line(text, format_args!("    Source: {name} (topics: {})", pattern.as_str()))
+                    }
+                    None => line(text, format_args!("    Source: {name} (topics: [{}])", names.join(", "))),
+                }
                 self.successors(text, node);
             }
             NodeRole::Processor { stores, .. } => {
@@ -47,7 +52,12 @@ impl Topology {
                 self.predecessors(text, node);
             }
             NodeRole::Sink { topic, .. } => {
-                line(text, format_args!("    Sink: {name} (topic: {topic})"));
+                match topic {
+                    SinkTopic::Fixed(topic) => line(text, format_args!("    Sink: {name} (topic: {topic})")),
+                    SinkTopic::Dynamic(extractor) => {
+                        line(text, format_args!("    Sink: {name} (extractor class: {extractor})"))
+                    }
+                }
                 self.predecessors(text, node);
             }
         }

@@ -3,17 +3,22 @@
 
 mod builder;
 mod describe;
+mod topics;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use millstream_log::AutoOffsetReset;
 
 use crate::batch::{Decoder, Encoder};
+use crate::error::StreamsError;
 use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
 
 pub use builder::{RepartitionNames, SourceOptions, TopologyBuilder};
+pub(crate) use topics::SinkTopic;
+pub use topics::{TopicPattern, Topics};
 
 /// Makes a source's decoder, one per task and topic.
 pub type DecoderSupplier = Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>;
@@ -33,6 +38,8 @@ pub struct Topology {
     pub(crate) copartitioned: Vec<Vec<usize>>,
     pub(crate) sub_topologies: Vec<SubTopology>,
     pub(crate) globals: Vec<GlobalStore>,
+    /// Stores and repartition topics whose names were generated.
+    pub(crate) generated_names: Vec<String>,
 }
 
 /// A store that every instance fills with all rows of a topic.
@@ -54,9 +61,16 @@ pub(crate) struct Node {
 
 #[derive(Clone)]
 pub(crate) enum NodeRole {
-    Source { topics: Vec<TopicName>, decoder: DecoderSupplier, reset: Option<AutoOffsetReset> },
+    Source { topics: SourceTopics, decoder: DecoderSupplier, reset: Option<AutoOffsetReset> },
     Processor { supplier: ProcessorSupplier, stores: Vec<StoreHandle> },
-    Sink { topic: TopicName, encoder: EncoderSupplier },
+    Sink { topic: SinkTopic, encoder: EncoderSupplier },
+}
+
+/// What a source reads: topics by name, among them those that were found to match its pattern.
+#[derive(Clone)]
+pub(crate) struct SourceTopics {
+    pub(crate) names: Vec<TopicName>,
+    pub(crate) pattern: Option<TopicPattern>,
 }
 
 /// A topic of the user's, or an internal one whose name begins with the application id.
@@ -109,7 +123,7 @@ impl Topology {
     /// The user's topics that the sources and global stores read, each once.
     pub fn source_topics(&self) -> Vec<Arc<str>> {
         let mut topics = self.topics(|role| match role {
-            NodeRole::Source { topics, .. } => topics.as_slice(),
+            NodeRole::Source { topics, .. } => topics.names.as_slice(),
             NodeRole::Processor { .. } | NodeRole::Sink { .. } => &[],
         });
         for global in &self.globals {
@@ -120,12 +134,49 @@ impl Topology {
         topics
     }
 
-    /// The user's topics that the sinks write, each once.
+    /// The user's topics that the sinks write, each once; those that a sink chooses row by row are not known.
     pub fn sink_topics(&self) -> Vec<Arc<str>> {
         self.topics(|role| match role {
-            NodeRole::Sink { topic, .. } => std::slice::from_ref(topic),
-            NodeRole::Processor { .. } | NodeRole::Source { .. } => &[],
+            NodeRole::Sink { topic: SinkTopic::Fixed(topic), .. } => std::slice::from_ref(topic),
+            NodeRole::Sink { topic: SinkTopic::Dynamic(_), .. }
+            | NodeRole::Processor { .. }
+            | NodeRole::Source { .. } => &[],
         })
+    }
+
+    /// The same graph with the topics of `known` that its patterns stand for. A topic belongs to one source only.
+    pub(crate) fn with_topics<'a>(
+        &self,
+        known: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self, StreamsError> {
+        let mut found = self.clone();
+        for node in &mut found.nodes {
+            if let NodeRole::Source { topics: SourceTopics { names, pattern: Some(pattern) }, .. } =
+                &mut node.role
+            {
+                let matching = known.clone().filter(|topic| pattern.matches(topic));
+                *names = matching.map(|topic| TopicName::External(topic.into())).collect();
+            }
+        }
+        found.check_sources()?;
+        Ok(found)
+    }
+
+    /// Every topic is read by one source, which all that need its rows follow.
+    pub(crate) fn check_sources(&self) -> Result<(), StreamsError> {
+        let mut readers: BTreeMap<&TopicName, &str> = BTreeMap::new();
+        for node in &self.nodes {
+            let NodeRole::Source { topics, .. } = &node.role else { continue };
+            for topic in &topics.names {
+                if let Some(other) = readers.insert(topic, &node.name) {
+                    return Err(StreamsError::Topology(format!(
+                        "topic {topic} is read by the sources {other} and {}: let what needs its rows follow one source",
+                        node.name
+                    )));
+                }
+            }
+        }
+        Ok(())
     }
 
     fn topics<'a>(&'a self, of: impl Fn(&'a NodeRole) -> &'a [TopicName]) -> Vec<Arc<str>> {
@@ -172,12 +223,18 @@ impl Topology {
         if reached.iter().any(|ways| *ways > 1) {
             return true;
         }
-        let (mut stores, mut topics) = (Vec::new(), Vec::new());
+        let (mut stores, mut topics, mut sinks, mut dynamic) = (Vec::new(), Vec::new(), 0, false);
         for (node, _) in self.nodes.iter().zip(&reached).filter(|(_, ways)| **ways > 0) {
             match &node.role {
                 NodeRole::Source { .. } => {}
                 NodeRole::Processor { stores: used, .. } => stores.extend(used.iter().map(|store| store.0)),
-                NodeRole::Sink { topic, .. } => topics.push(topic),
+                NodeRole::Sink { topic, .. } => {
+                    sinks += 1;
+                    match topic {
+                        SinkTopic::Fixed(topic) => topics.push(topic),
+                        SinkTopic::Dynamic(_) => dynamic = true,
+                    }
+                }
             }
         }
         let (all_stores, all_topics) = (stores.len(), topics.len());
@@ -185,7 +242,8 @@ impl Topology {
         stores.dedup();
         topics.sort_unstable();
         topics.dedup();
-        stores.len() < all_stores || topics.len() < all_topics
+        // A topic that is chosen row by row can be that of another sink.
+        stores.len() < all_stores || topics.len() < all_topics || dynamic && sinks > 1
     }
 }
 

@@ -98,7 +98,7 @@ fn open<'a, K: 'static, V: Clone + Send + Sync + 'static>(
     asked: &str,
     fits: impl Fn(StoreKind) -> bool,
 ) -> Result<Typed<'a, K, V>, StreamsError> {
-    let time = context.stream_time();
+    let time = context.row_time.unwrap_or_else(|| context.stream_time());
     let (store, keys) = find::<K, V, ValueArena<V>>(context, name, asked, fits)?;
     store.load_recency()?;
     Ok(Typed { store, keys, time, key: Vec::new() })

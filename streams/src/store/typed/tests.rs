@@ -343,7 +343,7 @@ fn processors_find_stores_by_name_and_type() {
         Stores::versioned("versions", Duration::from_millis(100), Utf8, Int64),
     ];
     let handles = stores.map(|store| builder.add_store(store));
-    builder.add_source("source", &["in"], Arc::new(|| Box::new(TextNumbers)), SourceOptions::default());
+    builder.add_source("source", ["in"], Arc::new(|| Box::new(TextNumbers)), SourceOptions::default());
     builder.add_processor("sums", Arc::new(|| Box::new(Sums)), &["source"], &handles);
     let topology = builder.build().unwrap();
     let mut driver = TopologyTestDriver::new(topology.clone(), StreamsConfig::new("app")).unwrap();
@@ -410,7 +410,7 @@ fn stores_that_do_not_fit_are_told() {
     for (ask, message) in asks {
         let mut builder = TopologyBuilder::new();
         let store = builder.add_store(Stores::key_value("sums", Utf8, Int64));
-        builder.add_source("source", &["in"], Arc::new(|| Box::new(TextNumbers)), SourceOptions::default());
+        builder.add_source("source", ["in"], Arc::new(|| Box::new(TextNumbers)), SourceOptions::default());
         builder.add_processor("asks", Arc::new(move || Box::new(Wrong(ask))), &["source"], &[store]);
         let topology = builder.build().unwrap();
         let mut driver = TopologyTestDriver::new(topology, StreamsConfig::new("app")).unwrap();
