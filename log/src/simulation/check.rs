@@ -30,7 +30,7 @@ use super::world::TOMBSTONE_TIME;
 use crate::catalogue::{CONSUMER_OFFSETS, TRANSACTION_STATE};
 use crate::engine::Log;
 use crate::error::LogError;
-use crate::producer_state::ProducerStates;
+use crate::producer_state::{ProducerState, ProducerStates};
 use crate::record::{Marker, RecordBatch, RecordView};
 use crate::types::{Acks, Isolation, Offset, OffsetSpec, ProducerId, Timestamp, TopicPartition};
 
@@ -250,9 +250,14 @@ impl Check<'_> {
         for (producer, state) in known.iter() {
             let expected = replayed.get(producer);
             let is_same = expected.is_some_and(|expected| {
-                // A snapshot keeps the newest batch, a replay the newest five.
-                (expected.epoch, expected.window.last(), expected.transaction_start)
-                    == (state.epoch, state.window.last(), state.transaction_start)
+                // A snapshot keeps the newest batch, a replay the newest five. And it keeps one time for a producer,
+                // which is that of a marker if one came after the batch.
+                let newest = |state: &ProducerState| {
+                    let span = state.window.last_or_none();
+                    (span.last_sequence, span.last_offset, span.offset_delta)
+                };
+                (expected.epoch, newest(expected), expected.transaction_start)
+                    == (state.epoch, newest(state), state.transaction_start)
             });
             if !is_same {
                 return fail("R9", format!("{id} knows of producer {producer} {state:?}, not {expected:?}"));
