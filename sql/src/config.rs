@@ -201,7 +201,7 @@ mod tests {
             ("ksql.streams.commit.interval.ms", "5", Ok("commit.interval.ms")),
             ("auto.offset.reset", "earliest", Ok("auto.offset.reset")),
             ("auto.offset.rest", "earliest", Err("did you mean auto.offset.reset?")),
-            ("auto.offset.reset", "early", Err("it takes earliest, latest or none")),
+            ("auto.offset.reset", "early", Err("it takes one of earliest, latest, none")),
             ("ksql.query.pull.table.scan.enabled", "maybe", Err("it takes true or false")),
             ("state.dir", "x", Err("can not be set")),
         ] {
