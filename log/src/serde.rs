@@ -8,9 +8,13 @@
 //! | [`Float32`], [`Float64`] | `f32`, `f64` | 4, 8 bytes, big endian | `FloatSerializer`, `DoubleSerializer` |
 //! | [`Boolean`] | `bool` | one byte, 0 or 1 | `BooleanSerializer` |
 //! | [`UuidText`] | `Uuid` | its text | `UUIDSerializer` |
+//! | [`List`] | `Vec` of what another serde knows | see there | `ListSerializer` |
+//! | [`Void`] | `()` | none: null | `VoidSerializer` |
 //! | [`Json`] | what `serde` knows | JSON text | |
 //!
 //! Null is not a value: an absent key or value never reaches a serde.
+
+mod list;
 
 use std::sync::Arc;
 
@@ -20,6 +24,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 pub use crate::column::ByteColumn;
+pub use list::List;
+
 use crate::record::{Header, Headers};
 
 /// Why a value did not become bytes or bytes did not become a value, for people.
@@ -34,6 +40,11 @@ impl SerdeError {
     }
 }
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a serde of `{T}`",
+    note = "`Utf8` is for `String`, `Int64` for `i64`, `Raw` for bytes, `Json` for types that derive serde's `Serialize` \
+            and `Deserialize`"
+)]
 /// Bytes of values of type `T`. The methods on columns are called once per batch, so that their loops are
 /// compiled for the type.
 pub trait Serde<T>: Send + Sync + 'static {
@@ -59,6 +70,11 @@ pub trait Serde<T>: Send + Sync + 'static {
     fn deserialize_for(&self, topic: &str, headers: Headers<'_>, bytes: &[u8]) -> Result<T, SerdeError> {
         let _ = (topic, headers);
         self.deserialize(bytes)
+    }
+
+    /// The number of bytes that every value has, where Kafka knows of one: such entries of a [`List`] have no lengths.
+    fn fixed_size(&self) -> Option<usize> {
+        None
     }
 
     /// Bytes at the end of a key that do not choose its partition, such as a window start: all windows of a
@@ -111,6 +127,12 @@ pub trait Serde<T>: Send + Sync + 'static {
 /// A serde that is chosen when the graph is built.
 pub type DynSerde<T> = Arc<dyn Serde<T>>;
 
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` brings no serde along",
+    label = "name a serde here, as in `Consumed::with(Utf8, Json)`, or give the type one",
+    note = "for JSON: `impl DefaultSerde for {Self} {{ type Serde = Json; }}`; it must be `Clone + Send + Sync + 'static`, \
+            too, and derive serde's `Serialize` and `Deserialize`"
+)]
 /// A type that may be a key or value in the DSL without naming a serde: it brings one along.
 ///
 /// ```
@@ -168,6 +190,10 @@ macro_rules! big_endian {
                     SerdeError::new(format!("{} bytes where {} has {size}", bytes.len(), stringify!($type)))
                 })?;
                 Ok(<$type>::from_be_bytes(array))
+            }
+
+            fn fixed_size(&self) -> Option<usize> {
+                Some(size_of::<$type>())
             }
         }
 
@@ -276,10 +302,44 @@ impl Serde<Uuid> for UuidText {
     fn deserialize(&self, bytes: &[u8]) -> Result<Uuid, SerdeError> {
         Uuid::try_parse_ascii(bytes).map_err(|error| SerdeError::new(format!("not a UUID: {error}")))
     }
+
+    fn fixed_size(&self) -> Option<usize> {
+        Some(uuid::fmt::Hyphenated::LENGTH)
+    }
 }
 
 impl DefaultSerde for Uuid {
     type Serde = UuidText;
+}
+
+/// Nothing: keys or values that are always null. What is null in a record is absent and no `()`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Void;
+
+impl Serde<()> for Void {
+    fn serialize(&self, (): &(), _out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Ok(())
+    }
+
+    fn deserialize(&self, bytes: &[u8]) -> Result<(), SerdeError> {
+        match bytes {
+            [] => Ok(()),
+            _ => Err(SerdeError::new(format!("{} bytes where there is nothing", bytes.len()))),
+        }
+    }
+
+    fn serialize_column(
+        &self,
+        values: &[Option<()>],
+        out: &mut ByteColumn,
+        _failed: &mut Vec<(usize, SerdeError)>,
+    ) {
+        values.iter().for_each(|_| out.push(None));
+    }
+}
+
+impl DefaultSerde for () {
+    type Serde = Void;
 }
 
 #[cfg(test)]
@@ -306,12 +366,17 @@ mod tests {
         check(Boolean, true, &[1]);
         check(UuidText, Uuid::from_u128(10), b"00000000-0000-0000-0000-00000000000a");
         check(Json, vec![1, 2], b"[1,2]");
+        check(Void, (), b"");
     }
 
     #[test]
     fn wrong_bytes_are_told() {
         assert_eq!(Int64.deserialize(&[1]).unwrap_err().to_string(), "1 bytes where i64 has 8");
         assert_eq!(Boolean.deserialize(&[2]).unwrap_err().to_string(), "byte 2 where a bool is 0 or 1");
+        assert_eq!(Void.deserialize(&[0]).unwrap_err().to_string(), "1 bytes where there is nothing");
+        let mut column = ByteColumn::default();
+        Void.serialize_column(&[Some(()), None], &mut column, &mut Vec::new());
+        assert_eq!((column.get(0), column.get(1)), (None, None));
         assert!(Utf8.deserialize(&[0xff]).unwrap_err().to_string().starts_with("not UTF-8 text"));
         assert!(UuidText.deserialize(b"x").unwrap_err().to_string().starts_with("not a UUID"));
     }

@@ -1,8 +1,8 @@
 //! Serdes of the log, and those for the keys of windows.
 
 pub use millstream_log::serde::{
-    Boolean, DefaultSerde, DynSerde, Float32, Float64, Int16, Int32, Int64, Json, Raw, Serde, SerdeError,
-    Utf8, UuidText,
+    Boolean, DefaultSerde, DynSerde, Float32, Float64, Int16, Int32, Int64, Json, List, Raw, Serde,
+    SerdeError, Utf8, UuidText, Void,
 };
 
 /// A key within a window.
