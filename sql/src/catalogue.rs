@@ -137,6 +137,8 @@ pub(crate) struct Source {
     pub inherited_key_format: FormatSpec,
     /// How values are written.
     pub value_format: FormatSpec,
+    /// Whether WRAP_SINGLE_VALUE said how the one value column is written.
+    pub wraps_explicitly: bool,
     /// Where row time comes from, if not from the record.
     pub timestamp: Option<TimestampColumn>,
     /// Whether and how its keys are windowed.

@@ -37,6 +37,7 @@ mod catalogue;
 mod columnar;
 mod command;
 mod config;
+mod description;
 mod engine;
 pub mod error;
 mod expression;
@@ -54,12 +55,16 @@ mod push;
 mod query;
 mod result;
 mod session;
+pub mod testing;
 mod topology;
 pub mod types;
 mod with;
 
 pub use command::COMMAND_TOPIC;
 pub use config::SqlConfig;
+pub use description::{
+    ColumnDescription, ColumnPlace, FormatDescription, SourceDescription, WindowDescription,
+};
 pub use engine::{Completions, Engine, is_keyword};
 pub use error::SqlError;
 pub use expression::RowErrors;

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use millstream_log::Log;
-use millstream_streams::{Metrics, State, StoreView, Streams, full_message};
+use millstream_streams::{Metrics, State, StoreView, Streams, Topology, full_message};
 
 use crate::{
     catalogue::Source,
@@ -20,6 +20,8 @@ use crate::{
 pub(crate) struct PersistentQuery {
     /// `CSAS_..`, `CTAS_..` or `INSERTQUERY_..`.
     pub(crate) id: String,
+    /// The number of its statement: queries were made in this order.
+    pub(crate) number: u64,
     /// Its statement.
     pub(crate) statement: String,
     /// What it does.
@@ -73,13 +75,14 @@ impl PersistentQuery {
     /// A query that is not started.
     pub(crate) fn new(
         id: String,
+        number: u64,
         statement: String,
         plan: Plan,
         sink: Arc<Source>,
         time: Option<RowTime>,
         properties: Properties,
     ) -> Self {
-        Self { id, statement, plan, sink, time, properties, run: Run::Waiting }
+        Self { id, number, statement, plan, sink, time, properties, run: Run::Waiting }
     }
 
     /// The `application.id` of its threads.
@@ -103,7 +106,7 @@ impl PersistentQuery {
 
     fn open(&self, log: &Log, config: &SqlConfig) -> Result<Run, SqlError> {
         let failed = |error| SqlError::failed(format!("start query {}", self.id), error);
-        let topology = build(&self.plan, Destination::Sink { sink: &self.sink, time: self.time.clone() })?;
+        let topology = self.topology()?;
         let streams = config.persistent(&self.application(), &self.properties)?;
         let rows = Arc::new(ProcessingLog::new(&self.id, log.clock().clone()));
         let observed = rows.clone();
@@ -113,6 +116,11 @@ impl PersistentQuery {
             .map_err(failed)?;
         streams.start().map_err(failed)?;
         Ok(Run::Started { streams: Box::new(streams), log: rows })
+    }
+
+    /// Its processors.
+    pub(crate) fn topology(&self) -> Result<Topology, SqlError> {
+        build(&self.plan, Destination::Sink { sink: &self.sink, time: self.time.clone() })
     }
 
     /// The threads, if they are there.

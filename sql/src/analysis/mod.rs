@@ -339,6 +339,7 @@ impl Planner<'_> {
             key_format,
             inherited_key_format: key_format,
             value_format,
+            wraps_explicitly: false,
             timestamp: None,
             window: None,
             read_only: true,

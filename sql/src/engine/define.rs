@@ -135,6 +135,7 @@ impl Engine {
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, key_format),
             value_format: with.value_spec(&columns, value_format).map_err(|error| error.at(place))?,
+            wraps_explicitly: with.wrapped.is_some(),
             timestamp: with.timestamp(&columns)?,
             window: with.window,
             read_only: create.read_only,
@@ -223,6 +224,7 @@ impl Engine {
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, inherited),
             value_format: with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?,
+            wraps_explicitly: with.wrapped.is_some(),
             timestamp: with.timestamp(&columns)?,
             window: plan.output.window,
             read_only: false,
@@ -239,7 +241,7 @@ impl Engine {
             self.provide_topic(&source, &with, Some(&plan), place)?;
         }
         let sink = Arc::new(source);
-        self.run(state, id, plan, sink.clone(), time, command, mode)?;
+        self.run(state, id, number, plan, sink.clone(), time, command, mode)?;
         let message = format!("Created query with ID {}", sink.query.as_deref().unwrap_or_default());
         state.catalogue.put(Source::clone(&sink));
         Ok(Outcome::Message(message))
@@ -251,6 +253,7 @@ impl Engine {
         &self,
         state: &mut EngineState,
         id: String,
+        number: u64,
         plan: Plan,
         sink: Arc<Source>,
         time: Option<RowTime>,
@@ -259,9 +262,13 @@ impl Engine {
     ) -> Result<(), SqlError> {
         let properties: Properties = command.properties.clone();
         let mut query =
-            PersistentQuery::new(id.clone(), command.statement.clone(), plan, sink, time, properties);
+            PersistentQuery::new(id.clone(), number, command.statement.clone(), plan, sink, time, properties);
         if mode == Mode::Live {
-            query.start(&self.log, &self.config)?;
+            if self.plans_only {
+                query.topology()?;
+            } else {
+                query.start(&self.log, &self.config)?;
+            }
             if let Err(error) = keep(state, command, mode) {
                 query.remove(&self.log, &self.config);
                 return Err(error);
@@ -317,7 +324,7 @@ impl Engine {
             .hint("select the same names and types in the same order; CAST changes a type, AS a name"));
         }
         let time = analysis::row_time(&target, &self.functions, &plan.errors)?;
-        self.run(state, id.clone(), plan, target, time, command, mode)?;
+        self.run(state, id.clone(), number, plan, target, time, command, mode)?;
         Ok(Outcome::Message(format!("Created query with ID {id}")))
     }
 

@@ -23,6 +23,7 @@ use crate::{
     catalogue::Catalogue,
     command::{COMMAND_TOPIC, Command, CommandLog},
     config::{self, SqlConfig},
+    description::SourceDescription,
     error::SqlError,
     function::FunctionRegistry,
     insert,
@@ -49,6 +50,8 @@ pub struct Engine {
     config: SqlConfig,
     functions: FunctionRegistry,
     runner: Runner,
+    /// No query starts: for tests, which step them.
+    plans_only: bool,
     state: Mutex<EngineState>,
 }
 
@@ -90,6 +93,19 @@ pub struct Completions {
 impl Engine {
     /// Opens the engine of a log: applies the statements of earlier runs and starts their queries.
     pub fn open(log: Log, config: SqlConfig) -> Result<Self, SqlError> {
+        let engine = Self::planning(log, config)?;
+        let mut state = engine.lock();
+        for query in state.queries.values_mut() {
+            if let Err(error) = query.start(&engine.log, &engine.config) {
+                tracing::error!(query = query.id, "could not start: {error}");
+            }
+        }
+        drop(state);
+        Ok(Self { plans_only: false, ..engine })
+    }
+
+    /// As [`Self::open`], but queries are planned and never start.
+    pub(crate) fn planning(log: Log, config: SqlConfig) -> Result<Self, SqlError> {
         // What a killed process left of its push queries is of no use to anyone.
         remove_internal_topics(&log, TRANSIENT_PREFIX);
         let commands = CommandLog::open(&log)?;
@@ -102,15 +118,11 @@ impl Engine {
             inserts: None,
             transient: 0,
         };
-        let engine = Self { log, config, functions, runner: Runner::default(), state: Mutex::new(state) };
+        let (runner, state) = (Runner::default(), Mutex::new(state));
+        let engine = Self { log, config, functions, runner, plans_only: true, state };
         let mut state = engine.lock();
         for (number, command) in replayed {
             engine.replay(&mut state, number, &command);
-        }
-        for query in state.queries.values_mut() {
-            if let Err(error) = query.start(&engine.log, &engine.config) {
-                tracing::error!(query = query.id, "could not start: {error}");
-            }
         }
         drop(state);
         Ok(engine)
@@ -146,7 +158,7 @@ impl Engine {
         Ok(outcomes)
     }
 
-    fn execute_one(
+    pub(crate) fn execute_one(
         &self,
         session: &mut Session,
         statement: &Spanned<Statement>,
@@ -282,6 +294,27 @@ impl Engine {
         };
         drop(state);
         self.runner.run(&plan, readable).map(Outcome::Table)
+    }
+
+    /// Streams and tables, by name.
+    pub fn sources(&self) -> Vec<SourceDescription> {
+        self.lock().catalogue.sources().map(|source| SourceDescription::new(source)).collect()
+    }
+
+    /// Looks at the persistent queries, in the order of their creation, up to the first failure.
+    pub(crate) fn planned<T>(
+        &self,
+        look: impl Fn(&PersistentQuery) -> Result<T, SqlError>,
+    ) -> Result<Vec<T>, SqlError> {
+        let state = self.lock();
+        let mut queries: Vec<&PersistentQuery> = state.queries.values().collect();
+        queries.sort_by_key(|query| query.number);
+        queries.into_iter().map(look).collect()
+    }
+
+    /// Settings that hold for all sessions.
+    pub(crate) fn config(&self) -> &SqlConfig {
+        &self.config
     }
 
     /// How the persistent queries are, in the order of their ids.

@@ -1,0 +1,103 @@
+//! What can be known of a stream or table from outside.
+
+use millstream_formats::FormatSpec;
+
+use crate::{
+    ast::SourceKind,
+    catalogue::{Column, Source, Windowing},
+    types::SqlType,
+};
+
+/// A stream or table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceDescription {
+    /// Its name.
+    pub name: String,
+    /// Stream or table.
+    pub kind: SourceKind,
+    /// The topic that holds it.
+    pub topic: String,
+    /// Its columns: those of the key first.
+    pub columns: Vec<ColumnDescription>,
+    /// How keys are written.
+    pub key_format: FormatDescription,
+    /// How values are written.
+    pub value_format: FormatDescription,
+    /// How keys are windowed, if they are.
+    pub window: Option<WindowDescription>,
+    /// `SOURCE`: it can only be read.
+    pub read_only: bool,
+    /// The id of the query of its `CREATE .. AS SELECT`.
+    pub query: Option<String>,
+}
+
+/// A column of a stream or table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ColumnDescription {
+    /// Its name.
+    pub name: String,
+    /// Its type.
+    pub ty: SqlType,
+    /// Where it is in a record.
+    pub place: ColumnPlace,
+}
+
+/// Where in a record a column is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnPlace {
+    /// In the key.
+    Key,
+    /// In the value.
+    Value,
+}
+
+/// How keys or values are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FormatDescription {
+    /// The format with its settings.
+    pub spec: FormatSpec,
+    /// Whether the statement said how a single column is written, or the format leaves a choice for keys.
+    pub explicit_wrapping: bool,
+}
+
+/// How keys are windowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WindowDescription {
+    /// `TUMBLING`, `HOPPING` or `SESSION`.
+    pub kind: &'static str,
+    /// Length in ms; sessions have none.
+    pub size_ms: Option<i64>,
+}
+
+impl SourceDescription {
+    pub(crate) fn new(source: &Source) -> Self {
+        let column = |column: &Column, place| ColumnDescription {
+            name: column.name.clone(),
+            ty: column.ty.clone(),
+            place,
+        };
+        let keys = source.columns.key.iter().map(|key| column(key, ColumnPlace::Key));
+        let values = source.columns.value.iter().map(|value| column(value, ColumnPlace::Value));
+        let key_choice = source.columns.key.len() == 1 && source.key_format.format.can_wrap();
+        Self {
+            name: source.name.clone(),
+            kind: source.kind,
+            topic: source.topic.clone(),
+            columns: keys.chain(values).collect(),
+            key_format: FormatDescription { spec: source.key_format, explicit_wrapping: key_choice },
+            value_format: FormatDescription {
+                spec: source.value_format,
+                explicit_wrapping: source.wraps_explicitly,
+            },
+            window: source.window.map(WindowDescription::new),
+            read_only: source.read_only,
+            query: source.query.clone(),
+        }
+    }
+}
+
+impl WindowDescription {
+    fn new(window: Windowing) -> Self {
+        Self { kind: window.name(), size_ms: Some(window.size_ms()) }
+    }
+}

@@ -1,0 +1,471 @@
+//! One case: its statements, records and expectations, and how it goes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use millstream_log::{Header, SystemClock};
+use millstream_sql::{
+    ColumnDescription, ColumnPlace, SourceDescription, SqlConfig, SqlError,
+    ast::{ColumnConstraint, CreateSource, Literal, SourceKind, Statement},
+    function::FunctionRegistry,
+    parser::parse,
+    testing::{TestEngine, TopicRecord},
+};
+use millstream_streams::driver::InputRecord;
+
+use crate::{
+    functions,
+    json::Json,
+    value::{Side, base64, decode, encode, matches},
+};
+
+/// Settings that change no result here.
+const WITHOUT_EFFECT: [&str; 3] = [
+    "ksql.new.query.planner.enabled",
+    "ksql.streams.topology.optimization",
+    "ksql.streams.__emit.interval.ms.kstreams.windowed.aggregation__",
+];
+
+/// A setting of the comparison, not of the engine.
+const EXACT: &str = "use.exact.numeric.comparison";
+
+/// How a case went.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Verdict {
+    /// What differs, if the case failed.
+    pub(crate) failure: Option<String>,
+    /// Whether the case expects an error.
+    pub(crate) negative: bool,
+    /// Whether the error says what it should; judged apart.
+    pub(crate) message_matches: bool,
+    /// What was expected to be said, and what was.
+    pub(crate) messages: Option<(String, String)>,
+    /// Checks that were left out, since they are about another runtime.
+    pub(crate) left_out: usize,
+}
+
+/// Whether a case uses a format that keeps its schemas in a registry.
+pub(crate) fn needs_registry(case: &Json) -> bool {
+    let text = format!("{} {} {}", case.get("statements"), case.get("properties"), case.get("topics"));
+    let text = text.to_uppercase();
+    [
+        "'AVRO'",
+        "'PROTOBUF'",
+        "'PROTOBUF_NOSR'",
+        "'JSON_SR'",
+        "\"AVRO\"",
+        "\"PROTOBUF\"",
+        "SCHEMA\":",
+        "SCHEMA_ID",
+    ]
+    .iter()
+    .any(|word| text.contains(word))
+}
+
+/// Runs a case.
+pub(crate) fn run(case: &Json) -> Verdict {
+    let mut verdict = Verdict { negative: case.has("expectedException"), ..Verdict::default() };
+    let outcome = catch_unwind(AssertUnwindSafe(|| match verdict.negative {
+        true => refuse(case, &mut verdict),
+        false => accept(case, &mut verdict),
+    }));
+    verdict.failure = match outcome {
+        Ok(result) => result.err(),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+            Some(format!("PANIC: {}", text.unwrap_or("without a text")))
+        }
+    };
+    verdict
+}
+
+fn open(case: &Json) -> Result<TestEngine, String> {
+    let text = |error: SqlError| error.to_string();
+    let mut registry = FunctionRegistry::builtin(std::sync::Arc::new(SystemClock::new()));
+    functions::register(&mut registry).map_err(text)?;
+    let mut config = SqlConfig::new("unused").functions(registry);
+    for (name, value) in case.get("properties").fields() {
+        if name != EXACT && !WITHOUT_EFFECT.contains(&name.as_str()) {
+            config = config.property(name, &value.text()).map_err(text)?;
+        }
+    }
+    let mut engine = TestEngine::open(config).map_err(text)?;
+    for (topic, partitions) in topics(case) {
+        engine.create_topic(&topic, partitions).map_err(text)?;
+    }
+    Ok(engine)
+}
+
+/// The topics that are there before the first statement, with their partitions.
+fn topics(case: &Json) -> Vec<(String, u32)> {
+    let mut topics: Vec<(String, u32)> = Vec::new();
+    let mut add = |name: &str, partitions: u32| {
+        if !name.is_empty() && !topics.iter().any(|(known, _)| known == name) {
+            topics.push((name.to_owned(), partitions));
+        }
+    };
+    for topic in case.get("topics").items() {
+        let partitions = topic.get("partitions").as_i64().unwrap_or(1);
+        add(topic.get("name").as_str().unwrap_or_default(), partitions as u32);
+    }
+    for statement in case.get("statements").items().iter().filter_map(Json::as_str) {
+        for statement in parse(statement).into_iter().flatten() {
+            if let Statement::CreateSource(CreateSource { with, .. }) = statement.node
+                && let Some(Literal::String(topic)) = with.get("KAFKA_TOPIC").map(|topic| &topic.value)
+            {
+                let partitions = with.get("PARTITIONS").and_then(|count| count.integer().ok());
+                add(topic, partitions.and_then(|count| u32::try_from(count).ok()).unwrap_or(4));
+            }
+        }
+    }
+    for record in case.get("inputs").items() {
+        add(record.get("topic").as_str().unwrap_or_default(), 4);
+    }
+    topics
+}
+
+fn script(case: &Json) -> String {
+    let statements: Vec<&str> = case.get("statements").items().iter().filter_map(Json::as_str).collect();
+    statements.join("\n")
+}
+
+/// Runs a case that expects records.
+fn accept(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
+    let mut engine = open(case)?;
+    for statement in parse(&script(case)).map_err(|error| format!("refused: {error}"))? {
+        engine
+            .execute_statement(&statement)
+            .map_err(|error| format!("refused: {}: {}", full(&error), statement.text))?;
+    }
+    if engine.engine().queries().is_empty() {
+        return Err("the case has no query".to_owned());
+    }
+    process(case, &mut engine)?;
+    compare(case, &engine)?;
+    post(case, &engine, verdict)
+}
+
+fn full(error: &SqlError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+fn process(case: &Json, engine: &mut TestEngine) -> Result<(), String> {
+    let sources = engine.sources();
+    let records: Result<Vec<TopicRecord>, String> =
+        case.get("inputs").items().iter().map(|input| record(input, &sources)).collect();
+    engine.process(&records?).map_err(|error| format!("stopped: {}", full(&error)))
+}
+
+fn source_of<'a>(sources: &'a [SourceDescription], topic: &str) -> Option<&'a SourceDescription> {
+    sources.iter().find(|source| source.topic == topic)
+}
+
+fn record(input: &Json, sources: &[SourceDescription]) -> Result<TopicRecord, String> {
+    let topic = input.get("topic").as_str().unwrap_or_default().to_owned();
+    let source = source_of(sources, &topic);
+    let mut key = encode(input.get("key"), source, Side::Key)?;
+    let window = input.get("window");
+    if !window.is_null() {
+        let time = |name: &str| window.get(name).as_i64().ok_or_else(|| format!("the window has no {name}"));
+        let bytes = key.get_or_insert_default();
+        if window.get("type").as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("session")) {
+            bytes.extend(time("end")?.to_be_bytes());
+        }
+        bytes.extend(time("start")?.to_be_bytes());
+    }
+    let value = encode(input.get("value"), source, Side::Value)?;
+    let timestamp = input.get("timestamp").as_i64().unwrap_or(0);
+    let record = InputRecord { partition: None, timestamp, key, value, headers: headers(input)? };
+    Ok(TopicRecord { topic, record })
+}
+
+fn headers(record: &Json) -> Result<Vec<Header>, String> {
+    let header = |header: &Json| {
+        let key = header.get("KEY").as_str().unwrap_or_default().to_owned();
+        Ok(Header { key, value: base64(header.get("VALUE"))?.map(Into::into) })
+    };
+    record.get("headers").items().iter().map(header).collect()
+}
+
+fn compare(case: &Json, engine: &TestEngine) -> Result<(), String> {
+    let sources = engine.sources();
+    let exact = case.get("properties").get(EXACT).text().to_lowercase() != "false";
+    let outputs = case.get("outputs").items();
+    let mut topics: Vec<&str> = outputs.iter().filter_map(|output| output.get("topic").as_str()).collect();
+    topics.sort_unstable();
+    topics.dedup();
+    for topic in topics {
+        let source = source_of(&sources, topic).ok_or_else(|| format!("{topic}: no stream or table"))?;
+        let expected: Vec<&Json> =
+            outputs.iter().filter(|output| output.get("topic").as_str() == Some(topic)).collect();
+        let actual = engine.records(topic);
+        for (number, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
+            let difference = differs(actual, expected, source, exact);
+            if let Some(difference) = difference.unwrap_or_else(Some) {
+                return Err(format!(
+                    "{topic}[{number}]: {difference}\n    expected {expected}\n    found    {}{}",
+                    shown(actual, source),
+                    reports(engine)
+                ));
+            }
+        }
+        if actual.len() != expected.len() {
+            let next = actual.get(expected.len()).map(|actual| shown(actual, source));
+            let next = next.or_else(|| expected.get(actual.len()).map(|expected| expected.to_string()));
+            return Err(format!(
+                "{topic}: {} records instead of {}; the first too many or missing: {}{}",
+                actual.len(),
+                expected.len(),
+                next.unwrap_or_default(),
+                reports(engine)
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn reports(engine: &TestEngine) -> String {
+    engine.reports().iter().take(3).map(|report| format!("\n    row error: {report}")).collect()
+}
+
+fn shown(record: &InputRecord, source: &SourceDescription) -> String {
+    let text = |bytes: &Option<Vec<u8>>, side| match bytes {
+        Some(bytes)
+            if decode(Some(bytes), source, side).is_ok_and(|value| {
+                !matches!(value, crate::value::Value::Integer(_) | crate::value::Value::Exact(_))
+            }) =>
+        {
+            String::from_utf8_lossy(bytes).into_owned()
+        }
+        Some(bytes) => format!("{:?}", decode(Some(bytes), source, side)),
+        None => "null".to_owned(),
+    };
+    let headers = if record.headers.is_empty() { String::new() } else { format!(" {:?}", record.headers) };
+    format!(
+        "{} -> {} @{}{headers}",
+        text(&record.key, Side::Key),
+        text(&record.value, Side::Value),
+        record.timestamp
+    )
+}
+
+/// What differs between a record and the expected one.
+fn differs(
+    actual: &InputRecord,
+    expected: &Json,
+    source: &SourceDescription,
+    exact: bool,
+) -> Result<Option<String>, String> {
+    let window = expected.get("window");
+    let mut key = actual.key.as_deref();
+    match (source.window, key) {
+        (Some(description), Some(bytes)) => {
+            let session = description.size_ms.is_none();
+            let tail = if session { 16 } else { 8 };
+            let (inner, bounds) = bytes
+                .split_at_checked(bytes.len().wrapping_sub(tail))
+                .ok_or("the key is too short for a window")?;
+            let time = |bytes: &[u8]| bytes.try_into().map(i64::from_be_bytes).unwrap_or(i64::MIN);
+            let (start, end) = match description.size_ms {
+                None => (time(&bounds[8..]), time(&bounds[..8])),
+                Some(size) => (time(bounds), time(bounds).saturating_add(size)),
+            };
+            let kind = if session { "session" } else { "time" };
+            let same = window.get("start").as_i64() == Some(start)
+                && window.get("end").as_i64() == Some(end)
+                && window.get("type").as_str().is_some_and(|given| given.eq_ignore_ascii_case(kind));
+            if !same {
+                return Ok(Some(format!("the {kind} window is {start} to {end}")));
+            }
+            key = Some(inner);
+        }
+        _ if !window.is_null() => return Ok(Some("the key is not windowed".to_owned())),
+        _ => {}
+    }
+    for (what, bytes, side) in [("key", key, Side::Key), ("value", actual.value.as_deref(), Side::Value)] {
+        let value = decode(bytes, source, side).map_err(|error| format!("{what}: {error}"))?;
+        if !matches(&value, expected.get(what), exact) {
+            return Ok(Some(format!("{what} differs")));
+        }
+    }
+    if let Some(timestamp) = expected.get("timestamp").as_i64()
+        && timestamp != actual.timestamp
+    {
+        return Ok(Some(format!("timestamp is {}", actual.timestamp)));
+    }
+    if headers(expected)? != actual.headers {
+        return Ok(Some("headers differ".to_owned()));
+    }
+    Ok(None)
+}
+
+/// Checks what must hold after the last record.
+fn post(case: &Json, engine: &TestEngine, verdict: &mut Verdict) -> Result<(), String> {
+    let sources = engine.sources();
+    for expected in case.get("post").get("sources").items() {
+        let name = expected.get("name").as_str().unwrap_or_default();
+        let source = sources.iter().find(|source| source.name == name);
+        let source = source.ok_or_else(|| format!("post: there is no {name}"))?;
+        if let Some(difference) = source_differs(source, expected)? {
+            return Err(format!("post: {name}: {difference}; expected {expected}"));
+        }
+    }
+    let topics = case.get("post").get("topics");
+    if topics.get("blacklist").as_str() == Some(".*-repartition") {
+        if let Some(topic) = engine.internal_topics().find(|topic| topic.ends_with("-repartition")) {
+            return Err(format!("post: rows went through {topic}"));
+        }
+    }
+    for expected in topics.get("topics").items() {
+        let name = expected.get("name").as_str().unwrap_or_default();
+        if name.contains("-repartition") || name.contains("-changelog") {
+            verdict.left_out += 1;
+            continue;
+        }
+        let source = source_of(&sources, name).ok_or_else(|| format!("post: nothing is in topic {name}"))?;
+        let key = expected.get("keyFormat").get("format").as_str();
+        if key.is_some_and(|key| key != source.key_format.spec.format.to_string()) {
+            return Err(format!("post: {name}: the key format is {}", source.key_format.spec.format));
+        }
+        let value = expected.get("valueFormat").get("format").as_str();
+        if value.is_some_and(|value| value != source.value_format.spec.format.to_string()) {
+            return Err(format!("post: {name}: the value format is {}", source.value_format.spec.format));
+        }
+        if let Some(partitions) = expected.get("partitions").as_i64() {
+            let found = engine.engine().log().describe_topic(name).map_or(4, |topic| topic.partitions);
+            if i64::from(found) != partitions {
+                return Err(format!("post: {name} has {found} partitions instead of {partitions}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn source_differs(source: &SourceDescription, expected: &Json) -> Result<Option<String>, String> {
+    let kind = if source.kind == SourceKind::Stream { "stream" } else { "table" };
+    if expected.get("type").as_str().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(kind)) {
+        return Ok(Some(format!("it is a {kind}")));
+    }
+    if let Some(schema) = expected.get("schema").as_str() {
+        let wanted = columns(schema)?;
+        if wanted != listed(&source.columns) {
+            return Ok(Some(format!("the columns are {:?}", listed(&source.columns))));
+        }
+    }
+    if expected.has("keyFormat") {
+        let key = expected.get("keyFormat");
+        let format = source.key_format.spec.format.to_string();
+        if key.get("format").as_str().is_some_and(|wanted| wanted != format) {
+            return Ok(Some(format!("the key format is {format}")));
+        }
+        let kind = source.window.map(|window| window.kind);
+        let size = source.window.and_then(|window| window.size_ms);
+        if key.get("windowType").as_str() != kind || key.get("windowSize").as_i64() != size {
+            return Ok(Some(format!("the window is {:?}", source.window)));
+        }
+    }
+    let format = source.value_format.spec.format.to_string();
+    if expected.get("valueFormat").as_str().is_some_and(|wanted| wanted != format) {
+        return Ok(Some(format!("the value format is {format}")));
+    }
+    for (name, description) in [("keyFeatures", source.key_format), ("valueFeatures", source.value_format)] {
+        let found: &[&str] = match (description.explicit_wrapping, description.spec.wrapped) {
+            (false, _) => &[],
+            (true, true) => &["WRAP_SINGLES"],
+            (true, false) => &["UNWRAP_SINGLES"],
+        };
+        let wanted: Vec<&str> = expected.get(name).items().iter().filter_map(Json::as_str).collect();
+        if expected.has(name) && wanted != found {
+            return Ok(Some(format!("{name} are {found:?}")));
+        }
+    }
+    if expected.get("isSource") == &Json::Bool(!source.read_only) {
+        return Ok(Some(format!("isSource is {}", source.read_only)));
+    }
+    Ok(None)
+}
+
+/// Columns as they are compared: by place, then in their order.
+fn listed(columns: &[ColumnDescription]) -> Vec<String> {
+    let of = |place: fn(&ColumnPlace) -> bool| columns.iter().filter(move |column| place(&column.place));
+    of(|place| *place == ColumnPlace::Key)
+        .chain(of(|place| *place != ColumnPlace::Key))
+        .map(|column| format!("`{}` {} {:?}", column.name, column.ty, column.place))
+        .collect()
+}
+
+/// The columns of an expected schema.
+fn columns(schema: &str) -> Result<Vec<String>, String> {
+    let text = format!("CREATE TABLE EXPECTED ({schema}) WITH (KAFKA_TOPIC='expected');");
+    let text = text.replace(" KEY", " PRIMARY KEY").replace("PRIMARY PRIMARY", "PRIMARY");
+    let statements = parse(&text).map_err(|error| format!("post: {schema}: {error}"))?;
+    let Some(Statement::CreateSource(create)) = statements.into_iter().next().map(|statement| statement.node)
+    else {
+        return Err(format!("post: {schema} is no list of columns"));
+    };
+    let columns: Result<Vec<ColumnDescription>, String> = (create.columns.iter())
+        .map(|column| {
+            let place = match &column.constraint {
+                Some(ColumnConstraint::PrimaryKey | ColumnConstraint::Key) => ColumnPlace::Key,
+                _ => ColumnPlace::Value,
+            };
+            let ty = column.ty.resolve_builtin().map_err(|error| error.to_string())?;
+            Ok(ColumnDescription { name: column.name.name.clone(), ty, place })
+        })
+        .collect();
+    Ok(listed(&columns?))
+}
+
+/// Runs a case that expects an error.
+fn refuse(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
+    let expected = case.get("expectedException");
+    let kind = expected.get("type").as_str().unwrap_or_default().rsplit('.').next().unwrap_or_default();
+    let wanted = expected.get("message").as_str().unwrap_or_default();
+    let mut judge = |error: &SqlError, statement: &str| {
+        let bare = error.problem().map_or_else(|| full(error), |problem| problem.message.clone());
+        let forms = [bare.clone(), error.to_string(), full(error)];
+        verdict.message_matches = forms
+            .iter()
+            .any(|text| text.contains(wanted) || format!("{text}\nStatement: {statement}").contains(wanted));
+        verdict.messages = Some((wanted.to_owned(), error.to_string()));
+        match error {
+            SqlError::Unsupported(_) if !verdict.message_matches => Err(format!("not supported: {error}")),
+            _ => Ok(()),
+        }
+    };
+    let mut engine = open(case)?;
+    let script = script(case);
+    let statements = match parse(&script) {
+        Ok(statements) => statements,
+        // A script that cannot be read is refused as a whole.
+        Err(error) => return judge(&error, &script),
+    };
+    let count = statements.len();
+    for (number, statement) in statements.iter().enumerate() {
+        match engine.execute_statement(statement) {
+            Ok(_) => {}
+            Err(error) if number + 1 == count && kind != "StreamsException" => {
+                return judge(&error, &statement.text);
+            }
+            Err(error) => {
+                return Err(format!("statement {} is refused already: {}", number + 1, full(&error)));
+            }
+        }
+    }
+    let sources = engine.sources();
+    let records: Result<Vec<TopicRecord>, String> =
+        case.get("inputs").items().iter().map(|input| record(input, &sources)).collect();
+    match engine.process(&records?) {
+        Err(error) => judge(&error, ""),
+        Ok(()) => Err(format!("not refused; expected: {wanted}")),
+    }
+}
