@@ -6,9 +6,9 @@ use arrow::datatypes::{Field, Fields};
 use millstream_formats::FormatSpec;
 
 use crate::{
-    ast::{Ident, SourceKind, quote_if_needed},
+    ast::{Ident, SourceKind, quoted},
     error::SqlError,
-    types::SqlType,
+    types::{SqlType, StructField},
 };
 
 /// Names that no column may have: they are computed for every row.
@@ -36,6 +36,31 @@ impl Column {
     }
 }
 
+/// Its name in backticks, and its type.
+impl fmt::Display for Column {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", quoted(&self.name), self.ty)
+    }
+}
+
+/// A column that holds headers of the record: it can be read and not written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderColumn {
+    /// Its name, and its type: BYTES, or for all headers [`HeaderColumn::all_type`].
+    pub column: Column,
+    /// Whose last value it is; all headers without.
+    pub header: Option<String>,
+}
+
+impl HeaderColumn {
+    /// `ARRAY<STRUCT<KEY STRING, VALUE BYTES>>`
+    pub(crate) fn all_type() -> SqlType {
+        let field = |name: &str, ty| StructField { name: name.to_owned(), ty };
+        let fields = vec![field("KEY", SqlType::String), field("VALUE", SqlType::Bytes)];
+        SqlType::Array(Box::new(SqlType::Struct(fields)))
+    }
+}
+
 /// The columns of a source, those of the record key first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Columns {
@@ -43,12 +68,19 @@ pub(crate) struct Columns {
     pub key: Vec<Column>,
     /// Columns in the record value.
     pub value: Vec<Column>,
+    /// Columns of the record's headers.
+    pub headers: Vec<HeaderColumn>,
 }
 
 impl Columns {
-    /// Key columns, then value columns.
+    /// Columns of a key and a value.
+    pub(crate) fn new(key: Vec<Column>, value: Vec<Column>) -> Self {
+        Self { key, value, headers: Vec::new() }
+    }
+
+    /// Key columns, then value columns, then those of headers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Column> {
-        self.key.iter().chain(&self.value)
+        self.key.iter().chain(&self.value).chain(self.headers.iter().map(|header| &header.column))
     }
 
     /// The column of that name.
@@ -67,15 +99,17 @@ impl Columns {
     }
 }
 
+/// All names in backticks: `` `ID` INTEGER KEY, `NAME` STRING ``.
 impl fmt::Display for Columns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut first = true;
-        let keys = self.key.iter().map(|column| (column, " KEY"));
-        for (column, mark) in keys.chain(self.value.iter().map(|column| (column, ""))) {
-            let comma = if std::mem::take(&mut first) { "" } else { ", " };
-            write!(f, "{comma}{} {}{mark}", quote_if_needed(&column.name), column.ty)?;
-        }
-        Ok(())
+        let keys = self.key.iter().map(|column| format!("{column} KEY"));
+        let headers = self.headers.iter().map(|header| match &header.header {
+            None => format!("{} HEADERS", header.column),
+            Some(key) => format!("{} HEADER('{}')", header.column, key.replace('\'', "''")),
+        });
+        let columns: Vec<String> =
+            keys.chain(self.value.iter().map(Column::to_string)).chain(headers).collect();
+        f.write_str(&columns.join(", "))
     }
 }
 
@@ -101,21 +135,25 @@ pub(crate) enum Windowing {
         /// Length of a window in ms.
         size_ms: i64,
     },
+    /// Windows of their own lengths: 8 bytes of window end and 8 of start follow the key.
+    Session,
 }
 
 impl Windowing {
-    /// Length of a window in ms.
-    pub(crate) fn size_ms(self) -> i64 {
+    /// Length of a window in ms; none for sessions.
+    pub(crate) fn size_ms(self) -> Option<i64> {
         match self {
-            Self::Tumbling { size_ms } | Self::Hopping { size_ms } => size_ms,
+            Self::Tumbling { size_ms } | Self::Hopping { size_ms } => Some(size_ms),
+            Self::Session => None,
         }
     }
 
-    /// TUMBLING or HOPPING.
+    /// TUMBLING, HOPPING or SESSION.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Tumbling { .. } => "TUMBLING",
             Self::Hopping { .. } => "HOPPING",
+            Self::Session => "SESSION",
         }
     }
 }
@@ -183,7 +221,7 @@ impl Catalogue {
     pub(crate) fn find(&self, name: &Ident) -> Result<&Arc<Source>, SqlError> {
         self.sources.get(&name.name).ok_or_else(|| {
             let names: Vec<&str> = self.sources.keys().map(String::as_str).collect();
-            let error = SqlError::invalid(format!("{} does not exist", name.name)).at(name.span);
+            let error = SqlError::invalid(format!("{} does not exist.", name.name)).at(name.span);
             if names.is_empty() {
                 error.hint("no streams or tables exist: CREATE STREAM or CREATE TABLE makes one over a topic")
             } else {

@@ -1,17 +1,38 @@
 //! Settings of the engine and of sessions, with ksqlDB's names.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use millstream_log::{AutoOffsetReset, Clock};
 use millstream_streams::{ProcessingGuarantee, StreamsConfig};
 
-use crate::{ast::Span, error::SqlError, function::FunctionRegistry};
+use crate::{ast::Span, connectors::Connectors, error::SqlError, function::FunctionRegistry};
 
 /// ksqlDB's own settings that mean something here, with their defaults and what they do.
 const KSQL: &[(&str, &str, &str)] = &[
     ("ksql.persistence.default.format.key", "KAFKA", "KEY_FORMAT of sources that name none"),
     ("ksql.persistence.default.format.value", "", "VALUE_FORMAT of sources that name none"),
+    (
+        "ksql.persistence.wrap.single.values",
+        "",
+        "WRAP_SINGLE_VALUE of sources that say nothing: true or false",
+    ),
     ("ksql.output.topic.name.prefix", "", "put before the topic names of CREATE .. AS SELECT"),
+    ("ksql.source.table.materialization.enabled", "true", "source tables keep their rows for pull queries"),
+    ("ksql.create.or.replace.enabled", "true", "CREATE OR REPLACE may take the place of a source"),
+    ("ksql.insert.into.values.enabled", "true", "INSERT INTO .. VALUES may be used"),
+    ("ksql.query.pull.range.scan.enabled", "true", "pull queries may read ranges of keys"),
+    ("ksql.query.pull.stream.enabled", "true", "pull queries may read streams"),
+    ("ksql.query.pull.limit.clause.enabled", "true", "pull queries may have a LIMIT"),
+    ("ksql.suppress.enabled", "true", "EMIT FINAL may be used"),
+    ("ksql.variable.substitution.enable", "true", "${name} stands for a variable"),
+    ("ksql.functions.collect_list.limit", "1000", "elements that COLLECT_LIST collects at most"),
+    ("ksql.functions.collect_set.limit", "1000", "elements that COLLECT_SET collects at most"),
+    ("ksql.timestamp.throw.on.invalid", "false", "an invalid time in a TIMESTAMP column stops the query"),
+    ("ksql.cast.strings.preserve.nulls", "true", "CAST of NULL to STRING is NULL"),
+    ("ksql.assert.topic.default.timeout.ms", "1000", "how long ASSERT TOPIC waits"),
+    ("ksql.assert.schema.default.timeout.ms", "1000", "how long ASSERT SCHEMA waits"),
+    ("ksql.query.persistent.active.limit", "2147483647", "persistent queries at once at most"),
+    ("ksql.max.push.queries", "100", "push queries at once at most"),
     ("ksql.query.pull.table.scan.enabled", "true", "pull queries may read whole tables"),
 ];
 
@@ -44,12 +65,13 @@ pub struct SqlConfig {
     state_dir: PathBuf,
     properties: Properties,
     functions: Option<FunctionRegistry>,
+    connectors: Option<Arc<dyn Connectors>>,
 }
 
 impl SqlConfig {
     /// Keeps the state of queries below `state_dir`; everything else has its default.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
-        Self { state_dir: state_dir.into(), properties: Properties::new(), functions: None }
+        Self { state_dir: state_dir.into(), properties: Properties::new(), functions: None, connectors: None }
     }
 
     /// Sets a property for all sessions. Fails for names and values that SET would refuse.
@@ -66,7 +88,18 @@ impl SqlConfig {
         self
     }
 
-    pub(crate) fn registry(&self, clock: &std::sync::Arc<dyn Clock>) -> FunctionRegistry {
+    /// Lets these run the connectors of CREATE CONNECTOR; without, such statements are refused.
+    #[must_use]
+    pub fn connectors(mut self, connectors: Arc<dyn Connectors>) -> Self {
+        self.connectors = Some(connectors);
+        self
+    }
+
+    pub(crate) fn connector_runner(&self) -> Option<&dyn Connectors> {
+        self.connectors.as_deref()
+    }
+
+    pub(crate) fn registry(&self, clock: &Arc<dyn Clock>) -> FunctionRegistry {
         self.functions.clone().unwrap_or_else(|| FunctionRegistry::builtin(clock.clone()))
     }
 
@@ -148,6 +181,11 @@ impl SqlConfig {
         }
         StreamsConfig::from_properties(properties).map_err(|error| SqlError::invalid(error.to_string()))
     }
+}
+
+/// The value of a setting that is a number; 0 if it is none.
+pub(crate) fn number(value: &str) -> i64 {
+    value.parse().unwrap_or(0)
 }
 
 /// Checks a property as SET does; returns its name without the prefix `ksql.streams.`, and its value.

@@ -49,6 +49,10 @@ pub enum ColumnPlace {
     Key,
     /// In the value.
     Value,
+    /// All headers.
+    Headers,
+    /// The last header of this name.
+    Header(String),
 }
 
 /// How keys or values are written.
@@ -78,12 +82,16 @@ impl SourceDescription {
         };
         let keys = source.columns.key.iter().map(|key| column(key, ColumnPlace::Key));
         let values = source.columns.value.iter().map(|value| column(value, ColumnPlace::Value));
+        let headers = source.columns.headers.iter().map(|header| {
+            let place = header.header.clone().map_or(ColumnPlace::Headers, ColumnPlace::Header);
+            column(&header.column, place)
+        });
         let key_choice = source.columns.key.len() == 1 && source.key_format.format.can_wrap();
         Self {
             name: source.name.clone(),
             kind: source.kind,
             topic: source.topic.clone(),
-            columns: keys.chain(values).collect(),
+            columns: keys.chain(values).chain(headers).collect(),
             key_format: FormatDescription { spec: source.key_format, explicit_wrapping: key_choice },
             value_format: FormatDescription {
                 spec: source.value_format,
@@ -98,6 +106,6 @@ impl SourceDescription {
 
 impl WindowDescription {
     fn new(window: Windowing) -> Self {
-        Self { kind: window.name(), size_ms: Some(window.size_ms()) }
+        Self { kind: window.name(), size_ms: window.size_ms() }
     }
 }

@@ -18,6 +18,9 @@ pub enum SqlError {
     /// The statement is understood but cannot be done here: write another.
     #[error(transparent)]
     Unsupported(Box<Problem>),
+    /// What an ASSERT claims is not so.
+    #[error(transparent)]
+    Assertion(Box<Problem>),
     /// A valid statement failed while it ran: look at the cause.
     #[error("could not {action}: {source}")]
     Failed {
@@ -58,6 +61,11 @@ impl fmt::Display for Problem {
 impl SqlError {
     /// The text is not a statement.
     pub fn syntax(message: impl Into<String>) -> Self {
+        Self::Syntax(Problem::new(format!("Syntax Error\n{}", message.into())))
+    }
+
+    /// The text has the form of a statement, but a name or number in it is none.
+    pub fn malformed(message: impl Into<String>) -> Self {
         Self::Syntax(Problem::new(message))
     }
 
@@ -71,6 +79,11 @@ impl SqlError {
         Self::Unsupported(Problem::new(message))
     }
 
+    /// What an ASSERT claims is not so.
+    pub fn assertion(message: impl Into<String>) -> Self {
+        Self::Assertion(Problem::new(message))
+    }
+
     /// Doing `action` (a verb: `open the topic`) failed because of `source`.
     pub fn failed(action: impl Into<String>, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Failed { action: action.into(), source: source.into() }
@@ -82,6 +95,23 @@ impl SqlError {
         if let Some(problem) = self.problem_mut() {
             let known = span.line > 0;
             problem.span = problem.span.or(known.then_some(span));
+        }
+        self
+    }
+
+    /// The same error with `text` in front of its message: what was being done.
+    #[must_use]
+    pub fn prefixed(mut self, text: &str) -> Self {
+        if let Some(problem) = self.problem_mut() {
+            problem.message.insert_str(0, text);
+        }
+        self
+    }
+
+    /// The same error with its place moved.
+    pub(crate) fn moved(mut self, place: &dyn Fn(Span) -> Span) -> Self {
+        if let Some(problem) = self.problem_mut() {
+            problem.span = problem.span.map(place);
         }
         self
     }
@@ -112,14 +142,14 @@ impl SqlError {
     /// What is wrong with the statement, unless a valid one failed while it ran.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
-            Self::Syntax(p) | Self::Invalid(p) | Self::Unsupported(p) => Some(p),
+            Self::Syntax(p) | Self::Invalid(p) | Self::Unsupported(p) | Self::Assertion(p) => Some(p),
             Self::Failed { .. } => None,
         }
     }
 
     fn problem_mut(&mut self) -> Option<&mut Problem> {
         match self {
-            Self::Syntax(p) | Self::Invalid(p) | Self::Unsupported(p) => Some(p),
+            Self::Syntax(p) | Self::Invalid(p) | Self::Unsupported(p) | Self::Assertion(p) => Some(p),
             Self::Failed { .. } => None,
         }
     }
@@ -201,10 +231,10 @@ mod tests {
             &["FROM", "WHERE"],
             "expected",
         );
-        assert_eq!(error.to_string(), "line 2:2: unexpected 'FORM' (did you mean FROM?)");
+        assert_eq!(error.to_string(), "line 2:2: Syntax Error\nunexpected 'FORM' (did you mean FROM?)");
         assert_eq!(
             error.render(text),
-            "line 2:2: unexpected 'FORM'\n  \tFORM b;\n  \t^^^^\n  hint: did you mean FROM?"
+            "line 2:2: Syntax Error\nunexpected 'FORM'\n  \tFORM b;\n  \t^^^^\n  hint: did you mean FROM?"
         );
     }
 

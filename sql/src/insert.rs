@@ -8,7 +8,7 @@ use millstream_formats::Payloads;
 use millstream_log::{Log, Producer, Timestamp};
 
 use crate::{
-    ast::{Expr, Ident, InsertValues, SourceKind},
+    ast::{Expr, Ident, InsertValues, SourceKind, quoted},
     catalogue::{Catalogue, Column, Source},
     error::SqlError,
     expression::{Compiler, coerce_lax, evaluate_constant},
@@ -24,8 +24,10 @@ pub(crate) fn insert(
     log: &Log,
     producer: &mut Producer,
 ) -> Result<(), SqlError> {
-    let source = catalogue.find(&statement.target)?;
-    let row = Row::new(statement, source, functions)?;
+    let source =
+        catalogue.get(&statement.target.name).ok_or_else(|| unknown(catalogue, &statement.target))?;
+    let row = Row::new(statement, source, functions)
+        .map_err(|error| error.prefixed(&format!("Failed to insert values into '{}'. ", source.name)))?;
     let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
     let key = encode(&source.columns.key, &row.key, source, true)?;
     let value = encode(&source.columns.value, &row.value, source, false)?;
@@ -65,7 +67,7 @@ impl Row {
         let target = &statement.target;
         if source.read_only {
             return Err(SqlError::invalid(format!(
-                "cannot insert values into read-only {} {}",
+                "Cannot insert values into read-only {}: {}",
                 source.kind_name(),
                 source.name
             ))
@@ -73,9 +75,20 @@ impl Row {
         }
         if source.window.is_some() {
             return Err(SqlError::invalid(format!(
-                "cannot insert values into windowed {} {}",
+                "Cannot insert values into windowed {}: {}",
                 source.kind_name(),
                 source.name
+            ))
+            .at(target.span));
+        }
+        let headers = source.columns.headers.iter().map(|header| header.column.name.as_str());
+        let headers: Vec<&str> = headers
+            .filter(|name| statement.columns.is_empty() || statement.columns.iter().any(|c| c.name == **name))
+            .collect();
+        if !headers.is_empty() {
+            return Err(SqlError::invalid(format!(
+                "Cannot insert into HEADER columns: {}",
+                headers.join(", ")
             ))
             .at(target.span));
         }
@@ -89,20 +102,22 @@ impl Row {
             statement.columns.clone()
         };
         if names.len() != statement.values.len() {
+            let shown = |names: Vec<String>| names.join(", ");
             return Err(SqlError::invalid(format!(
-                "expected a value for each column: {} columns, {} values",
-                names.len(),
-                statement.values.len()
+                "Expected a value for each column. Expected Columns: [{}]. Got [{}]",
+                shown(names.iter().map(|name| quoted(&name.name)).collect()),
+                shown(statement.values.iter().map(Expr::to_string).collect())
             ))
-            .at(statement.values.last().map_or(target.span, |value| value.span))
-            .hint(format!("the columns of {} are {}", source.name, source.columns)));
+            .at(statement.values.last().map_or(target.span, |value| value.span)));
         }
         let compiler = Compiler::constants(functions);
         let mut given: Vec<(String, ArrayRef)> = Vec::new();
         let mut timestamp = None;
         for (name, value) in names.iter().zip(&statement.values) {
             if given.iter().any(|(known, _)| *known == name.name) {
-                return Err(SqlError::invalid(format!("column {} is given twice", name.name)).at(name.span));
+                return Err(
+                    SqlError::invalid(format!("Duplicate column in INSERT: {}", name.name)).at(name.span)
+                );
             }
             match name.name.as_str() {
                 "ROWTIME" => {
@@ -117,22 +132,16 @@ impl Row {
                     }
                 }
                 "ROWPARTITION" | "ROWOFFSET" => {
-                    return Err(SqlError::invalid(format!(
-                        "{} can not be inserted: the log gives it",
-                        name.name
-                    ))
-                    .at(name.span));
+                    let message = format!("Inserting into column {} is not allowed.", quoted(&name.name));
+                    return Err(SqlError::invalid(message).at(name.span).hint("the log gives it"));
                 }
                 _ => {
                     let column = source.columns.find(&name.name).ok_or_else(|| {
                         let names: Vec<&str> =
                             source.columns.iter().map(|column| column.name.as_str()).collect();
-                        SqlError::invalid(format!(
-                            "column name {} does not exist in {}",
-                            name.name, source.name
-                        ))
-                        .at(name.span)
-                        .hint_nearest(&name.name, &names, "columns")
+                        SqlError::invalid(format!("Column name {} does not exist.", quoted(&name.name)))
+                            .at(name.span)
+                            .hint_nearest(&name.name, &names, "columns")
                     })?;
                     given.push((name.name.clone(), convert(value, column, &compiler)?));
                 }
@@ -147,17 +156,29 @@ impl Row {
             columns.iter().map(value).collect()
         };
         let row = Self { key: pick(&source.columns.key), value: pick(&source.columns.value), timestamp };
-        if source.kind == SourceKind::Table
-            && let Some((column, _)) =
-                source.columns.key.iter().zip(&row.key).find(|(_, value)| value.is_null(0))
-        {
+        let missing = source.columns.key.iter().zip(&row.key).filter(|(_, value)| value.is_null(0));
+        let missing: Vec<&str> = missing.map(|(column, _)| column.name.as_str()).collect();
+        if source.kind == SourceKind::Table && !missing.is_empty() {
             return Err(SqlError::invalid(format!(
-                "value for primary key column {} is required for tables",
-                column.name
+                "Value for primary key column(s) {} is required for tables",
+                missing.join(", ")
             ))
             .at(target.span));
         }
         Ok(row)
+    }
+}
+
+/// The error that a row is for nothing that exists.
+fn unknown(catalogue: &Catalogue, name: &Ident) -> SqlError {
+    let message = format!("Cannot insert values into an unknown stream/table: {}", quoted(&name.name));
+    let names: Vec<&str> = catalogue.sources().map(|source| source.name.as_str()).collect();
+    match names.iter().find(|known| known.eq_ignore_ascii_case(&name.name)) {
+        Some(other) => SqlError::invalid(format!(
+            "{message}\nDid you mean \"{other}\"? Hint: wrap the source name in double quotes to make it case-sensitive."
+        ))
+        .at(name.span),
+        None => SqlError::invalid(message).at(name.span).hint_nearest(&name.name, &names, "streams and tables"),
     }
 }
 
@@ -168,13 +189,13 @@ fn convert(expr: &Expr, column: &Column, compiler: &Compiler<'_>) -> Result<Arra
         Ok(None) => {
             let ty = ty.map_or_else(|| "NULL".to_owned(), |ty| ty.to_string());
             Err(SqlError::invalid(format!(
-                "expected type {} for field {} but got {ty}({expr})",
+                "Expected type {} for field {} but got {ty}({expr})",
                 column.ty, column.name
             ))
             .at(expr.span))
         }
         Err(messages) => {
-            Err(SqlError::invalid(format!("value for field {}: {}", column.name, messages.join("; ")))
+            Err(SqlError::invalid(format!("Value for field {}: {}", column.name, messages.join("; ")))
                 .at(expr.span))
         }
     }

@@ -56,6 +56,27 @@ pub(crate) enum TokenKind {
 
 /// All tokens of `text` without spaces and comments; the last is [`TokenKind::End`].
 pub(crate) fn tokenize(text: &str) -> Result<Vec<Token>, SqlError> {
+    tokenize_from(text, FIRST)
+}
+
+/// The place of the first character of a script.
+const FIRST: Span = Span { offset: 0, length: 0, line: 1, column: 1 };
+
+/// The same for text that stands at `start` of a script: lines and columns are those of the script, offsets those of
+/// `text`.
+pub(crate) fn tokenize_from(text: &str, start: Span) -> Result<Vec<Token>, SqlError> {
+    let place = |span: Span| match span.line {
+        1 => Span { line: start.line, column: span.column + start.column - 1, ..span },
+        line => Span { line: line + start.line - 1, ..span },
+    };
+    let mut tokens = tokens_of(text).map_err(|error| error.moved(&place))?;
+    if start != FIRST {
+        tokens.iter_mut().for_each(|token| token.span = place(token.span));
+    }
+    Ok(tokens)
+}
+
+fn tokens_of(text: &str) -> Result<Vec<Token>, SqlError> {
     let mut raw = Vec::new();
     let outcome = Tokenizer::new(&MillstreamDialect, text).tokenize_with_location_into_buf(&mut raw);
     let mut places = Places::new(text);
@@ -149,7 +170,7 @@ struct Places<'a> {
 
 impl<'a> Places<'a> {
     fn new(text: &'a str) -> Self {
-        Self { text, at: Span { offset: 0, length: 0, line: 1, column: 1 } }
+        Self { text, at: FIRST }
     }
 
     fn seek(&mut self, to: Location) -> Span {
@@ -232,8 +253,8 @@ mod tests {
     #[test]
     fn open_quotes_point_at_their_start() {
         for (text, expected) in [
-            ("SELECT 'abc", "line 1:8: string without closing quote"),
-            ("SELECT `abc", "line 1:8: quoted name without closing quote"),
+            ("SELECT 'abc", "line 1:8: Syntax Error\nstring without closing quote"),
+            ("SELECT `abc", "line 1:8: Syntax Error\nquoted name without closing quote"),
             ("SELECT 1 /* abc", "comment without end"),
         ] {
             let error = tokenize(text).unwrap_err().to_string();

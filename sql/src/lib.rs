@@ -37,6 +37,7 @@ mod catalogue;
 mod columnar;
 mod command;
 mod config;
+mod connectors;
 mod description;
 mod engine;
 pub mod error;
@@ -62,6 +63,7 @@ mod with;
 
 pub use command::COMMAND_TOPIC;
 pub use config::SqlConfig;
+pub use connectors::{ConnectorError, ConnectorPlugin, ConnectorSummary, Connectors};
 pub use description::{
     ColumnDescription, ColumnPlace, FormatDescription, SourceDescription, WindowDescription,
 };

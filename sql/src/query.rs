@@ -16,9 +16,25 @@ use crate::{
     topology::{Destination, build},
 };
 
+/// Where the rows of a persistent query go.
+pub(crate) enum Target {
+    /// To the topic of a stream or table.
+    Topic {
+        /// The stream or table.
+        sink: Arc<Source>,
+        /// The column that becomes the records' time.
+        time: Option<RowTime>,
+    },
+    /// Only to a store, which holds the rows of the table that the query reads.
+    Store {
+        /// The table.
+        table: Arc<Source>,
+    },
+}
+
 /// A persistent query as an engine keeps it.
 pub(crate) struct PersistentQuery {
-    /// `CSAS_..`, `CTAS_..` or `INSERTQUERY_..`.
+    /// `CSAS_..`, `CTAS_..`, `CST_..` or `INSERTQUERY_..`.
     pub(crate) id: String,
     /// The number of its statement: queries were made in this order.
     pub(crate) number: u64,
@@ -26,12 +42,14 @@ pub(crate) struct PersistentQuery {
     pub(crate) statement: String,
     /// What it does.
     pub(crate) plan: Plan,
-    /// Where its rows go.
+    /// Where its rows go, or with `stored_only` the table whose rows it keeps.
     pub(crate) sink: Arc<Source>,
     /// The column that becomes the records' time.
     pub(crate) time: Option<RowTime>,
     /// Properties of the session that made it.
     pub(crate) properties: Properties,
+    stored_only: bool,
+    paused: bool,
     run: Run,
 }
 
@@ -78,11 +96,45 @@ impl PersistentQuery {
         number: u64,
         statement: String,
         plan: Plan,
-        sink: Arc<Source>,
-        time: Option<RowTime>,
+        target: Target,
         properties: Properties,
     ) -> Self {
-        Self { id, number, statement, plan, sink, time, properties, run: Run::Waiting }
+        let stored_only = matches!(target, Target::Store { .. });
+        let (sink, time) = match target {
+            Target::Topic { sink, time } => (sink, time),
+            Target::Store { table } => (table, None),
+        };
+        let (paused, run) = (false, Run::Waiting);
+        Self { id, number, statement, plan, sink, time, properties, stored_only, paused, run }
+    }
+
+    /// Where its topology ends.
+    pub(crate) fn destination(&self) -> Destination<'_> {
+        match self.stored_only {
+            true => Destination::Nowhere,
+            false => Destination::Sink { sink: &self.sink, time: self.time.clone() },
+        }
+    }
+
+    /// Lets it process nothing, or go on. What it has stays either way.
+    pub(crate) fn set_paused(&mut self, paused: bool) {
+        self.paused = paused;
+        if let Some(streams) = self.streams() {
+            match paused {
+                true => streams.pause(),
+                false => streams.resume(),
+            }
+        }
+    }
+
+    /// Whether it was told to pause.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Whether it writes to no topic.
+    pub(crate) fn is_stored_only(&self) -> bool {
+        self.stored_only
     }
 
     /// The `application.id` of its threads.
@@ -114,13 +166,16 @@ impl PersistentQuery {
             .observer(move |origin, report| observed.observe(origin, report))
             .open()
             .map_err(failed)?;
+        if self.paused {
+            streams.pause();
+        }
         streams.start().map_err(failed)?;
         Ok(Run::Started { streams: Box::new(streams), log: rows })
     }
 
     /// Its processors.
     pub(crate) fn topology(&self) -> Result<Topology, SqlError> {
-        build(&self.plan, Destination::Sink { sink: &self.sink, time: self.time.clone() })
+        build(&self.plan, self.destination())
     }
 
     /// The threads, if they are there.
@@ -176,6 +231,7 @@ impl PersistentQuery {
             Run::Refused(error) => ("ERROR".to_owned(), Metrics::default(), Some(error.clone())),
             Run::Started { streams, .. } => {
                 let state = match streams.state() {
+                    State::Running if self.paused => "PAUSED".to_owned(),
                     State::Restoring => "RESTORING".to_owned(),
                     other => other.to_string(),
                 };

@@ -42,6 +42,8 @@ pub(crate) enum Destination<'a> {
     },
     /// To a client.
     Client(SyncSender<ColumnarBatch>),
+    /// No further than the last store.
+    Nowhere,
 }
 
 /// Builds the topology of a plan.
@@ -184,6 +186,7 @@ impl Assembly<'_> {
 
     fn end(&mut self, destination: Destination<'_>) -> Result<(), SqlError> {
         match destination {
+            Destination::Nowhere => {}
             Destination::Client(client) => {
                 let make = move || CollectProcessor::new(client.clone());
                 self.processor("Client".to_owned(), make, &[]);

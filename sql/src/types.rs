@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
-use crate::ast::quote_if_needed;
+use crate::ast::quoted;
 use crate::error::SqlError;
 
 /// The type of a column or expression. Every column may be NULL.
@@ -225,7 +225,7 @@ impl fmt::Display for SqlType {
                 f.write_str("STRUCT<")?;
                 for (i, field) in fields.iter().enumerate() {
                     let comma = if i > 0 { ", " } else { "" };
-                    write!(f, "{comma}{} {}", quote_if_needed(&field.name), field.ty)?;
+                    write!(f, "{comma}{} {}", quoted(&field.name), field.ty)?;
                 }
                 f.write_str(">")
             }
@@ -249,7 +249,10 @@ mod tests {
             ("INT ARRAY", "ARRAY<INTEGER>"),
             ("MAP<STRING, DOUBLE>", "MAP<STRING, DOUBLE>"),
             ("STRUCT<>", "STRUCT<>"),
-            ("STRUCT<a INT, `b` STRUCT<c DATE, d TIME>>", "STRUCT<A INTEGER, `b` STRUCT<C DATE, D TIME>>"),
+            (
+                "STRUCT<a INT, `b` STRUCT<c DATE, d TIME>>",
+                "STRUCT<`A` INTEGER, `b` STRUCT<`C` DATE, `D` TIME>>",
+            ),
             ("TIMESTAMP", "TIMESTAMP"),
             ("BYTES", "BYTES"),
         ] {

@@ -1,16 +1,16 @@
 //! The WITH clause of sources: names, types and rules of its properties.
 
-use millstream_formats::{Format, FormatSpec, parse_delimiter};
+use millstream_formats::{Format, FormatError, FormatSpec, parse_delimiter};
 
 use crate::{
-    ast::{Interval, Properties, Property, Span, TimeUnit},
-    catalogue::{Columns, TimestampColumn, Windowing},
+    ast::{Interval, Properties, Property, Span, TimeUnit, quoted},
+    catalogue::{Column, Columns, TimestampColumn, Windowing},
     error::SqlError,
     types::SqlType,
 };
 
 /// Properties of every source.
-const SOURCE: [&str; 13] = [
+const SOURCE: [&str; 20] = [
     "KAFKA_TOPIC",
     "FORMAT",
     "KEY_FORMAT",
@@ -24,9 +24,28 @@ const SOURCE: [&str; 13] = [
     "TIMESTAMP",
     "TIMESTAMP_FORMAT",
     "WRAP_SINGLE_VALUE",
+    "KEY_SCHEMA_ID",
+    "VALUE_SCHEMA_ID",
+    "KEY_SCHEMA_FULL_NAME",
+    "VALUE_SCHEMA_FULL_NAME",
+    "VALUE_AVRO_SCHEMA_FULL_NAME",
+    "KEY_PROTOBUF_NULLABLE_REPRESENTATION",
+    "VALUE_PROTOBUF_NULLABLE_REPRESENTATION",
 ];
 /// Those of `CREATE {STREAM|TABLE}` besides; a query says the rest itself.
 const DECLARED: [&str; 4] = ["WINDOW_TYPE", "WINDOW_SIZE", "SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR"];
+
+/// Settings of formats that need a schema registry, by what such formats call them.
+const REGISTRY_SETTINGS: [(&str, &str, &str); 5] = [
+    ("KEY_SCHEMA_FULL_NAME", "KEY_FORMAT", "fullSchemaName"),
+    ("VALUE_SCHEMA_FULL_NAME", "VALUE_FORMAT", "fullSchemaName"),
+    ("VALUE_AVRO_SCHEMA_FULL_NAME", "VALUE_FORMAT", "fullSchemaName"),
+    ("KEY_PROTOBUF_NULLABLE_REPRESENTATION", "KEY_FORMAT", "nullableRepresentation"),
+    ("VALUE_PROTOBUF_NULLABLE_REPRESENTATION", "VALUE_FORMAT", "nullableRepresentation"),
+];
+
+/// Stands in front of the errors of values that are read before anything else of the statement.
+const PREPARE: &str = "Failed to prepare statement: ";
 
 /// A checked WITH clause.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +70,8 @@ pub(crate) struct With {
     pub(crate) retention_ms: Option<i64>,
     /// `WRAP_SINGLE_VALUE`
     pub(crate) wrapped: Option<bool>,
+    /// `ksql.persistence.wrap.single.values`: holds where the format leaves the choice.
+    pub(crate) wrapped_default: Option<bool>,
     /// `WINDOW_TYPE` and `WINDOW_SIZE`
     pub(crate) window: Option<Windowing>,
     timestamp: Option<(TimestampColumn, Span)>,
@@ -75,7 +96,9 @@ impl With {
     fn read(properties: &Properties) -> Result<Self, SqlError> {
         if let Some(policy) = properties.get("CLEANUP_POLICY") {
             return Err(SqlError::invalid(
-                "CLEANUP_POLICY cannot be set: it follows from the kind of source",
+                "Invalid config variable in the WITH clause: CLEANUP_POLICY.\nThe CLEANUP_POLICY config is \
+                 automatically inferred based on the type of source (STREAM or TABLE).\nUsers can't set the \
+                 CLEANUP_POLICY config manually.",
             )
             .at(policy.name_span)
             .hint("streams delete, tables compact"));
@@ -83,9 +106,12 @@ impl With {
         if let Some(format) = properties.get("FORMAT")
             && let Some(other) = properties.get("KEY_FORMAT").or_else(|| properties.get("VALUE_FORMAT"))
         {
-            return Err(SqlError::invalid(format!("cannot supply both FORMAT and {}", other.name))
-                .at(format.name_span)
-                .hint("FORMAT sets the format of keys and values"));
+            return Err(SqlError::invalid(format!(
+                "Cannot supply both '{}' and 'FORMAT' properties, as 'FORMAT' sets both key and value formats. \
+                 Either use just 'FORMAT', or use 'KEY_FORMAT' and 'VALUE_FORMAT'.",
+                other.name
+            ))
+            .at(format.name_span));
         }
         let format = |name: &str| -> Result<Option<Format>, SqlError> {
             let Some(property) = properties.get(name).or_else(|| properties.get("FORMAT")) else {
@@ -94,11 +120,6 @@ impl With {
             let format = property.string()?.parse::<Format>();
             format.map(Some).map_err(|error| SqlError::invalid(error.to_string()).at(property.value_span))
         };
-        let delimiter = |name: &str| -> Result<Option<char>, SqlError> {
-            let Some(property) = properties.get(name) else { return Ok(None) };
-            let delimiter = parse_delimiter(property.string()?);
-            delimiter.map(Some).map_err(|error| SqlError::invalid(error.to_string()).at(property.value_span))
-        };
         let topic = match properties.get("KAFKA_TOPIC") {
             Some(property) if property.string()?.is_empty() => {
                 return Err(property.wrong("the name of a topic"));
@@ -106,39 +127,23 @@ impl With {
             Some(property) => Some(property.string()?.to_owned()),
             None => None,
         };
-        let timestamp = match (properties.get("TIMESTAMP"), properties.get("TIMESTAMP_FORMAT")) {
-            (None, Some(format)) => {
-                return Err(SqlError::invalid(
-                    "TIMESTAMP_FORMAT needs TIMESTAMP, the name of a STRING column",
-                )
-                .at(format.name_span));
-            }
-            (None, None) => None,
-            (Some(column), format) => {
-                let format = format.map(|format| format.string().map(str::to_owned)).transpose()?;
-                // A column name follows the rules of identifiers: upper case unless it is in backticks.
-                let text = column.string()?;
-                let name = match text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
-                    Some(quoted) => quoted.replace("``", "`"),
-                    None => text.to_uppercase(),
-                };
-                Some((TimestampColumn { column: name, format }, column.value_span))
-            }
-        };
+        let (key_format, value_format) = (format("KEY_FORMAT")?, format("VALUE_FORMAT")?);
+        check_registry(properties, key_format, value_format)?;
         Ok(Self {
             topic,
-            key_format: format("KEY_FORMAT")?,
+            key_format,
             key_format_span: properties.get("KEY_FORMAT").map(|property| property.name_span),
-            value_format: format("VALUE_FORMAT")?,
-            key_delimiter: delimiter("KEY_DELIMITER")?,
-            value_delimiter: delimiter("VALUE_DELIMITER")?,
+            value_format,
+            key_delimiter: delimiter(properties.get("KEY_DELIMITER"))?,
+            value_delimiter: delimiter(properties.get("VALUE_DELIMITER"))?,
             partitions: number(properties.get("PARTITIONS"), 1)?,
             replicas: number(properties.get("REPLICAS"), 1)?,
             retention_ms: number(properties.get("RETENTION_MS"), -1)?,
             wrapped: properties.get("WRAP_SINGLE_VALUE").map(Property::boolean).transpose()?,
+            wrapped_default: None,
             wrapped_span: properties.get("WRAP_SINGLE_VALUE").map_or_else(Span::default, |p| p.name_span),
             window: None,
-            timestamp,
+            timestamp: timestamp(properties)?,
         })
     }
 
@@ -153,15 +158,17 @@ impl With {
         let format = if columns.key.is_empty() { Format::None } else { format };
         let mut spec = FormatSpec::key(format, columns.key.len());
         spec.delimiter = self.key_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
-        let fields = columns.key_fields();
         if let Some(map) = columns.key.iter().find(|column| contains_map(&column.ty)) {
-            let message =
-                format!("map keys, including types that contain maps, are not supported: {}", map.name);
-            return Err(SqlError::invalid(message));
+            return Err(SqlError::invalid(format!(
+                "Map keys, including types that contain maps, are not supported as they may lead to unexpected \
+                 behavior due to inconsistent serialization. Key column name: {}. Column type: {}. See \
+                 https://github.com/confluentinc/ksql/issues/6621 for more.",
+                quoted(&map.name),
+                map.ty
+            )));
         }
-        spec.check(&fields).map_err(|error| {
-            SqlError::invalid(format!("key format does not support schema: {error}"))
-                .hint("choose another with KEY_FORMAT, for example KEY_FORMAT='JSON'")
+        spec.check(&columns.key_fields()).map_err(|error| {
+            unfit("Key", &spec, &columns.key, &error).hint("choose another with KEY_FORMAT")
         })?;
         Ok(spec)
     }
@@ -185,18 +192,26 @@ impl With {
         let format = self.value_format.unwrap_or(inherited.format);
         let mut spec = FormatSpec::value(format);
         spec.delimiter = self.value_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
+        let single = columns.value.len() == 1;
         if let Some(wrapped) = self.wrapped {
-            if columns.value.len() != 1 {
-                return Err(SqlError::invalid(
-                    "WRAP_SINGLE_VALUE is only valid for sources with a single value column",
-                )
-                .at(self.wrapped_span));
+            if !single {
+                let columns: Vec<String> = columns.value.iter().map(Column::to_string).collect();
+                let message = format!(
+                    "'WRAP_SINGLE_VALUE' is only valid for single-field value schemas. Got: [{}]",
+                    columns.join(", ")
+                );
+                return Err(SqlError::invalid(message).at(self.wrapped_span));
             }
+            if wrapped && !format.can_wrap() {
+                let error = FormatError::CannotWrap { format };
+                return Err(SqlError::invalid(error.to_string()).at(self.wrapped_span));
+            }
+            spec.wrapped = wrapped;
+        } else if let Some(wrapped) = self.wrapped_default.filter(|_| single && format.can_wrap()) {
             spec.wrapped = wrapped;
         }
         spec.check(&columns.value_fields()).map_err(|error| {
-            SqlError::invalid(format!("value format does not support schema: {error}"))
-                .hint("choose another with VALUE_FORMAT, for example VALUE_FORMAT='JSON'")
+            unfit("Value", &spec, &columns.value, &error).hint("choose another with VALUE_FORMAT")
         })?;
         Ok(spec)
     }
@@ -204,34 +219,146 @@ impl With {
     /// The timestamp column, checked against the columns.
     pub(crate) fn timestamp(&self, columns: &Columns) -> Result<Option<TimestampColumn>, SqlError> {
         let Some((timestamp, span)) = &self.timestamp else { return Ok(None) };
-        let Some(column) = columns.find(&timestamp.column) else {
+        let mut stored = columns.key.iter().chain(&columns.value);
+        let Some(column) = stored.find(|column| column.name == timestamp.column) else {
             let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
             return Err(SqlError::invalid(format!(
-                "the TIMESTAMP column {} does not exist",
+                "The TIMESTAMP column set in the WITH clause does not exist in the schema: '{}'",
                 timestamp.column
             ))
             .at(*span)
             .hint_nearest(&timestamp.column, &names, "columns"));
+        };
+        let error = || {
+            SqlError::invalid(format!(
+                "Timestamp column, {}, should be LONG(INT64), TIMESTAMP, or a String with a timestamp_format specified",
+                quoted(&column.name)
+            ))
+            .at(*span)
         };
         match (&column.ty, &timestamp.format) {
             (SqlType::Bigint | SqlType::Timestamp, None) | (SqlType::String, Some(_)) => {
                 Ok(Some(timestamp.clone()))
             }
             (SqlType::String, None) => {
-                Err(SqlError::invalid(format!("the TIMESTAMP column {} is STRING", column.name))
-                    .at(*span)
-                    .hint("add TIMESTAMP_FORMAT, for example TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss'"))
+                Err(error().hint("add TIMESTAMP_FORMAT, for example TIMESTAMP_FORMAT='yyyy-MM-dd HH:mm:ss'"))
             }
-            (ty, Some(_)) => Err(SqlError::invalid(format!(
-                "TIMESTAMP_FORMAT is for STRING columns, but {} is {ty}",
-                column.name
+            (ty, Some(_)) => Err(error().hint(format!("{ty} goes without TIMESTAMP_FORMAT, or not at all"))),
+            (ty, None) => Err(error().hint(format!("it is {ty}"))),
+        }
+    }
+}
+
+/// The error that `columns` cannot be written in a format.
+fn unfit(side: &str, spec: &FormatSpec, columns: &[Column], error: &FormatError) -> SqlError {
+    let mark = if side == "Key" { " KEY" } else { "" };
+    let listed: Vec<String> = columns.iter().map(|column| format!("{column}{mark}")).collect();
+    let listed = listed.join(", ");
+    let format = spec.format;
+    let reason = match error {
+        FormatError::SingleFieldOnly { .. } => {
+            format!("The '{format}' format only supports a single field. Got: [{listed}]")
+        }
+        FormatError::NoFieldsAllowed { .. } => {
+            format!("The '{format}' format can only be used when no columns are defined. Got: [{listed}]")
+        }
+        FormatError::UnsupportedType { data_type, .. } => {
+            let base = data_type.split(['<', '(']).next().unwrap_or(data_type);
+            let text = format!("The '{format}' format does not support type '{base}'");
+            let culprit = columns.iter().find(|column| {
+                let printed = column.ty.to_string();
+                printed.split(['<', '(']).next() == Some(base)
+            });
+            match culprit {
+                Some(column) if format == Format::Delimited => {
+                    format!("{text}, column: {}", quoted(&column.name))
+                }
+                _ => text,
+            }
+        }
+        FormatError::UnsupportedConfig { .. } => return SqlError::invalid(error.to_string()),
+        other => other.to_string(),
+    };
+    let feature = match (columns.len(), format.can_wrap(), spec.wrapped) {
+        (1, true, false) => "UNWRAP_SINGLES",
+        _ => "",
+    };
+    SqlError::invalid(format!(
+        "{side} format does not support schema.\nformat: {format}\nschema: Persistence{{columns=[{listed}], \
+         features=[{feature}]}}\nreason: {reason}"
+    ))
+}
+
+/// Settings that only formats with a schema registry have.
+fn check_registry(
+    properties: &Properties,
+    key_format: Option<Format>,
+    value_format: Option<Format>,
+) -> Result<(), SqlError> {
+    for (name, side) in [("KEY_SCHEMA_ID", "KEY_FORMAT"), ("VALUE_SCHEMA_ID", "VALUE_FORMAT")] {
+        if let Some(property) = properties.get(name) {
+            property.integer()?;
+            let format = if side == "KEY_FORMAT" { key_format } else { value_format };
+            return Err(SqlError::invalid(format!(
+                "{side} should support schema inference when {name} is provided. Current format is {}.",
+                format.unwrap_or(Format::Kafka)
             ))
-            .at(*span)),
-            (ty, None) => Err(SqlError::invalid(format!(
-                "the TIMESTAMP column {} must be BIGINT, TIMESTAMP or STRING, not {ty}",
-                column.name
-            ))
-            .at(*span)),
+            .at(property.name_span));
+        }
+    }
+    if let (Some(_), Some(legacy)) =
+        (properties.get("VALUE_SCHEMA_FULL_NAME"), properties.get("VALUE_AVRO_SCHEMA_FULL_NAME"))
+    {
+        return Err(SqlError::invalid(
+            "Cannot supply both 'VALUE_AVRO_SCHEMA_FULL_NAME' and 'VALUE_SCHEMA_FULL_NAME' properties. Please \
+             only set 'VALUE_SCHEMA_FULL_NAME'.",
+        )
+        .at(legacy.name_span));
+    }
+    for (name, side, setting) in REGISTRY_SETTINGS {
+        if let Some(property) = properties.get(name) {
+            let format = if side == "KEY_FORMAT" { key_format } else { value_format };
+            let format = format.unwrap_or(Format::Json);
+            let error = FormatError::UnsupportedConfig { format, config: setting };
+            return Err(SqlError::invalid(error.to_string()).at(property.name_span));
+        }
+    }
+    Ok(())
+}
+
+fn delimiter(property: Option<&Property>) -> Result<Option<char>, SqlError> {
+    let Some(property) = property else { return Ok(None) };
+    let text = property.string()?;
+    parse_delimiter(text).map(Some).map_err(|error| {
+        let reason = match text.trim().is_empty() {
+            true => "Delimiter cannot be empty, if you meant to have a tab or space for delimiter, please use the \
+                     special values 'TAB' or 'SPACE'"
+                .to_owned(),
+            false => error.to_string(),
+        };
+        let name = property.name.to_uppercase();
+        SqlError::invalid(format!("Configuration {name} is invalid: {reason}\nExample valid value: ';'"))
+            .prefixed(PREPARE)
+            .at(property.value_span)
+    })
+}
+
+fn timestamp(properties: &Properties) -> Result<Option<(TimestampColumn, Span)>, SqlError> {
+    match (properties.get("TIMESTAMP"), properties.get("TIMESTAMP_FORMAT")) {
+        (None, Some(format)) => {
+            Err(SqlError::invalid("TIMESTAMP_FORMAT needs TIMESTAMP, the name of a STRING column")
+                .at(format.name_span))
+        }
+        (None, None) => Ok(None),
+        (Some(column), format) => {
+            let format = format.map(|format| format.string().map(str::to_owned)).transpose()?;
+            // A column name follows the rules of identifiers: upper case unless it is in backticks.
+            let text = column.string()?;
+            let name = match text.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+                Some(name) => name.replace("``", "`"),
+                None => text.to_uppercase(),
+            };
+            Ok(Some((TimestampColumn { column: name, format }, column.value_span)))
         }
     }
 }
@@ -259,31 +386,55 @@ fn window(properties: &Properties) -> Result<Option<Windowing>, SqlError> {
     let (kind, size) = (properties.get("WINDOW_TYPE"), properties.get("WINDOW_SIZE"));
     let Some(kind) = kind else {
         return match size {
-            Some(size) => Err(SqlError::invalid("WINDOW_SIZE needs WINDOW_TYPE").at(size.name_span)),
+            Some(size) => {
+                duration(size)?;
+                Err(SqlError::invalid("'WINDOW_SIZE' needs 'WINDOW_TYPE'").at(size.name_span))
+            }
             None => Ok(None),
         };
     };
-    let size = || {
-        let size = size.ok_or_else(|| {
-            SqlError::invalid("windowed sources need WINDOW_SIZE")
-                .at(kind.name_span)
-                .hint("WINDOW_SIZE='10 SECONDS'")
-        })?;
-        let mut words = size.string()?.split_whitespace();
-        let count = words.next().and_then(|word| word.parse().ok());
-        let unit = words.next().and_then(|word| TimeUnit::from_word(&word.to_uppercase()));
-        match (count, unit, words.next()) {
-            (Some(count), Some(unit), None) => Ok(Interval { count, unit }.millis()),
-            _ => Err(size.wrong("a number and a unit, for example '10 SECONDS'")),
+    let name = kind.string()?.to_uppercase();
+    let size_ms = size.map(duration).transpose()?;
+    match (name.as_str(), size_ms) {
+        ("TUMBLING", Some(size_ms)) => Ok(Some(Windowing::Tumbling { size_ms })),
+        ("HOPPING", Some(size_ms)) => Ok(Some(Windowing::Hopping { size_ms })),
+        ("TUMBLING" | "HOPPING", None) => Err(SqlError::invalid(format!(
+            "{name} windows require 'WINDOW_SIZE' to be provided in the WITH clause. For example: \
+             'WINDOW_SIZE'='10 SECONDS'"
+        ))
+        .at(kind.value_span)),
+        ("SESSION", None) => Ok(Some(Windowing::Session)),
+        ("SESSION", Some(_)) => {
+            let place = size.map_or(kind.value_span, |size| size.name_span);
+            Err(SqlError::invalid("'WINDOW_SIZE' should not be set for SESSION windows.").at(place))
         }
-    };
-    match kind.string()?.to_uppercase().as_str() {
-        "TUMBLING" => Ok(Some(Windowing::Tumbling { size_ms: size()? })),
-        "HOPPING" => Ok(Some(Windowing::Hopping { size_ms: size()? })),
-        "SESSION" => {
-            Err(SqlError::unsupported("WINDOW_TYPE SESSION is not supported by this version")
-                .at(kind.value_span))
-        }
-        _ => Err(kind.wrong("TUMBLING or HOPPING")),
+        _ => Err(kind.wrong("TUMBLING, HOPPING or SESSION")),
     }
+}
+
+/// `'10 SECONDS'` in ms.
+fn duration(property: &Property) -> Result<i64, SqlError> {
+    let text = property.string()?;
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let reason = match words.as_slice() {
+        [count, unit] => match (count.parse::<u64>(), TimeUnit::from_word(&unit.to_uppercase())) {
+            (Ok(count), Some(unit)) => {
+                let interval = Interval { count, unit };
+                match interval.millis() {
+                    0 => "Expected more than zero".to_owned(),
+                    i64::MAX => "Too long".to_owned(),
+                    millis => return Ok(millis),
+                }
+            }
+            (Err(_), _) => format!("Not numeric: '{count}'"),
+            (_, None) => format!("Unknown time unit: '{}'", unit.to_uppercase()),
+        },
+        words => format!("Expected 2 tokens, got: {}", words.len()),
+    };
+    Err(SqlError::invalid(format!(
+        "Configuration {} is invalid: Invalid duration: '{text}'. {reason}\nExample valid value: '10 SECONDS'",
+        property.name.to_uppercase()
+    ))
+    .prefixed(PREPARE)
+    .at(property.value_span))
 }

@@ -1,15 +1,18 @@
 //! Names after a GROUP BY: grouping expressions, aggregates and window bounds are the columns.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use datafusion::logical_expr::Expr as Planned;
 
-use super::scope::Scope;
+use super::{
+    scope::{Scope, is_window_bound},
+    select::Item,
+};
 use crate::{
     ast::{Expr, ExprKind, Ident},
     catalogue::Column,
     error::SqlError,
-    expression::{Compiler, Names, column},
+    expression::{Compiler, Names, Typed, column},
     function::{AggregateArg, ArgType, FunctionKind, FunctionRegistry},
     plan::AggregateCall,
     types::SqlType,
@@ -25,6 +28,8 @@ pub(super) struct Grouped<'a> {
     windowed: bool,
     /// With all arguments as written.
     calls: RefCell<Vec<(AggregateCall, Vec<Planned>)>>,
+    /// A column was asked for that is not grouped by.
+    ungrouped: Cell<bool>,
 }
 
 impl<'a> Grouped<'a> {
@@ -34,7 +39,7 @@ impl<'a> Grouped<'a> {
         group: &'a [(Column, Planned)],
         windowed: bool,
     ) -> Self {
-        Self { scope, before, group, windowed, calls: RefCell::default() }
+        Self { scope, before, group, windowed, calls: RefCell::default(), ungrouped: Cell::new(false) }
     }
 
     /// Finds the aggregates of an expression, so that compiling it afterwards sees their columns.
@@ -48,7 +53,7 @@ impl<'a> Grouped<'a> {
                     }
                 });
                 if let Some(part) = nested {
-                    let message = format!("aggregate functions can not be nested: {name}({part})");
+                    let message = format!("Aggregate functions can not be nested: {name}({part})");
                     return Err(SqlError::invalid(message).at(part.span));
                 }
             }
@@ -79,6 +84,47 @@ impl<'a> Grouped<'a> {
             }
         });
         outcome
+    }
+
+    /// The SELECT list over the aggregation, compiled by `after`. All that is neither aggregated nor grouped by is said
+    /// at once.
+    pub(super) fn select(
+        &self,
+        items: &[Item],
+        after: &Compiler<'_>,
+        aggregates: impl Fn(&Expr) -> bool,
+    ) -> Result<Vec<Typed>, SqlError> {
+        let mut typed = Vec::with_capacity(items.len());
+        let mut loose: Vec<&Item> = Vec::new();
+        for item in items {
+            self.ungrouped.set(false);
+            match after.compile(&item.expr) {
+                Ok(value) => typed.push(value),
+                Err(_) if self.ungrouped.get() && !aggregates(&item.expr) => loose.push(item),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(first) = loose.first() else { return Ok(typed) };
+        let shown: Vec<String> = loose.iter().map(|item| unqualified(&item.expr)).collect();
+        Err(SqlError::invalid(format!(
+            "Non-aggregate SELECT expression(s) not part of GROUP BY: {}\nEither add the column(s) to the GROUP BY \
+             or remove them from the SELECT.",
+            shown.join(", ")
+        ))
+        .at(first.expr.span))
+    }
+
+    /// The HAVING condition over the aggregation, compiled by `after`.
+    pub(super) fn having(&self, having: &Expr, after: &Compiler<'_>) -> Result<Planned, SqlError> {
+        self.ungrouped.set(false);
+        after.condition(having, "HAVING").map_err(|error| match (self.ungrouped.get(), error.problem()) {
+            (true, Some(problem)) => {
+                let name = problem.message.rsplit(": ").next().unwrap_or_default();
+                let text = format!("Non-aggregate HAVING expression not part of GROUP BY: {name}");
+                SqlError::invalid(text).at(problem.span.unwrap_or(having.span))
+            }
+            _ => error,
+        })
     }
 
     /// The aggregates found.
@@ -123,6 +169,17 @@ impl<'a> Grouped<'a> {
     }
 }
 
+/// An expression as messages about grouping show it: without the names of sources.
+pub(super) fn unqualified(expr: &Expr) -> String {
+    let mut strip = |part: &Expr| match &part.kind {
+        ExprKind::Column { source: Some(_), name } => {
+            Some(Expr { kind: ExprKind::Column { source: None, name: name.clone() }, span: part.span })
+        }
+        _ => None,
+    };
+    expr.rewrite(&mut strip).to_string()
+}
+
 /// Whether a call of that name is an aggregate.
 pub(super) fn is_aggregate(functions: &FunctionRegistry, name: &Ident) -> bool {
     functions.kind(&name.name) == Some(FunctionKind::Aggregate)
@@ -130,16 +187,18 @@ pub(super) fn is_aggregate(functions: &FunctionRegistry, name: &Ident) -> bool {
 
 impl Names for Grouped<'_> {
     fn column(&self, source: Option<&Ident>, name: &Ident) -> Result<(String, SqlType), SqlError> {
-        if source.is_none() && matches!(name.name.as_str(), "WINDOWSTART" | "WINDOWEND") && self.windowed {
+        if is_window_bound(&name.name) && self.windowed {
             return Ok((name.name.clone(), SqlType::Bigint));
         }
         self.scope.resolve(source, name)?;
-        let shown = source.map_or_else(|| name.to_string(), |source| format!("{source}.{name}"));
-        Err(SqlError::invalid(format!("non-aggregate expression not part of GROUP BY: {shown}"))
-            .at(name.span)
-            .hint(format!(
-                "add {shown} to the GROUP BY clause, or aggregate it, for example LATEST_BY_OFFSET({shown})"
-            )))
+        self.ungrouped.set(true);
+        Err(SqlError::invalid(format!(
+            "Field used in aggregate SELECT expression(s) outside of aggregate functions not part of GROUP BY: {name}"
+        ))
+        .at(name.span)
+        .hint(format!(
+            "add {name} to the GROUP BY clause, or aggregate it, for example LATEST_BY_OFFSET({name})"
+        )))
     }
 
     fn computed(&self, expr: &Expr) -> Option<(String, SqlType)> {

@@ -5,6 +5,7 @@
 
 mod grouping;
 mod join;
+mod names;
 mod output;
 mod scope;
 mod select;
@@ -17,12 +18,15 @@ use millstream_formats::{Format, FormatSpec};
 pub(crate) use scope::column_of;
 
 use self::{
-    grouping::{Grouped, is_aggregate},
+    grouping::{Grouped, is_aggregate, unqualified},
+    output::KeyKind,
     scope::{Scope, is_stream},
     select::{Item, Namer},
 };
 use crate::{
-    ast::{Emit, Expr, ExprKind, Ident, Literal, Query, SourceKind, WindowClause, WindowKind},
+    ast::{
+        Emit, Expr, ExprKind, Ident, Literal, Query, SourceKind, WindowClause, WindowKind, quote_if_needed,
+    },
     catalogue::{Catalogue, Column, Columns, Source, Windowing},
     error::SqlError,
     expression::{Compiler, Names, RowErrors, column},
@@ -35,10 +39,10 @@ use crate::{
 /// What a query's result is for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Purpose<'a> {
-    /// A stream or table of its own, with the WITH clause of its statement.
-    Persistent { kind: SourceKind, with: &'a With },
+    /// A stream or table of its own, with its name and the WITH clause of its statement.
+    Persistent { kind: SourceKind, name: &'a str, with: &'a With },
     /// Rows for an existing stream.
-    Insert { with: &'a With },
+    Insert { name: &'a str, with: &'a With },
     /// Rows for a client.
     Client,
 }
@@ -59,11 +63,12 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
     let errors = RowErrors::default();
     let compiler = Compiler::new(context.functions, &scope, errors.clone());
     let client = matches!(purpose, Purpose::Client);
+    names::check(query, &scope)?;
     let items = select::expand(query, &scope, &compiler, client)?;
     mark_used(query, &items, &scope, context.functions);
     if !client && scope.sources[0].source.window.is_some() {
         if !is_stream(&scope.sources[0].source) {
-            return Err(SqlError::invalid("persistent queries on windowed tables are not supported")
+            return Err(SqlError::invalid("KSQL does not support persistent queries on windowed tables.")
                 .at(query.span)
                 .hint("declare a stream over the table's topic, with WINDOW_TYPE and WINDOW_SIZE"));
         }
@@ -77,11 +82,16 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
         Planner { query, scope: &scope, compiler: &compiler, flow: Flow::new(source), steps: Vec::new() };
     planner.joins_and_filter()?;
     let aggregates = planner.is_aggregation(&items);
-    if aggregates {
-        planner.aggregation(purpose, items, errors)
-    } else {
-        planner.projection(purpose, items, errors)
+    let plan = match aggregates {
+        true => planner.aggregation(purpose, items, errors)?,
+        false => planner.projection(purpose, items, errors)?,
+    };
+    if query.emit == Some(Emit::Final) && query.window.is_none() {
+        return Err(SqlError::invalid("EMIT FINAL is only supported for windowed aggregations.")
+            .at(query.span)
+            .hint("EMIT CHANGES, or add a WINDOW clause"));
     }
+    Ok(plan)
 }
 
 /// How a source's rows get their time from a column, if they do.
@@ -126,16 +136,16 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
     if let Some(window) = &query.window
         && query.group_by.is_empty()
     {
-        return Err(SqlError::invalid("WINDOW clause requires a GROUP BY clause").at(window.span));
+        return Err(SqlError::invalid("WINDOW clause requires a GROUP BY clause.").at(window.span));
     }
     if let Some(having) = &query.having
         && query.group_by.is_empty()
     {
-        return Err(SqlError::invalid("HAVING clause requires a GROUP BY clause")
+        return Err(SqlError::invalid("HAVING clause requires a GROUP BY clause.")
             .at(having.span)
             .hint("use WHERE"));
     }
-    if query.emit == Some(Emit::Final) {
+    if query.emit == Some(Emit::Final) && query.window.is_some() {
         return Err(SqlError::unsupported("EMIT FINAL is not supported by this version")
             .at(query.span)
             .hint("EMIT CHANGES is"));
@@ -149,8 +159,11 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
         .at(first.span)
         .hint("GROUP BY already makes the key"));
     }
-    if query.limit.is_some() && !matches!(purpose, Purpose::Client) {
-        return Err(SqlError::invalid("persistent queries do not support the LIMIT clause").at(query.span));
+    if query.limit.is_some()
+        && let Purpose::Persistent { kind, .. } = purpose
+    {
+        let message = format!("CREATE {kind} AS SELECT statements don't support LIMIT clause.");
+        return Err(SqlError::invalid(message).at(query.span));
     }
     Ok(())
 }
@@ -229,7 +242,7 @@ impl Planner<'_> {
             Some(condition) => {
                 if let Some(call) = self.aggregate_in(condition) {
                     return Err(SqlError::invalid(format!(
-                        "aggregate functions are not allowed in WHERE: {call}"
+                        "WHERE does not support aggregate functions: {call} is an aggregate function."
                     ))
                     .at(call.span)
                     .hint("use HAVING"));
@@ -310,9 +323,13 @@ impl Planner<'_> {
         let fields = carried.iter().map(Column::field).collect();
         let inherited = self.flow.source.source.value_format;
         if inherited.format == Format::Kafka {
+            let (names, what) = match self.scope.joins() {
+                true => (self.scope.sources.iter().map(|known| known.source.name.clone()).collect(), "JOIN"),
+                false => (vec![self.flow.source.source.name.clone()], "GROUP BY"),
+            };
             return Err(SqlError::invalid(format!(
-                "source {} uses the KAFKA value format, which can not be joined or grouped",
-                self.flow.source.source.name
+                "Source(s) {} are using the 'KAFKA' value format. This format does not yet support {what}.",
+                names.join(", ")
             ))
             .at(self.query.span)
             .hint("declare the source with VALUE_FORMAT JSON or DELIMITED"));
@@ -334,7 +351,7 @@ impl Planner<'_> {
         let topic = Source {
             name: name.to_owned(),
             kind: SourceKind::Stream,
-            columns: Columns { key, value: carried },
+            columns: Columns::new(key, carried),
             topic: format!("{name}-repartition"),
             key_format,
             inherited_key_format: key_format,
@@ -383,34 +400,45 @@ impl Planner<'_> {
             for name in &self.flow.key {
                 let mut values = vec![column(name)];
                 values.extend(self.flow.same_as_key.iter().map(|name| column(name)));
-                keys.push(output::Key { shown: name.clone(), values, kind: "key column", name: None });
+                let (shown, kind) = match self.scope.joins() {
+                    true => (
+                        std::iter::once(name).chain(&self.flow.same_as_key).cloned().collect(),
+                        KeyKind::Join,
+                    ),
+                    false => (vec![quote_if_needed(name)], KeyKind::Column),
+                };
+                keys.push(output::Key { shown, values, kind, name: None });
             }
             return Ok(keys);
         }
         if !is_stream(&self.flow.source.source) {
-            return Err(SqlError::invalid("cannot repartition a TABLE source")
+            return Err(SqlError::invalid("Cannot repartition a TABLE source. If this is a join, make sure that the criteria uses the TABLE's key column")
                 .at(by[0].span)
                 .hint("PARTITION BY is for streams; GROUP BY makes a table with another key"));
         }
         if self.flow.window.is_some() {
-            return Err(SqlError::invalid("windowed sources can not be repartitioned").at(by[0].span));
+            return Err(SqlError::invalid(
+                "Implicit repartitioning of windowed sources is not supported. See \
+                 https://github.com/confluentinc/ksql/issues/4385.",
+            )
+            .at(by[0].span));
         }
         let null = |expr: &Expr| matches!(expr.kind, ExprKind::Literal(Literal::Null));
         if by.iter().any(null) {
             return match by.as_slice() {
                 [_] => Ok(Vec::new()),
-                _ => {
-                    Err(SqlError::invalid("PARTITION BY NULL stands alone: it drops the key").at(by[0].span))
-                }
+                _ => Err(SqlError::invalid("Cannot PARTITION BY multiple columns including NULL")
+                    .at(by[0].span)
+                    .hint("PARTITION BY NULL stands alone: it drops the key")),
             };
         }
         let key = |expr: &Expr| {
             let typed = self.compiler.compile(expr)?;
             typed.known_type()?;
             Ok(output::Key {
-                shown: expr.to_string(),
+                shown: vec![self.scope.qualified(expr).to_string()],
                 values: vec![typed.expr],
-                kind: "partitioning expression",
+                kind: KeyKind::Partitioning,
                 name: None,
             })
         };
@@ -436,7 +464,7 @@ impl Planner<'_> {
             .at(self.query.span));
         }
         let window = self.query.window.as_ref().map(window).transpose()?;
-        let group = self.grouping(&items, purpose)?;
+        let group = self.grouping()?;
         let grouped = Grouped::new(self.scope, self.compiler, &group, window.is_some());
         let after = Compiler::new(self.compiler.functions(), &grouped, errors.clone());
         for item in &items {
@@ -448,20 +476,21 @@ impl Planner<'_> {
         let calls = grouped.calls();
         if calls.is_empty() {
             return Err(SqlError::invalid(
-                "GROUP BY requires aggregate functions in either the SELECT or HAVING clause",
+                "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
             )
             .at(self.query.span)
             .hint("add one, for example COUNT(*)"));
         }
+        let typed = grouped.select(&items, &after, |expr| self.aggregate_in(expr).is_some())?;
+        self.check_grouped(&items, purpose)?;
         let having = match &self.query.having {
             None => None,
             Some(having) => Some(Filter {
-                condition: after.condition(having, "HAVING")?,
+                condition: grouped.having(having, &after)?,
                 text: having.to_string(),
                 table: true,
             }),
         };
-        let typed = items.iter().map(|item| after.compile(&item.expr)).collect::<Result<Vec<_>, _>>()?;
         let key_format = self.group_format(purpose, &group)?;
         let plain = match group.as_slice() {
             [(_, Planned::Column(column))] => self.flow.key.len() == 1 && column.name == self.flow.key[0],
@@ -496,10 +525,10 @@ impl Planner<'_> {
             schema: layout(&columns),
         };
         self.steps.push(Step::Aggregate(Box::new(aggregate)));
-        let keys = group.iter().map(|(group, _)| output::Key {
-            shown: group.name.clone(),
+        let keys = group.iter().enumerate().map(|(place, (group, _))| output::Key {
+            shown: vec![self.query.group_by.get(place).map_or_else(|| group.name.clone(), unqualified)],
             values: vec![column(&group.name)],
-            kind: "grouping expression",
+            kind: KeyKind::Grouping,
             name: None,
         });
         let keys: Vec<output::Key> = keys.collect();
@@ -515,17 +544,30 @@ impl Planner<'_> {
         Ok(Plan { source: self.flow.source, steps: self.steps, output, errors })
     }
 
+    /// A persistent query aggregates per key.
+    fn check_grouped(&self, items: &[Item], purpose: Purpose<'_>) -> Result<(), SqlError> {
+        if !self.query.group_by.is_empty() {
+            return Ok(());
+        }
+        let Purpose::Persistent { kind, .. } = purpose else { return Ok(()) };
+        let calls: Vec<&Expr> = items.iter().filter_map(|item| self.aggregate_in(&item.expr)).collect();
+        let shown: Vec<String> = calls
+            .iter()
+            .map(|call| match &call.kind {
+                ExprKind::Call { name, args } if args.is_empty() => format!("{}(ROWTIME)", name.name),
+                _ => call.to_string(),
+            })
+            .collect();
+        Err(SqlError::invalid(format!(
+            "CREATE {kind} AS SELECT statement does not support aggregate function [{}] without a GROUP BY clause.",
+            shown.join(", ")
+        ))
+        .at(calls.first().map_or(self.query.span, |call| call.span)))
+    }
+
     /// The grouping expressions and the columns that hold them.
-    fn grouping(&self, items: &[Item], purpose: Purpose<'_>) -> Result<Vec<(Column, Planned)>, SqlError> {
+    fn grouping(&self) -> Result<Vec<(Column, Planned)>, SqlError> {
         if self.query.group_by.is_empty() {
-            let call = items.iter().find_map(|item| self.aggregate_in(&item.expr));
-            if !matches!(purpose, Purpose::Client)
-                && let Some(call) = call
-            {
-                return Err(SqlError::invalid(format!("aggregate function {call} needs a GROUP BY clause"))
-                    .at(call.span)
-                    .hint("a persistent query aggregates per key: add GROUP BY"));
-            }
             // One group for everything.
             return Ok(vec![(Column::new("KSQL_ALL", SqlType::Int), lit(0i32))]);
         }
@@ -533,8 +575,12 @@ impl Planner<'_> {
         let mut group: Vec<(Column, Planned)> = Vec::new();
         for expr in &self.query.group_by {
             if let Some(call) = self.aggregate_in(expr) {
+                let name = match &call.kind {
+                    ExprKind::Call { name, .. } => name.name.clone(),
+                    _ => call.to_string(),
+                };
                 return Err(SqlError::invalid(format!(
-                    "aggregate functions are not allowed in GROUP BY: {call}"
+                    "GROUP BY does not support aggregate functions: {name} is an aggregate function."
                 ))
                 .at(call.span));
             }
@@ -545,7 +591,7 @@ impl Planner<'_> {
                 _ => namer.generated(),
             };
             if group.iter().any(|(_, known)| *known == typed.expr) {
-                return Err(SqlError::invalid(format!("duplicate GROUP BY expression: {expr}")).at(expr.span));
+                return Err(SqlError::invalid(format!("Duplicate GROUP BY expression: {expr}")).at(expr.span));
             }
             group.push((Column::new(name, ty), typed.expr));
         }
@@ -561,8 +607,8 @@ impl Planner<'_> {
         let inherited = self.flow.source.source.inherited_key_format;
         let key: Vec<Column> = group.iter().map(|(column, _)| column.clone()).collect();
         match purpose {
-            Purpose::Persistent { with, .. } | Purpose::Insert { with } => {
-                with.key_spec(&Columns { key, value: Vec::new() }, inherited).map_err(|error| {
+            Purpose::Persistent { with, .. } | Purpose::Insert { with, .. } => {
+                with.key_spec(&Columns::new(key, Vec::new()), inherited).map_err(|error| {
                     let span = self.query.group_by.first().map_or(self.query.span, |expr| expr.span);
                     error.at(span)
                 })
@@ -604,7 +650,7 @@ fn window(clause: &WindowClause) -> Result<Window, SqlError> {
     let retention_ms = clause.retention.map_or(least, |retention| retention.millis());
     if retention_ms < least {
         return Err(SqlError::invalid(format!(
-            "RETENTION of {retention_ms} ms is below window size plus grace period, {least} ms"
+            "The RETENTION of {retention_ms} ms is below window size plus grace period, {least} ms"
         ))
         .at(clause.span)
         .hint("raise RETENTION, or lower GRACE PERIOD (by default a day less the window size)"));
@@ -641,9 +687,11 @@ pub(crate) struct PullPlan {
 /// Checks a pull query.
 pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPlan, SqlError> {
     let unsupported = |what: &str, span| {
-        Err(SqlError::invalid(format!("pull queries don't support {what} clauses"))
-            .at(span)
-            .hint("add EMIT CHANGES to make it a push query"))
+        Err(SqlError::invalid(format!(
+            "Pull queries don't support {what} clauses. See https://cnfl.io/queries for more info.\nAdd EMIT \
+             CHANGES if you intended to issue a push query."
+        ))
+        .at(span))
     };
     if let Some(join) = query.from.joins.first() {
         return unsupported("JOIN", join.span);

@@ -3,10 +3,10 @@
 use datafusion::logical_expr::Expr as Planned;
 use millstream_formats::{Format, FormatSpec};
 
-use super::{Planner, Purpose, select::Item};
+use super::{Planner, Purpose, scope::is_window_bound, select::Item};
 use crate::{
-    ast::SourceKind,
-    catalogue::{Column, PSEUDO_COLUMNS, kind_name},
+    ast::{SourceKind, quoted},
+    catalogue::{Column, PSEUDO_COLUMNS},
     error::SqlError,
     expression::{Typed, column},
     plan::{Output, Project, Step, layout},
@@ -16,14 +16,86 @@ use crate::{
 /// A key column of the result: an item with one of `values` is it.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
-    /// As messages show it.
-    pub(super) shown: String,
+    /// As messages show it; for joins all columns that mean it.
+    pub(super) shown: Vec<String>,
     /// Expressions that mean this key.
     pub(super) values: Vec<Planned>,
-    /// What it is, for messages.
-    pub(super) kind: &'static str,
+    /// What it is.
+    pub(super) kind: KeyKind,
     /// Its name in the result, once found.
     pub(super) name: Option<String>,
+}
+
+/// What a key column of the result comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyKind {
+    /// A key column of the source.
+    Column,
+    /// What a join compares.
+    Join,
+    /// An expression of GROUP BY.
+    Grouping,
+    /// An expression of PARTITION BY.
+    Partitioning,
+}
+
+impl KeyKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Column => "key column",
+            Self::Join => "join expression",
+            Self::Grouping => "grouping expression",
+            Self::Partitioning => "partitioning expression",
+        }
+    }
+}
+
+/// The error that keys are not in the SELECT list of the query that builds `sink`.
+fn key_missing(sink: &str, keys: &[Key]) -> SqlError {
+    let kind = keys[0].kind;
+    // All key columns of a source belong together; of expressions only those left out are said.
+    let named = keys.iter().filter(|key| kind == KeyKind::Column || key.name.is_none());
+    let list: Vec<&str> = named.flat_map(|key| key.shown.iter().map(String::as_str)).collect();
+    let plural = if list.len() > 1 { "s" } else { "" };
+    let (word, example) = match kind {
+        KeyKind::Join => ("or", list[..1].join(", ")),
+        _ => ("and", list.join(", ")),
+    };
+    let shown = match list.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} {word} {last}", first.join(", ")),
+        _ => list.concat(),
+    };
+    SqlError::invalid(format!(
+        "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\nThe query used to build {} must \
+         include the {}{plural} {shown} in its projection (eg, SELECT {example}...).",
+        quoted(sink),
+        kind.name()
+    ))
+}
+
+/// The error that a key is in the SELECT list twice.
+fn key_twice(key: &Key, second: &Item) -> SqlError {
+    let first = key.name.as_deref().unwrap_or_default();
+    let column = match key.kind {
+        KeyKind::Grouping => {
+            let message = format!(
+                "The projection contains a key column more than once: {} and {}.",
+                quoted(first),
+                quoted(&second.name)
+            );
+            return SqlError::invalid(message);
+        }
+        KeyKind::Join => key.shown[0].replacen('.', "_", 1),
+        KeyKind::Column | KeyKind::Partitioning => first.to_owned(),
+    };
+    let mut names = [first, &second.name];
+    names.sort_unstable();
+    SqlError::invalid(format!(
+        "The projection contains a key column ({}) more than once, aliased as: {} and {}.",
+        quoted(&column),
+        names[0],
+        names[1]
+    ))
 }
 
 /// The projection, and what comes out of it.
@@ -38,10 +110,11 @@ pub(super) fn project(
     if let Purpose::Persistent { kind, .. } = purpose
         && kind != planner.flow.kind
     {
-        let is = kind_name(planner.flow.kind).to_uppercase();
-        return Err(SqlError::invalid(format!("invalid result type: your SELECT query produces a {is}"))
-            .at(planner.query.span)
-            .hint(format!("use CREATE {is} .. AS SELECT instead")));
+        let is = planner.flow.kind;
+        return Err(SqlError::invalid(format!(
+            "Invalid result type. Your SELECT query produces a {is}. Please use CREATE {is} AS SELECT statement instead."
+        ))
+        .at(planner.query.span));
     }
     if matches!(purpose, Purpose::Insert { .. }) && planner.flow.kind == SourceKind::Table {
         return Err(SqlError::invalid(
@@ -52,7 +125,11 @@ pub(super) fn project(
     if matches!(purpose, Purpose::Client) {
         return for_client(planner, items, typed);
     }
-    persistent(planner, items, typed, keys, rekeyed)
+    let sink = match purpose {
+        Purpose::Persistent { name, .. } | Purpose::Insert { name, .. } => name,
+        Purpose::Client => "",
+    };
+    persistent(planner, sink, items, typed, keys, rekeyed)
 }
 
 fn for_client(
@@ -84,15 +161,21 @@ fn for_client(
 
 pub(super) fn check_duplicate(columns: &[Column], item: &Item) -> Result<(), SqlError> {
     if columns.iter().any(|column| column.name == item.name) {
-        return Err(SqlError::invalid(format!("duplicate column {} found in the SELECT list", item.name))
-            .at(item.span)
-            .hint("give one of them another name with AS"));
+        return Err(duplicate(columns.iter().find(|column| column.name == item.name)).at(item.span));
     }
     Ok(())
 }
 
+/// The error that two value columns have one name.
+fn duplicate(column: Option<&Column>) -> SqlError {
+    let column = column.map(Column::to_string).unwrap_or_default();
+    SqlError::invalid(format!("Duplicate value columns found in schema: {column}"))
+        .hint("give one of them another name with AS")
+}
+
 fn persistent(
     planner: &mut Planner<'_>,
+    sink: &str,
     items: &[Item],
     typed: Vec<Typed>,
     mut keys: Vec<Key>,
@@ -104,14 +187,16 @@ fn persistent(
     for (item, typed) in items.iter().zip(typed) {
         let ty = typed.known_type()?.clone();
         let bound = matches!(&typed.expr, Planned::Column(column) if is_window_bound(&column.name));
-        if windowed.is_some() && bound && is_window_bound(&item.name) {
+        if planner.query.window.is_some() && bound && is_window_bound(&item.name) {
             // The window is in the key already.
             continue;
         }
         if PSEUDO_COLUMNS.contains(&item.name.as_str()) {
-            return Err(SqlError::invalid(format!("reserved column name in select: {}", item.name))
-                .at(item.span)
-                .hint(if item.aliased { "choose another alias" } else { "remove it or give it an alias" }));
+            return Err(SqlError::invalid(format!(
+                "Reserved column name in select: {}. Please remove or alias the column.",
+                quoted(&item.name)
+            ))
+            .at(item.span));
         }
         let text = item.expr.to_string();
         let column = Column::new(&item.name, ty);
@@ -123,42 +208,35 @@ fn persistent(
                 key_columns[place] = Some((column, typed.expr, text));
             }
             (None, Some(place)) if keys[place].values.len() == 1 => {
-                return Err(SqlError::invalid(format!(
-                    "the projection contains a key column more than once: {} and {}",
-                    keys[place].name.as_deref().unwrap_or_default(),
-                    item.name
-                ))
-                .at(item.span)
-                .hint(format!("copy it into the value with AS_VALUE({})", item.expr)));
+                return Err(key_twice(&keys[place], item)
+                    .at(item.span)
+                    .hint(format!("copy it into the value with AS_VALUE({})", item.expr)));
             }
             _ => values.push((column, typed.expr, text)),
         }
     }
-    if let Some(missing) = keys.iter().find(|key| key.name.is_none()) {
-        let listed: Vec<&str> = keys.iter().map(|key| key.shown.as_str()).collect();
-        let message = format!(
-            "key missing from projection (ie, SELECT): the query must include the {} {} in its projection",
-            missing.kind, missing.shown
-        );
-        return Err(SqlError::invalid(message)
-            .at(planner.query.span)
-            .hint(format!("select {}, maybe under an alias", listed.join(", "))));
+    if keys.iter().any(|key| key.name.is_none()) {
+        return Err(key_missing(sink, &keys).at(planner.query.span));
     }
     if values.is_empty() {
-        return Err(SqlError::invalid("the projection contains no value columns")
+        return Err(SqlError::invalid("The projection contains no value columns.")
             .at(planner.query.span)
             .hint("copy a key into the value with AS_VALUE(key)"));
     }
     let mut columns: Vec<Column> = Vec::new();
     let names = key_columns.iter().flatten().chain(&values);
-    for (column, _, _) in names {
-        if columns.iter().any(|known| known.name == column.name) {
-            return Err(SqlError::invalid(format!(
-                "duplicate column {} found in the SELECT list",
-                column.name
-            ))
-            .at(planner.query.span)
-            .hint("give one of them another name with AS"));
+    for (place, (column, _, _)) in names.enumerate() {
+        if let Some(known) = columns.iter().position(|known| known.name == column.name) {
+            let between = known < keys.len() && place >= keys.len();
+            let error = match between {
+                true => SqlError::invalid(format!(
+                    "Value columns clash with key columns: {}",
+                    quoted(&column.name)
+                ))
+                .hint("give one of them another name with AS"),
+                false => duplicate(Some(column)),
+            };
+            return Err(error.at(planner.query.span));
         }
         columns.push(column.clone());
     }
@@ -192,8 +270,4 @@ fn persistent(
 fn carried_keys(planner: &mut Planner<'_>) -> Option<FormatSpec> {
     let format = planner.flow.key_format;
     (format.format != Format::None && planner.use_key_bytes(format)).then_some(format)
-}
-
-fn is_window_bound(name: &str) -> bool {
-    name == "WINDOWSTART" || name == "WINDOWEND"
 }

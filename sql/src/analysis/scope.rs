@@ -45,11 +45,8 @@ impl<'a> Scope<'a> {
     /// Which source and column a reference means.
     pub(super) fn resolve(&self, source: Option<&Ident>, name: &Ident) -> Result<(usize, Origin), SqlError> {
         if let Some(alias) = source {
-            let Some(place) = self.sources.iter().position(|known| known.alias == alias.name) else {
-                let aliases: Vec<&str> = self.sources.iter().map(|known| known.alias.as_str()).collect();
-                return Err(SqlError::invalid(format!("'{}' is not a source of this query", alias.name))
-                    .at(alias.span)
-                    .hint_nearest(&alias.name, &aliases, "its sources are"));
+            let Some(place) = self.place(alias) else {
+                return Err(self.unknown_source(alias));
             };
             return match origin(&self.sources[place].source, &name.name) {
                 Some(origin) => Ok((place, origin)),
@@ -70,11 +67,23 @@ impl<'a> Scope<'a> {
                     .iter()
                     .map(|(place, _)| format!("{}.{}", self.sources[*place].alias, name.name))
                     .collect();
-                Err(SqlError::invalid(format!("column '{}' is ambiguous", name.name))
-                    .at(name.span)
-                    .hint(format!("could be {}", choices.join(" or "))))
+                Err(SqlError::invalid(format!(
+                    "Column '{}' is ambiguous. Could be {}.",
+                    name.name,
+                    choices.join(" or ")
+                ))
+                .at(name.span))
             }
         }
+    }
+
+    /// The error that no source of the query has this name or alias.
+    pub(super) fn unknown_source(&self, alias: &Ident) -> SqlError {
+        let aliases: Vec<&str> = self.sources.iter().map(|known| known.alias.as_str()).collect();
+        SqlError::invalid(format!("'{}' is not a valid stream/table name or alias.", alias.name))
+            .prefixed("Failed to prepare statement: ")
+            .at(alias.span)
+            .hint_nearest(&alias.name, &aliases, "its sources are")
     }
 
     fn unknown(&self, name: &Ident, sources: &[ScopedSource]) -> SqlError {
@@ -83,12 +92,85 @@ impl<'a> Scope<'a> {
             .flat_map(|known| known.source.columns.iter())
             .map(|column| column.name.as_str())
             .collect();
-        let error = SqlError::invalid(format!("column '{}' cannot be resolved", name.name)).at(name.span);
-        if name.name == "WINDOWSTART" || name.name == "WINDOWEND" {
+        let error = SqlError::invalid(format!("column '{}' cannot be resolved.", name.name)).at(name.span);
+        if is_window_bound(&name.name) {
             return error
                 .hint("window bounds exist in windowed sources and in the SELECT of windowed aggregations");
         }
         error.hint_nearest(&name.name, &names, "columns")
+    }
+
+    /// Checks that every column `expr` names is one of the sources', in messages as a column of `clause`. `computed` says
+    /// which unqualified names the clause has besides.
+    pub(super) fn check(
+        &self,
+        expr: &Expr,
+        clause: &str,
+        computed: &dyn Fn(&str) -> bool,
+    ) -> Result<(), SqlError> {
+        match &expr.kind {
+            ExprKind::Column { source, name }
+                if computed(&name.name) && (source.is_none() || is_window_bound(&name.name)) =>
+            {
+                Ok(())
+            }
+            ExprKind::Column { source, name } => {
+                let Err(error) = self.resolve(source.as_ref(), name) else { return Ok(()) };
+                let known = source.as_ref().is_none_or(|alias| self.place(alias).is_some());
+                let ambiguous = source.is_none() && self.owners(name) > 1;
+                if !known || ambiguous {
+                    return Err(error);
+                }
+                let shown = match source {
+                    Some(source) => format!("{}.{}", source.name, name.name),
+                    None => name.name.clone(),
+                };
+                let mut message = format!("{clause} column '{shown}' cannot be resolved.");
+                if clause == "PARTITION BY" {
+                    message.push_str(&format!(
+                        " '{shown}' must be a column in the source schema since PARTITION BY is applied on the input."
+                    ));
+                }
+                let hint = error.problem().and_then(|problem| problem.hint.clone());
+                let error = SqlError::invalid(message).at(source.as_ref().map_or(name.span, |s| s.span));
+                Err(hint.into_iter().fold(error, SqlError::hint))
+            }
+            ExprKind::Lambda { parameters, body } => {
+                let parameter =
+                    |name: &str| parameters.iter().any(|known| known.name == name) || computed(name);
+                self.check(body, clause, &parameter)
+            }
+            _ => {
+                let mut outcome = Ok(());
+                expr.for_each_child(|child| {
+                    if outcome.is_ok() {
+                        outcome = self.check(child, clause, computed);
+                    }
+                });
+                outcome
+            }
+        }
+    }
+
+    /// The expression with the source of every column written out.
+    pub(super) fn qualified(&self, expr: &Expr) -> Expr {
+        expr.rewrite(&mut |part| match &part.kind {
+            ExprKind::Column { source: None, name } => {
+                let (place, _) = self.resolve(None, name).ok()?;
+                let source = Some(Ident { name: self.sources[place].alias.clone(), span: part.span });
+                Some(Expr { kind: ExprKind::Column { source, name: name.clone() }, span: part.span })
+            }
+            _ => None,
+        })
+    }
+
+    fn place(&self, alias: &Ident) -> Option<usize> {
+        self.sources.iter().position(|known| known.alias == alias.name)
+    }
+
+    /// How many sources have a column of that name.
+    fn owners(&self, name: &Ident) -> usize {
+        self.sources.iter().filter(|known| origin(&known.source, &name.name).is_some()).count()
     }
 
     /// Remembers every column that `expr` refers to. What cannot be resolved is left for the compiler to report.
@@ -222,6 +304,11 @@ fn origin(source: &Source, name: &str) -> Option<Origin> {
         "WINDOWEND" if source.window.is_some() => Some(Origin::WindowEnd),
         _ => None,
     }
+}
+
+/// WINDOWSTART and WINDOWEND.
+pub(super) fn is_window_bound(name: &str) -> bool {
+    name == "WINDOWSTART" || name == "WINDOWEND"
 }
 
 /// Whether the source is a stream.

@@ -20,8 +20,6 @@ pub(super) struct Item {
     pub(super) name: String,
     /// Where the item stands.
     pub(super) span: Span,
-    /// Whether the name was given with AS.
-    pub(super) aliased: bool,
 }
 
 /// Expands and names the SELECT list. `window_bounds` says whether `*` includes those of windowed sources.
@@ -35,20 +33,17 @@ pub(super) fn expand(
     let mut namer = Namer::new(query, scope);
     for selected in &query.select {
         match selected {
-            SelectItem::Expr { expr, alias: Some(alias) } => items.push(Item {
-                expr: expr.clone(),
-                name: alias.name.clone(),
-                span: alias.span,
-                aliased: true,
-            }),
+            SelectItem::Expr { expr, alias: Some(alias) } => {
+                items.push(Item { expr: expr.clone(), name: alias.name.clone(), span: alias.span })
+            }
             SelectItem::Expr { expr, alias: None } => {
                 let name = namer.name(expr, scope);
-                items.push(Item { expr: expr.clone(), name, span: expr.span, aliased: false });
+                items.push(Item { expr: expr.clone(), name, span: expr.span });
             }
             SelectItem::All { span } => {
                 for by in query.partition_by.iter().filter(|by| is_computed(by)) {
                     let name = namer.key(by, scope);
-                    items.push(Item { expr: by.clone(), name, span: *span, aliased: false });
+                    items.push(Item { expr: by.clone(), name, span: *span });
                 }
                 for place in 0..scope.sources.len() {
                     all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
@@ -56,13 +51,7 @@ pub(super) fn expand(
             }
             SelectItem::AllOf { source, span } => {
                 let Some(place) = scope.sources.iter().position(|known| known.alias == source.name) else {
-                    let aliases: Vec<&str> = scope.sources.iter().map(|known| known.alias.as_str()).collect();
-                    return Err(SqlError::invalid(format!(
-                        "'{}' is not a source of this query",
-                        source.name
-                    ))
-                    .at(source.span)
-                    .hint_nearest(&source.name, &aliases, "its sources are"));
+                    return Err(scope.unknown_source(source));
                 };
                 all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
             }
@@ -79,7 +68,7 @@ pub(super) fn expand(
                         field: Ident { name: field.name.clone(), span: *span },
                     };
                     let expr = Expr { kind, span: *span };
-                    items.push(Item { name: namer.unique(&field.name), expr, span: *span, aliased: false });
+                    items.push(Item { name: namer.unique(&field.name), expr, span: *span });
                 }
             }
         }
@@ -111,7 +100,6 @@ fn all_of(place: usize, span: Span, scope: &Scope<'_>, bounds: bool, prefixed: b
             expr: Expr { kind: column, span },
             name: if prefixed { format!("{}_{name}", known.alias) } else { name.to_owned() },
             span,
-            aliased: false,
         });
     }
 }

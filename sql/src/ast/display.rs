@@ -87,9 +87,8 @@ impl Display for Operand<'_> {
 impl Display for Literal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Null => f.write_str("NULL"),
-            Self::Boolean(true) => f.write_str("TRUE"),
-            Self::Boolean(false) => f.write_str("FALSE"),
+            Self::Null => f.write_str("null"),
+            Self::Boolean(value) => value.fmt(f),
             Self::Int(n) => n.fmt(f),
             Self::Bigint(n) => n.fmt(f),
             Self::Decimal { unscaled, scale, .. } => write_decimal(f, *unscaled, *scale),

@@ -75,6 +75,69 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// This expression with every part that `replace` has something for exchanged for it, outermost first.
+    #[must_use]
+    pub fn rewrite(&self, replace: &mut impl FnMut(&Expr) -> Option<Expr>) -> Expr {
+        if let Some(replaced) = replace(self) {
+            return replaced;
+        }
+        let mut expr = self.clone();
+        expr.for_each_child_mut(|child| *child = child.rewrite(replace));
+        expr
+    }
+
+    fn for_each_child_mut(&mut self, mut visit: impl FnMut(&mut Expr)) {
+        match &mut self.kind {
+            ExprKind::Literal(_) | ExprKind::TimeUnit(_) | ExprKind::Column { .. } => {}
+            ExprKind::Dereference { base, .. } => visit(base),
+            ExprKind::Subscript { base, index } => {
+                visit(base);
+                visit(index);
+            }
+            ExprKind::Unary { operand, .. }
+            | ExprKind::Not(operand)
+            | ExprKind::IsNull { operand, .. }
+            | ExprKind::Cast { operand, .. } => visit(operand),
+            ExprKind::Binary { left, right, .. } => {
+                visit(left);
+                visit(right);
+            }
+            ExprKind::Between { operand, low, high, .. } => {
+                visit(operand);
+                visit(low);
+                visit(high);
+            }
+            ExprKind::In { operand, list, .. } => {
+                visit(operand);
+                list.iter_mut().for_each(visit);
+            }
+            ExprKind::Like { operand, pattern, .. } => {
+                visit(operand);
+                visit(pattern);
+            }
+            ExprKind::Case { operand, branches, otherwise } => {
+                operand.iter_mut().for_each(|e| visit(e));
+                for branch in branches {
+                    visit(&mut branch.when);
+                    visit(&mut branch.then);
+                }
+                otherwise.iter_mut().for_each(|e| visit(e));
+            }
+            ExprKind::Call { args, .. } => args.iter_mut().for_each(visit),
+            ExprKind::Lambda { body, .. } => visit(body),
+            ExprKind::Array(items) => items.iter_mut().for_each(visit),
+            ExprKind::Map(entries) => {
+                for (key, value) in entries {
+                    visit(key);
+                    visit(value);
+                }
+            }
+            ExprKind::Struct(fields) => fields.iter_mut().for_each(|(_, value)| visit(value)),
+        }
+    }
+}
+
 impl PartialEq for Expr {
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind

@@ -47,7 +47,12 @@ impl fmt::Display for Ident {
 pub fn quote_if_needed(name: &str) -> String {
     let bare =
         is_bare_identifier(name) && !name.chars().any(|c| c.is_ascii_lowercase()) && !is_reserved(name);
-    if bare { name.to_string() } else { format!("`{}`", name.replace('`', "``")) }
+    if bare { name.to_string() } else { quoted(name) }
+}
+
+/// The name in backticks.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// A letter or `_`, then letters, digits, `_`, `@`; or the same after leading digits.

@@ -16,7 +16,7 @@ mod statement;
 mod type_ref;
 
 pub use expr::{BinaryOp, CaseBranch, Expr, ExprKind, Literal, UnaryOp};
-pub use ident::{Ident, is_reserved, quote_if_needed};
+pub use ident::{Ident, is_reserved, quote_if_needed, quoted};
 pub use query::{
     Emit, Interval, Join, JoinKind, Query, Relation, SelectItem, SourceRef, TimeUnit, WindowClause,
     WindowKind, Within,

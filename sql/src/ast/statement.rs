@@ -73,13 +73,6 @@ pub enum Statement {
     },
     /// `UNDEFINE name`
     Undefine(Ident),
-    /// `RUN SCRIPT 'file'`
-    RunScript {
-        /// The path.
-        path: String,
-        /// Where it stands.
-        span: Span,
-    },
     /// `CREATE TYPE [IF NOT EXISTS] name AS type`
     CreateType {
         /// The new name.
@@ -393,16 +386,15 @@ impl Properties {
         self.entries.is_empty()
     }
 
-    /// Fails at the first property whose name is not among `valid`, naming the nearest that is.
+    /// Fails if a property's name is not among `valid`, naming all such and the valid one nearest to the first.
     pub fn check_names(&self, valid: &[&str]) -> Result<(), SqlError> {
-        match self.entries.iter().find(|p| !valid.iter().any(|v| v.eq_ignore_ascii_case(&p.name))) {
-            None => Ok(()),
-            Some(p) => {
-                Err(SqlError::invalid(format!("invalid config variable in the WITH clause: {}", p.name))
-                    .at(p.name_span)
-                    .hint_nearest(&p.name.to_uppercase(), valid, "valid names"))
-            }
-        }
+        let unknown = |p: &&Property| !valid.iter().any(|v| v.eq_ignore_ascii_case(&p.name));
+        let unknown: Vec<&Property> = self.entries.iter().filter(unknown).collect();
+        let Some(first) = unknown.first() else { return Ok(()) };
+        let names: Vec<&str> = unknown.iter().map(|p| p.name.as_str()).collect();
+        Err(SqlError::invalid(format!("Invalid config variable(s) in the WITH clause: {}", names.join(", ")))
+            .at(first.name_span)
+            .hint_nearest(&first.name.to_uppercase(), valid, "valid names"))
     }
 }
 

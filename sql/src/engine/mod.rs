@@ -6,8 +6,12 @@
 //!                             └─▶ SHOW, DESCRIBE, EXPLAIN, SET: answered from what is known
 //! ```
 
+mod assertion;
 mod define;
+mod query;
 mod show;
+mod source;
+mod upgrade;
 
 use std::{
     collections::BTreeMap,
@@ -19,15 +23,16 @@ use millstream_log::{Log, Producer, ProducerConfig};
 
 use crate::{
     analysis::{self, Context, Purpose},
-    ast::{Describe, Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, is_reserved},
+    ast::{Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, is_reserved},
     catalogue::Catalogue,
     command::{COMMAND_TOPIC, Command, CommandLog},
-    config::{self, SqlConfig},
+    config::{self, Properties, SqlConfig},
+    connectors,
     description::SourceDescription,
     error::SqlError,
     function::FunctionRegistry,
     insert,
-    parser::parse,
+    parser::{parse, parse_piece, split},
     print::PrintQuery,
     pull::{Readable, Runner, StoredTable, Topic},
     push::{PushQuery, remove_internal_topics},
@@ -66,6 +71,8 @@ struct EngineState {
     inserts: Option<Producer>,
     /// Number of the next push query.
     transient: u64,
+    /// Properties of ALTER SYSTEM: they hold where a session sets none.
+    system: Properties,
 }
 
 /// How a statement is applied.
@@ -117,6 +124,7 @@ impl Engine {
             commands,
             inserts: None,
             transient: 0,
+            system: Properties::new(),
         };
         let (runner, state) = (Runner::default(), Mutex::new(state));
         let engine = Self { log, config, functions, runner, plans_only: true, state };
@@ -148,12 +156,25 @@ impl Engine {
 
     /// Runs a script of statements, one after another, up to the first that fails.
     ///
-    /// Places in errors are those in `text` with the session's variables replaced.
+    /// Variables are replaced statement by statement; places in errors are those in `text`.
     pub fn execute(&self, session: &mut Session, text: &str) -> Result<Vec<Outcome>, SqlError> {
-        let text = session.substitute(text);
         let mut outcomes = Vec::new();
-        for statement in parse(&text)? {
-            outcomes.push(self.execute_one(session, &statement)?);
+        if !text.contains("${") {
+            for statement in parse(text)? {
+                outcomes.push(self.execute_one(session, &statement)?);
+            }
+            return Ok(outcomes);
+        }
+        // A DEFINE holds for the statements behind it, so each is read when those before it have run.
+        let substitutes =
+            self.config.value(&session.properties, "ksql.variable.substitution.enable") == "true";
+        for mut piece in split(text)? {
+            if substitutes {
+                piece.text = session.substitute(&piece)?;
+            }
+            for statement in parse_piece(&piece)? {
+                outcomes.push(self.execute_one(session, &statement)?);
+            }
         }
         Ok(outcomes)
     }
@@ -164,18 +185,26 @@ impl Engine {
         statement: &Spanned<Statement>,
     ) -> Result<Outcome, SqlError> {
         let span = statement.span;
-        let unsupported = |what: &str| {
-            Err(SqlError::unsupported(format!("{what} is not supported by this version")).at(span))
-        };
         match &statement.node {
             Statement::CreateSource(_)
             | Statement::CreateAs(_)
             | Statement::InsertSelect(_)
             | Statement::DropSource { .. }
+            | Statement::AlterSource { .. }
+            | Statement::AlterSystem { .. }
             | Statement::Terminate(_)
+            | Statement::Pause(_)
+            | Statement::Resume(_)
             | Statement::CreateType { .. }
             | Statement::DropType { .. } => self.define(session, statement),
             Statement::InsertValues(values) => {
+                if self.config.value(&session.properties, "ksql.insert.into.values.enabled") != "true" {
+                    return Err(SqlError::invalid(
+                        "The server has disabled INSERT INTO ... VALUES functionality. To enable it, set \
+                         ksql.insert.into.values.enabled=true",
+                    )
+                    .at(span));
+                }
                 let mut state = self.lock();
                 let EngineState { catalogue, inserts, .. } = &mut *state;
                 let producer = match inserts {
@@ -192,7 +221,6 @@ impl Engine {
             Statement::Print(print) => PrintQuery::open(&self.log, print).map(Box::new).map(Outcome::Print),
             Statement::Show(Show::Variables) => Ok(show::variables(session)),
             Statement::Show(show) => self.show(session, show, span),
-            Statement::Describe(Describe::Connector(_)) => unsupported("DESCRIBE CONNECTOR"),
             Statement::Describe(describe) => self.describe(describe),
             Statement::Explain(target) => self.explain(target),
             Statement::Set(property) => {
@@ -218,13 +246,13 @@ impl Engine {
                 session.variables.remove(&name.name.to_uppercase());
                 Ok(Outcome::Message(format!("Undefined variable {name}")))
             }
-            Statement::RunScript { .. } => unsupported("RUN SCRIPT"),
-            Statement::AlterSource { .. } | Statement::AlterSystem { .. } => unsupported("ALTER"),
-            Statement::Pause(_) => unsupported("PAUSE"),
-            Statement::Resume(_) => unsupported("RESUME"),
-            Statement::CreateConnector { .. } => unsupported("CREATE CONNECTOR"),
-            Statement::DropConnector { .. } => unsupported("DROP CONNECTOR"),
-            Statement::Assert(_) => unsupported("ASSERT"),
+            Statement::CreateConnector { kind, name, if_not_exists, with } => {
+                connectors::create(self.config.connector_runner(), *kind, name, *if_not_exists, with)
+            }
+            Statement::DropConnector { name, if_exists } => {
+                connectors::remove(self.config.connector_runner(), name, *if_exists)
+            }
+            Statement::Assert(assertion) => self.assert(session, assertion, span),
         }
     }
 
@@ -250,12 +278,29 @@ impl Engine {
     }
 
     fn pull(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {
+        let setting = |name: &str| self.config.value(&session.properties, name) == "true";
+        if query.limit.is_some() && !setting("ksql.query.pull.limit.clause.enabled") {
+            return Err(SqlError::invalid(
+                "LIMIT clause in pull queries is currently disabled. You can enable them by setting \
+                 ksql.query.pull.limit.clause.enabled=true. See https://cnfl.io/queries for more info.\nAdd EMIT \
+                 CHANGES if you intended to issue a push query.",
+            )
+            .at(query.span));
+        }
         let state = self.lock();
         let context = Context { catalogue: &state.catalogue, functions: &self.functions };
         let plan = analysis::analyse_pull(query, context)?;
         let source = &plan.source.source;
         let schema = plan.source.schema.clone();
         let readable = match source.kind {
+            SourceKind::Stream if !setting("ksql.query.pull.stream.enabled") => {
+                return Err(SqlError::invalid(
+                    "Pull queries on streams are disabled. To create a push query on the stream, add EMIT CHANGES to \
+                     the end. To enable pull queries on streams, set the ksql.query.pull.stream.enabled config to \
+                     'true'.",
+                )
+                .at(query.span));
+            }
             SourceKind::Stream => {
                 let topic = Topic::new(&self.log, &plan.source, &plan.errors);
                 Readable::new(std::sync::Arc::new(topic), schema)
@@ -274,16 +319,16 @@ impl Engine {
                         )
                         .at(span));
                     }
-                    return Err(SqlError::invalid(format!("the {} table isn't queryable", source.name))
-                        .at(span)
-                        .hint(format!(
-                            "derive a queryable one: CREATE TABLE QUERYABLE_{0} AS SELECT * FROM {0}",
-                            source.name
-                        )));
+                    return Err(SqlError::invalid(format!(
+                        "The {0} table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE \
+                         QUERYABLE_{1} AS SELECT * FROM {1}'. See https://cnfl.io/queries for more info.",
+                        crate::ast::quoted(&source.name),
+                        source.name
+                    ))
+                    .at(span));
                 };
                 let table = StoredTable::new(view, &stored, &plan.source)?;
-                let scans =
-                    self.config.value(&session.properties, "ksql.query.pull.table.scan.enabled") == "true";
+                let scans = setting("ksql.query.pull.table.scan.enabled");
                 if !scans && !plan.filter.as_ref().is_some_and(|filter| table.finds_keys(filter)) {
                     return Err(SqlError::invalid("the query scans the whole table, and table scans are switched off")
                         .at(query.span)
@@ -301,13 +346,14 @@ impl Engine {
         self.lock().catalogue.sources().map(|source| SourceDescription::new(source)).collect()
     }
 
-    /// Looks at the persistent queries, in the order of their creation, up to the first failure.
+    /// Looks at the persistent queries that write to a topic, in the order of their creation, up to the first failure.
     pub(crate) fn planned<T>(
         &self,
         look: impl Fn(&PersistentQuery) -> Result<T, SqlError>,
     ) -> Result<Vec<T>, SqlError> {
         let state = self.lock();
-        let mut queries: Vec<&PersistentQuery> = state.queries.values().collect();
+        let mut queries: Vec<&PersistentQuery> =
+            state.queries.values().filter(|query| !query.is_stored_only()).collect();
         queries.sort_by_key(|query| query.number);
         queries.into_iter().map(look).collect()
     }
@@ -408,7 +454,7 @@ fn find_query<'a>(
     let known = queries.iter().find(|(known, _)| known.eq_ignore_ascii_case(&id.name));
     known.map(|(_, query)| query).ok_or_else(|| {
         let ids: Vec<&String> = queries.keys().collect();
-        let error = SqlError::invalid(format!("unknown queryId: {}", id.name)).at(id.span);
+        let error = SqlError::invalid(format!("Unknown queryId: {}", id.name)).at(id.span);
         if ids.is_empty() {
             error.hint("there are no persistent queries")
         } else {

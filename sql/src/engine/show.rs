@@ -9,6 +9,7 @@ use crate::{
     analysis::{self, Context, PullPlan, Purpose},
     ast::{Describe, Emit, ExplainTarget, Ident, Show, SourceKind, Span, Statement},
     catalogue::{Catalogue, Source},
+    connectors,
     error::SqlError,
     plan::Plan,
     pull::Access,
@@ -87,11 +88,8 @@ impl Engine {
                 table(["Type Name", "Schema"], rows.collect())
             }
             Show::Variables => variables(session),
-            Show::Connectors { .. } | Show::ConnectorPlugins => {
-                return Err(
-                    SqlError::unsupported("SHOW CONNECTORS is not supported by this version").at(span)
-                );
-            }
+            Show::Connectors { kind } => connectors::list(self.config.connector_runner(), *kind, span)?,
+            Show::ConnectorPlugins => connectors::plugins(self.config.connector_runner(), span)?,
         })
     }
 
@@ -133,10 +131,7 @@ impl Engine {
                 let rows = forms.map(|[call, returns, about]| [call, shown(returns), about]).collect();
                 Ok(table(["Variation", "Returns", "Description"], rows))
             }
-            Describe::Connector(name) => {
-                Err(SqlError::unsupported("DESCRIBE CONNECTOR is not supported by this version")
-                    .at(name.span))
-            }
+            Describe::Connector(name) => connectors::describe(self.config.connector_runner(), name),
         }
     }
 
@@ -144,16 +139,20 @@ impl Engine {
         let state = self.lock();
         match target {
             ExplainTarget::Query(id) => {
-                let query = find_query(&state.queries, id)
-                    .map_err(|error| error.hint("use SHOW QUERIES to view the full set of queries"))?;
-                let destination = Destination::Sink { sink: &query.sink, time: query.time.clone() };
+                let query = find_query(&state.queries, id).map_err(|_| {
+                    SqlError::invalid(format!(
+                        "Query with id:{} does not exist, use SHOW QUERIES to view the full set of queries.",
+                        id.name
+                    ))
+                    .at(id.span)
+                })?;
                 let mut text = format!("ID: {}\nStatus: {}\n", query.id, query.status().state);
                 text.push_str(&format!(
                     "Sources: {}\nSink: {}\n\n",
                     query.plan.sources().join(", "),
                     query.sink.name
                 ));
-                text.push_str(&explained(&query.plan, destination)?);
+                text.push_str(&explained(&query.plan, query.destination())?);
                 Ok(Outcome::Message(text))
             }
             ExplainTarget::Statement(statement) => {
@@ -162,7 +161,8 @@ impl Engine {
                 match &**statement {
                     Statement::CreateAs(create) => {
                         let with = With::of_create_as(&create.with)?;
-                        let purpose = Purpose::Persistent { kind: create.kind, with: &with };
+                        let name = &create.name.name;
+                        let purpose = Purpose::Persistent { kind: create.kind, name, with: &with };
                         let plan = analysis::analyse(&create.query, purpose, context)?;
                         Ok(Outcome::Message(explained(&plan, Destination::Client(nowhere()))?))
                     }
@@ -176,11 +176,11 @@ impl Engine {
                     }
                     Statement::InsertSelect(insert) => {
                         let with = With::default();
-                        let plan =
-                            analysis::analyse(&insert.query, Purpose::Insert { with: &with }, context)?;
+                        let purpose = Purpose::Insert { name: &insert.target.name, with: &with };
+                        let plan = analysis::analyse(&insert.query, purpose, context)?;
                         Ok(Outcome::Message(explained(&plan, Destination::Client(nowhere()))?))
                     }
-                    _ => Err(SqlError::invalid("the provided statement does not run a query")
+                    _ => Err(SqlError::invalid("The provided statement does not run a ksql query")
                         .hint("EXPLAIN takes a SELECT, CREATE .. AS SELECT, or the id of a query")),
                 }
             }
@@ -206,7 +206,8 @@ impl Engine {
         let partitions = self.log.describe_topic(&source.topic).map_or(0, |topic| topic.partitions);
         line("Kafka topic", format!("{} (partitions: {partitions}, replication: 1)", source.topic));
         if let Some(window) = source.window {
-            line("Window", format!("{} (SIZE {} MS)", window.name(), window.size_ms()));
+            let size = window.size_ms().map(|size| format!(" (SIZE {size} MS)")).unwrap_or_default();
+            line("Window", format!("{}{size}", window.name()));
         }
         line("Statement", one_line(&source.statement));
         text.push_str("\n Field                | Type\n");
@@ -304,12 +305,19 @@ fn columns(source: &Source) -> Vec<[String; 2]> {
         .iter()
         .map(|column| [column.name.clone(), format!("{} {key}{windowed}", shown(&column.ty))]);
     let values = source.columns.value.iter().map(|column| [column.name.clone(), shown(&column.ty)]);
-    keys.chain(values).collect()
+    let headers = source.columns.headers.iter().map(|header| {
+        let mark = match &header.header {
+            None => "(headers)".to_owned(),
+            Some(key) => format!("(header('{key}'))"),
+        };
+        [header.column.name.clone(), format!("{} {mark}", shown(&header.column.ty))]
+    });
+    keys.chain(values).chain(headers).collect()
 }
 
 fn unknown_source(catalogue: &Catalogue, name: &Ident) -> SqlError {
     let names: Vec<&str> = catalogue.sources().map(|source| source.name.as_str()).collect();
-    SqlError::invalid(format!("could not find STREAM/TABLE '{}' in the Metastore", name.name))
+    SqlError::invalid(format!("Could not find STREAM/TABLE '{}' in the Metastore", name.name))
         .at(name.span)
         .hint_nearest(&name.name, &names, "streams and tables")
 }

@@ -12,7 +12,7 @@ use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowRe
 use super::{failed, keys::KeyWriterError, report_row_errors};
 use crate::{
     ast::SourceKind,
-    catalogue::Source,
+    catalogue::{Source, Windowing},
     columnar::ColumnarBatch,
     expression::{Bound, RowErrors, bind},
     plan::RowTime,
@@ -115,7 +115,9 @@ impl Encoder for SinkEncoder {
         if let KeySource::Written(encoder) = &mut self.keys {
             encoder.encode(key_columns, rows, None, &mut self.key_payloads).map_err(failed)?;
         }
-        let starts = bounds.first().map(|starts| starts.as_primitive::<Int64Type>());
+        let session = self.sink.window == Some(Windowing::Session);
+        let mut bounds = bounds.iter().map(|bound| bound.as_primitive::<Int64Type>());
+        let bounds = bounds.next().zip(bounds.next());
         for row in 0..rows {
             let mut key = match &self.keys {
                 KeySource::None => None,
@@ -125,9 +127,12 @@ impl Encoder for SinkEncoder {
                 }
                 KeySource::Written(_) => self.key_payloads.get(row),
             };
-            if let (Some(starts), Some(bytes)) = (starts, key) {
+            if let (Some((starts, ends)), Some(bytes)) = (bounds, key) {
                 self.windowed_key.clear();
                 self.windowed_key.extend_from_slice(bytes);
+                if session {
+                    self.windowed_key.extend_from_slice(&ends.value(row).to_be_bytes());
+                }
                 self.windowed_key.extend_from_slice(&starts.value(row).to_be_bytes());
                 key = Some(&self.windowed_key);
             }

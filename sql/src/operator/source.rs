@@ -109,7 +109,8 @@ struct Records<'a> {
     timestamps: Vec<i64>,
     keys: Vec<Option<&'a [u8]>>,
     values: Vec<Option<&'a [u8]>>,
-    starts: Vec<i64>,
+    /// Start and end of each key's window.
+    windows: Vec<(i64, i64)>,
 }
 
 /// Which records stay, and reports about those that do not.
@@ -181,7 +182,6 @@ impl Decoder for SourceDecoder {
         }
         let keep = drops.keep.take();
         report_row_errors(&self.errors, report);
-        let size = self.window.map_or(0, Windowing::size_ms);
         let timestamps = ScalarBuffer::from(timestamps);
         let offsets = &records.offsets;
         let columns = self.columns.iter().map(|place| -> ArrayRef {
@@ -195,9 +195,11 @@ impl Decoder for SourceDecoder {
                 Place::Offset => {
                     Arc::new(Int64Array::from_iter_values(offsets.iter().map(|offset| *offset as i64)))
                 }
-                Place::WindowStart => Arc::new(Int64Array::from_iter_values(records.starts.iter().copied())),
+                Place::WindowStart => {
+                    Arc::new(Int64Array::from_iter_values(records.windows.iter().map(|window| window.0)))
+                }
                 Place::WindowEnd => {
-                    Arc::new(Int64Array::from_iter_values(records.starts.iter().map(|start| start + size)))
+                    Arc::new(Int64Array::from_iter_values(records.windows.iter().map(|window| window.1)))
                 }
                 Place::ValueBytes => byte_column(&records.values),
             }
@@ -232,21 +234,32 @@ impl SourceDecoder {
                 continue;
             }
             match (self.window, record.key) {
-                (Some(_), Some(key)) => {
-                    // A key too short for a window is no key; decoding it reports that.
-                    let (key, start) = key
-                        .split_last_chunk::<8>()
-                        .map_or((key, 0), |(key, start)| (key, i64::from_be_bytes(*start)));
+                (Some(window), Some(key)) => {
+                    let (key, window) = split_window(window, key);
                     records.keys.push(Some(key));
-                    records.starts.push(start);
+                    records.windows.push(window);
                 }
                 (window, key) => {
                     records.keys.push(key);
-                    records.starts.extend(window.map(|_| 0));
+                    records.windows.extend(window.map(|_| (0, 0)));
                 }
             }
         }
         Ok(records)
+    }
+}
+
+/// A windowed key without its window, and the window's start and end. A key too short for a window is no key: it stays
+/// whole, and decoding it reports that.
+fn split_window(window: Windowing, key: &[u8]) -> (&[u8], (i64, i64)) {
+    let Some((rest, start)) = key.split_last_chunk::<8>() else { return (key, (0, 0)) };
+    let start = i64::from_be_bytes(*start);
+    match window.size_ms() {
+        Some(size) => (rest, (start, start.saturating_add(size))),
+        None => match rest.split_last_chunk::<8>() {
+            Some((rest, end)) => (rest, (start, i64::from_be_bytes(*end))),
+            None => (key, (0, 0)),
+        },
     }
 }
 

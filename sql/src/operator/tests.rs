@@ -24,7 +24,7 @@ fn source(name: &str, kind: SourceKind, key: Column, value: Vec<Column>) -> Sour
     Source {
         name: name.to_uppercase(),
         kind,
-        columns: Columns { key: vec![key], value },
+        columns: Columns::new(vec![key], value),
         topic: name.to_owned(),
         key_format: FormatSpec::key(Format::Kafka, 1),
         inherited_key_format: FormatSpec::key(Format::Kafka, 1),
@@ -51,10 +51,10 @@ fn topology(statement: &str) -> Topology {
     };
     let with = With::default();
     let context = Context { catalogue: &catalogue, functions: &functions };
-    let plan = analysis::analyse(&query, Purpose::Persistent { kind, with: &with }, context)
+    let plan = analysis::analyse(&query, Purpose::Persistent { kind, name: "OUT", with: &with }, context)
         .unwrap_or_else(|error| panic!("{}", error.render(statement)));
     let mut sink = source("out", kind, Column::new("K", SqlType::String), Vec::new());
-    sink.columns = Columns { key: plan.output.key.clone(), value: plan.output.value.clone() };
+    sink.columns = Columns::new(plan.output.key.clone(), plan.output.value.clone());
     sink.window = plan.output.window;
     build(&plan, Destination::Sink { sink: &Arc::new(sink), time: None }).unwrap()
 }

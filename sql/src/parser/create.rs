@@ -1,11 +1,10 @@
 //! CREATE, DROP and ALTER of streams, tables and types.
 
 use super::cursor::Cursor;
-use crate::ast::{ColumnConstraint, ColumnDef, CreateAs, CreateSource, OnExisting, SourceKind, Statement};
+use crate::ast::{
+    ColumnConstraint, ColumnDef, CreateAs, CreateSource, OnExisting, SourceKind, Statement, quoted,
+};
 use crate::error::SqlError;
-
-/// Names that every source has of its own.
-const PSEUDO_COLUMNS: [&str; 5] = ["ROWTIME", "ROWPARTITION", "ROWOFFSET", "WINDOWSTART", "WINDOWEND"];
 
 impl Cursor<'_> {
     pub(super) fn create(&mut self) -> Result<Statement, SqlError> {
@@ -70,41 +69,28 @@ impl Cursor<'_> {
         let open = self.advance();
         let columns = self.list(|cursor| cursor.column(kind))?;
         self.expect_close(")", open)?;
-        for (i, column) in columns.iter().enumerate() {
-            if columns[..i].iter().any(|earlier| earlier.name == column.name) {
-                return Err(
-                    SqlError::invalid(format!("duplicate column name: {}", column.name)).at(column.name.span)
-                );
-            }
-        }
         Ok(columns)
     }
 
     fn column(&mut self, kind: SourceKind) -> Result<ColumnDef, SqlError> {
         let name = self.ident("a column name")?;
-        if PSEUDO_COLUMNS.contains(&name.name.as_str()) {
-            return Err(SqlError::invalid(format!("{name} is a reserved column name"))
-                .at(name.span)
-                .hint("every source has such a column of its own"));
-        }
         let ty = self.type_ref()?;
-        let start = self.here();
         let constraint = if self.take_words(&["PRIMARY", "KEY"]) {
             if kind == SourceKind::Stream {
                 return Err(SqlError::invalid(format!(
-                    "column {name} is a PRIMARY KEY column, which streams do not have"
+                    "Column {} is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
+                    quoted(&name.name)
                 ))
-                .at(start.to(self.before()))
-                .hint("use KEY"));
+                .at(name.span));
             }
             Some(ColumnConstraint::PrimaryKey)
         } else if self.take_word("KEY") {
             if kind == SourceKind::Table {
                 return Err(SqlError::invalid(format!(
-                    "column {name} is a KEY column, which tables do not have"
+                    "Column {} is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
+                    quoted(&name.name)
                 ))
-                .at(start)
-                .hint("use PRIMARY KEY"));
+                .at(name.span));
             }
             Some(ColumnConstraint::Key)
         } else if self.take_word("HEADERS") {

@@ -2,7 +2,7 @@
 
 use crate::ast::{Ident, Span, is_reserved};
 use crate::error::{SqlError, nearest};
-use crate::lexer::{Token, TokenKind, tokenize};
+use crate::lexer::{Token, TokenKind, tokenize, tokenize_from};
 
 /// How deep expressions, types and statements may nest.
 const DEPTH_MAX: usize = 200;
@@ -17,6 +17,11 @@ pub(super) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub(super) fn new(text: &'a str) -> Result<Self, SqlError> {
         Ok(Self { text, tokens: tokenize(text)?, position: 0, depth: 0 })
+    }
+
+    /// A cursor on text that stands at `start` of a script.
+    pub(super) fn from(text: &'a str, start: Span) -> Result<Self, SqlError> {
+        Ok(Self { text, tokens: tokenize_from(text, start)?, position: 0, depth: 0 })
     }
 
     pub(super) fn peek(&self) -> &TokenKind {
@@ -163,8 +168,10 @@ impl<'a> Cursor<'a> {
         if name.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
             return Ok(name);
         }
-        Err(SqlError::syntax(format!("{name} is not {what}: only letters, digits, '_' and '-' are allowed"))
-            .at(name.span))
+        Err(SqlError::malformed(format!(
+            "Illegal argument at {what}: {name}. Source names may only contain alphanumeric values, '_' or '-'."
+        ))
+        .at(name.span))
     }
 
     pub(super) fn string(&mut self, what: &str) -> Result<(String, Span), SqlError> {

@@ -432,7 +432,10 @@ fn number(digits: &str, span: Span) -> Result<Literal, SqlError> {
     if digits.contains(['e', 'E']) {
         return match digits.parse::<f64>() {
             Ok(value) if value.is_finite() => Ok(Literal::Double(value)),
-            _ => Err(invalid_number(digits, span).hint("a DOUBLE reaches to 1.7E308")),
+            _ => Err(SqlError::malformed(format!("Number overflows DOUBLE: {digits}"))
+                .prefixed("Failed to prepare statement: ")
+                .at(span)
+                .hint("a DOUBLE reaches to 1.7E308")),
         };
     }
     if digits.contains('.') {
@@ -452,7 +455,9 @@ fn number(digits: &str, span: Span) -> Result<Literal, SqlError> {
 }
 
 fn invalid_number(digits: &str, span: Span) -> SqlError {
-    SqlError::syntax(format!("invalid numeric literal: {digits}")).at(span)
+    SqlError::malformed(format!("Invalid numeric literal: {digits}"))
+        .prefixed("Failed to prepare statement: ")
+        .at(span)
 }
 
 /// An exact decimal with as many digits as written; a zero in front of the point counts only if nothing else does.

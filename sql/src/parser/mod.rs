@@ -22,7 +22,7 @@ mod type_ref;
 #[cfg(test)]
 mod tests;
 
-use crate::ast::{Expr, Spanned, Statement, TypeRef};
+use crate::ast::{Expr, Span, Spanned, Statement, TypeRef};
 use crate::error::SqlError;
 use crate::lexer::{TokenKind, tokenize};
 use cursor::Cursor;
@@ -31,7 +31,60 @@ use cursor::Cursor;
 ///
 /// Comments, empty statements and `--@` directives are skipped. Fails at the first error.
 pub fn parse(text: &str) -> Result<Vec<Spanned<Statement>>, SqlError> {
-    let mut cursor = Cursor::new(text)?;
+    statements(Cursor::new(text)?, text)
+}
+
+/// The same for a [piece](split) of a script: places are those in the script.
+pub fn parse_piece(piece: &Piece) -> Result<Vec<Spanned<Statement>>, SqlError> {
+    statements(Cursor::from(&piece.text, piece.start)?, &piece.text)
+}
+
+/// One statement of a script as written, whatever it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its text with the closing semicolon, if it has one.
+    pub text: String,
+    /// Where it starts in the script.
+    pub start: Span,
+}
+
+impl Piece {
+    /// The file of `RUN SCRIPT 'file';`, which is for clients: they know the files, the engine does not.
+    pub fn run_script(&self) -> Option<String> {
+        let tokens = tokenize(&self.text).ok()?;
+        match tokens.iter().map(|token| &token.kind).collect::<Vec<_>>().as_slice() {
+            [
+                TokenKind::Word { upper: run, .. },
+                TokenKind::Word { upper: script, .. },
+                TokenKind::String(file),
+                TokenKind::Symbol(";"),
+                TokenKind::End,
+            ] if run == "RUN" && script == "SCRIPT" => Some(file.clone()),
+            _ => None,
+        }
+    }
+}
+
+/// Cuts a script at its semicolons, without reading the statements: their variables may not be replaced yet.
+pub fn split(text: &str) -> Result<Vec<Piece>, SqlError> {
+    let mut pieces = Vec::new();
+    let mut start: Option<Span> = None;
+    for token in tokenize(text)? {
+        let ends = matches!(token.kind, TokenKind::Symbol(";") | TokenKind::End);
+        match start {
+            Some(first) if ends => {
+                let span = first.to(token.span);
+                pieces.push(Piece { text: span.slice(text).to_owned(), start: first });
+                start = None;
+            }
+            None if !ends => start = Some(token.span),
+            _ => {}
+        }
+    }
+    Ok(pieces)
+}
+
+fn statements(mut cursor: Cursor<'_>, text: &str) -> Result<Vec<Spanned<Statement>>, SqlError> {
     let mut statements = Vec::new();
     loop {
         while cursor.take_symbol(";") {}

@@ -83,10 +83,35 @@ impl Cursor<'_> {
             }
             _ => {
                 self.advance();
-                query.limit = Some(self.unsigned("a number of rows")?.0);
+                query.limit = Some(self.limit()?);
             }
         }
         Ok(())
+    }
+
+    /// The number of a LIMIT clause.
+    fn limit(&mut self) -> Result<u64, SqlError> {
+        let negative = self.at_symbol("-");
+        let start = self.here();
+        if negative {
+            self.advance();
+        }
+        if let TokenKind::Number(digits) = self.peek()
+            && digits.contains(['.', 'e', 'E'])
+        {
+            return Err(SqlError::invalid("Value must be integer for command: LIMIT")
+                .prefixed("Failed to prepare statement: ")
+                .at(self.here()));
+        }
+        let (rows, span) = self.unsigned("a number of rows")?;
+        if negative {
+            return Err(SqlError::invalid(
+                "Pull queries don't support negative integers in the LIMIT clause. See https://cnfl.io/queries \
+                 for more info.",
+            )
+            .at(start.to(span)));
+        }
+        Ok(rows)
     }
 
     fn check_clause_order(&self, clause: usize, done: usize) -> Result<(), SqlError> {
@@ -307,9 +332,8 @@ impl Cursor<'_> {
     fn grouping(&mut self, clause: &str) -> Result<Vec<Expr>, SqlError> {
         if self.at_symbol("(") && *self.peek_at(1) == TokenKind::Symbol(")") {
             let open = self.advance();
-            return Err(
-                SqlError::syntax(format!("{clause} needs at least one expression")).at(open.to(self.here()))
-            );
+            return Err(SqlError::invalid(format!("{clause} requires at least one expression"))
+                .at(open.to(self.here())));
         }
         let exprs = match self.tuple()? {
             Some(exprs) => exprs,
@@ -317,7 +341,7 @@ impl Cursor<'_> {
         };
         for (i, expr) in exprs.iter().enumerate() {
             if exprs[..i].contains(expr) && !matches!(expr.kind, ExprKind::Literal(_)) {
-                return Err(SqlError::invalid(format!("duplicate {clause} expression: {expr}")).at(expr.span));
+                return Err(SqlError::invalid(format!("Duplicate {clause} expression: {expr}")).at(expr.span));
             }
         }
         Ok(exprs)

@@ -6,7 +6,7 @@ use crate::error::{SqlError, nearest};
 use crate::lexer::TokenKind;
 
 /// The words statements start with.
-const STARTS: [&str; 20] = [
+const STARTS: [&str; 19] = [
     "ALTER",
     "ASSERT",
     "CREATE",
@@ -19,7 +19,6 @@ const STARTS: [&str; 20] = [
     "PAUSE",
     "PRINT",
     "RESUME",
-    "RUN",
     "SELECT",
     "SET",
     "SHOW",
@@ -60,21 +59,16 @@ impl Cursor<'_> {
                 self.advance();
                 Ok(Statement::Undefine(self.ident("a variable")?))
             }
-            Some("RUN") => {
-                self.advance();
-                self.expect_word("SCRIPT")?;
-                let (path, span) = self.string("a file in quotes")?;
-                Ok(Statement::RunScript { path, span })
-            }
             Some("ASSERT") => Ok(Statement::Assert(self.assertion()?)),
             _ => Err(self.unknown_statement()),
         }
     }
 
     fn unknown_statement(&self) -> SqlError {
-        let error = SqlError::syntax(format!("unknown statement: {}", self.found())).at(self.here());
+        let error = SqlError::syntax(format!("Unknown statement {}", self.found())).at(self.here());
         match self.word_at(0) {
             Some("WITH") => SqlError::unsupported("WITH queries are not supported").at(self.here()),
+            Some("RUN") => error.hint("a client runs scripts, not the engine"),
             Some(word) => match nearest(word, &STARTS) {
                 Some(meant) => error.hint(format!("did you mean {meant}?")),
                 None => {
@@ -120,7 +114,7 @@ impl Cursor<'_> {
         for (i, entry) in entries.iter().enumerate() {
             if entries[..i].iter().any(|earlier| earlier.name.eq_ignore_ascii_case(&entry.name)) {
                 return Err(SqlError::invalid(format!(
-                    "duplicate property {} in the WITH clause",
+                    "Duplicate property {} in the WITH clause",
                     entry.name
                 ))
                 .at(entry.name_span));

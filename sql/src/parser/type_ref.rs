@@ -51,7 +51,10 @@ impl Cursor<'_> {
         // A length is allowed for the sake of other dialects and means nothing.
         if simple == SqlType::String && self.at_symbol("(") {
             let open = self.advance();
-            self.unsigned("a length")?;
+            // `VARCHAR(STRING)` is how DESCRIBE prints the type.
+            if !self.take_word("STRING") {
+                self.unsigned("a length")?;
+            }
             self.expect_close(")", open)?;
         }
         Ok(TypeRef::Simple(simple))

@@ -177,7 +177,7 @@ impl StoredTable {
 
     /// The window starts that `access` asks for, both ends included.
     fn windows(&self, access: &Access) -> (i64, i64) {
-        let size = self.step.source.window.map_or(0, crate::catalogue::Windowing::size_ms);
+        let size = self.step.source.window.and_then(crate::catalogue::Windowing::size_ms).unwrap_or(0);
         let (mut from, mut to) = (i64::MIN, i64::MAX);
         let equal = access.equal.iter().filter_map(|(name, values)| match values.as_slice() {
             [value] => Some((name, Comparison::Equal, value)),

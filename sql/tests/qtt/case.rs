@@ -416,7 +416,9 @@ fn columns(schema: &str) -> Result<Vec<String>, String> {
         .map(|column| {
             let place = match &column.constraint {
                 Some(ColumnConstraint::PrimaryKey | ColumnConstraint::Key) => ColumnPlace::Key,
-                _ => ColumnPlace::Value,
+                Some(ColumnConstraint::Headers) => ColumnPlace::Headers,
+                Some(ColumnConstraint::Header(name)) => ColumnPlace::Header(name.clone()),
+                None => ColumnPlace::Value,
             };
             let ty = column.ty.resolve_builtin().map_err(|error| error.to_string())?;
             Ok(ColumnDescription { name: column.name.name.clone(), ty, place })

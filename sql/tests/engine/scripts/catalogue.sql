@@ -8,7 +8,7 @@ DESCRIBE counts;
 EXPLAIN SELECT v + 1 AS w FROM a WHERE v > 2 EMIT CHANGES;
 ---
 Stream A created
-Cannot add stream A: a stream with the same name already exists.
+Cannot add stream `A`: A stream with the same name already exists.
 Created query with ID CTAS_COUNTS_1
 A | a | KAFKA | JSON | false
 COUNTS | COUNTS | KAFKA | JSON | false
@@ -47,8 +47,10 @@ DROP STREAM a;
 DROP STREAM IF EXISTS a;
 SHOW TOPICS;
 ---
-error: line 1:13: cannot drop A: it is read by COUNTS (CTAS_COUNTS_1) (drop the streams and tables that read it first)
-error: line 1:12: incompatible data source type is stream, but statement was DROP table (DROP STREAM A)
+error: line 1:13: Cannot drop A.
+The following streams and/or tables read from this source: [COUNTS].
+You need to drop them before dropping A.
+error: line 1:12: Incompatible data source type is STREAM, but statement was DROP TABLE (DROP STREAM A)
 Source COUNTS was dropped.
 Source A was dropped.
 Source A does not exist.
@@ -62,13 +64,13 @@ SELECT name, home->zip AS zip FROM people;
 SHOW TYPES;
 DROP TYPE address;
 ---
-Registered custom type with name 'ADDRESS' and SQL type STRUCT<STREET STRING, ZIP INTEGER>
+Registered custom type with name 'ADDRESS' and SQL type STRUCT<`STREET` STRING, `ZIP` INTEGER>
 Stream PEOPLE created
 NAME | VARCHAR(STRING) (key)
-HOME | STRUCT<STREET STRING, ZIP INTEGER>
+HOME | STRUCT<`STREET` STRING, `ZIP` INTEGER>
 Inserted 1 row
 Ann | 12
-ADDRESS | STRUCT<STREET STRING, ZIP INTEGER>
+ADDRESS | STRUCT<`STREET` STRING, `ZIP` INTEGER>
 Dropped type 'ADDRESS'
 ===
 SET 'auto.offset.reset'='earliest';

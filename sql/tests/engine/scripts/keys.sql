@@ -8,7 +8,7 @@ Stream KEYLESS created
 Created query with ID CSAS_COPY_1
 Created query with ID CTAS_PER_PAIR_2
 Created query with ID CSAS_BY_PAIR_3
-error: line 1:29: key format specified for a stream without key columns (PARTITION BY NULL drops the key)
+error: line 1:29: Key format specified for stream without key columns. (PARTITION BY NULL drops the key)
 ===
 CREATE STREAM s (id STRING KEY, a INT, e BOOLEAN) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
 INSERT INTO s (ROWTIME, id, a, e) VALUES (1, 'k1', 1, true);
@@ -26,7 +26,7 @@ Stream S created
 Inserted 1 row
 Inserted 1 row
 Inserted 1 row
-error: line 1:37: ROWTIME must not be negative, but is -1 (it counts the milliseconds since 1970)
+error: line 1:37: Failed to insert values into 'S'. ROWTIME must not be negative, but is -1 (it counts the milliseconds since 1970)
 Created query with ID CSAS_BY_LONG_5
 Created query with ID CSAS_BY_TIME_6
 Created query with ID CTAS_ALL_OF_IT_7
@@ -61,7 +61,7 @@ SELECT * FROM per_window2;
 Stream W created
 Created query with ID CSAS_W2_9
 Created query with ID CTAS_WINDOWS_10
-error: line 1:26: persistent queries on windowed tables are not supported (declare a stream over the table's topic, with WINDOW_TYPE and WINDOW_SIZE)
+error: line 1:26: KSQL does not support persistent queries on windowed tables. (declare a stream over the table's topic, with WINDOW_TYPE and WINDOW_SIZE)
 Stream PER_WINDOW created
 Created query with ID CSAS_PER_WINDOW2_12
 k1 | 0 | 1000 | 1 | 1000

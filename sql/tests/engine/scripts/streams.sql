@@ -39,17 +39,21 @@ pan | 4 | 30.0
 ITEM | VARCHAR(STRING) (key)
 ID | INTEGER
 PRICE | DOUBLE
-rowtime: 1970-01-01T00:00:01.000Z, key: tea, value: {"ID":1,"PRICE":2.5}, partition: 0
-rowtime: 1970-01-01T00:00:02.000Z, key: cup, value: {"ID":2,"PRICE":7.0}, partition: 0
+Key format: KAFKA_STRING
+Value format: JSON or KAFKA_STRING
+rowtime: 1970/01/01 00:00:01.000 Z, key: tea, value: {"ID":1,"PRICE":2.5}, partition: 0
+rowtime: 1970/01/01 00:00:02.000 Z, key: cup, value: {"ID":2,"PRICE":7.0}, partition: 0
 ===
 CREATE STREAM csv WITH (VALUE_FORMAT='DELIMITED', KAFKA_TOPIC='csv') AS SELECT id, UCASE(item) AS item, qty FROM orders;
 PRINT csv FROM BEGINNING LIMIT 4;
 ---
 Created query with ID CSAS_CSV_3
-rowtime: 1970-01-01T00:00:01.000Z, key: 0x00000001, value: TEA,4, partition: 0
-rowtime: 1970-01-01T00:00:02.000Z, key: 0x00000002, value: CUP,1, partition: 0
-rowtime: 1970-01-01T00:00:03.000Z, key: 0x00000003, value: POT,, partition: 0
-rowtime: 1970-01-01T00:00:04.000Z, key: 0x00000004, value: PAN,2, partition: 0
+Key format: KAFKA_INT or KAFKA_STRING
+Value format: KAFKA_STRING
+rowtime: 1970/01/01 00:00:01.000 Z, key: 1, value: TEA,4, partition: 0
+rowtime: 1970/01/01 00:00:02.000 Z, key: 2, value: CUP,1, partition: 0
+rowtime: 1970/01/01 00:00:03.000 Z, key: 3, value: POT,, partition: 0
+rowtime: 1970/01/01 00:00:04.000 Z, key: 4, value: PAN,2, partition: 0
 ===
 CREATE STREAM more (id INT KEY, item STRING, total DOUBLE) WITH (KAFKA_TOPIC='more', VALUE_FORMAT='JSON', PARTITIONS=1);
 INSERT INTO more SELECT id, item, total FROM dear;

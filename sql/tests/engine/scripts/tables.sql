@@ -6,7 +6,7 @@ SELECT * FROM users;
 Table USERS created
 Inserted 1 row
 Inserted 1 row
-error: line 1:15: the USERS table isn't queryable (derive a queryable one: CREATE TABLE QUERYABLE_USERS AS SELECT * FROM USERS)
+error: line 1:15: The `USERS` table isn't queryable. To derive a queryable table, you can do 'CREATE TABLE QUERYABLE_USERS AS SELECT * FROM USERS'. See https://cnfl.io/queries for more info.
 ===
 CREATE TABLE adults AS SELECT id, name, age FROM users WHERE age >= 18;
 SELECT * FROM adults;

@@ -1,10 +1,13 @@
 //! `PRINT topic`: records as they come, in a form that people read.
 
+mod detect;
+
 use std::time::Duration;
 
 use chrono::DateTime;
 use millstream_log::{AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, OffsetSpec, TopicPartition};
 
+use self::detect::Detector;
 use crate::{ast::Print, error::SqlError};
 
 /// Records of a topic as lines of text. Nothing is kept when it is dropped.
@@ -14,6 +17,8 @@ pub struct PrintQuery {
     interval: u64,
     remaining: Option<u64>,
     seen: u64,
+    keys: Detector,
+    values: Detector,
 }
 
 impl std::fmt::Debug for PrintQuery {
@@ -29,9 +34,11 @@ impl PrintQuery {
         let topic = log.describe_topic(name).map_err(|_| {
             let topics = log.topics();
             let names: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
-            SqlError::invalid(format!("could not find topic '{name}'"))
-                .at(print.topic.span)
-                .hint_nearest(name, &names, "topics")
+            SqlError::invalid(format!(
+                "Could not find topic '{name}', or the KSQL user does not have permissions to list the topic."
+            ))
+            .at(print.topic.span)
+            .hint_nearest(name, &names, "topics")
         })?;
         let config = ConsumerConfig::default()
             .isolation(Isolation::ReadCommitted)
@@ -52,6 +59,8 @@ impl PrintQuery {
             interval: print.interval.max(1),
             remaining: print.limit,
             seen: 0,
+            keys: Detector::keys(),
+            values: Detector::values(),
         })
     }
 
@@ -67,7 +76,18 @@ impl PrintQuery {
         if self.finished() {
             return Ok(lines);
         }
-        for run in self.consumer.poll(timeout).map_err(failed)? {
+        let runs = self.consumer.poll(timeout).map_err(failed)?;
+        // All that came together is looked at before anything of it is shown.
+        for record in runs.iter().flat_map(|run| run.records()) {
+            let record = record.map_err(failed)?;
+            self.keys.look(record.key);
+            self.values.look(record.value);
+        }
+        if !runs.is_empty() {
+            lines.extend(self.keys.header());
+            lines.extend(self.values.header());
+        }
+        for run in &runs {
             for record in run.records() {
                 let record = record.map_err(failed)?;
                 self.seen += 1;
@@ -75,25 +95,20 @@ impl PrintQuery {
                     continue;
                 }
                 self.remaining = self.remaining.map(|left| left - 1);
-                let time = DateTime::from_timestamp_millis(record.timestamp.get()).unwrap_or_default();
+                let time = match DateTime::from_timestamp_millis(record.timestamp.get()) {
+                    Some(time) if record.timestamp.get() >= 0 => {
+                        time.format("%Y/%m/%d %H:%M:%S%.3f Z").to_string()
+                    }
+                    _ => "N/A".to_owned(),
+                };
                 lines.push(format!(
-                    "rowtime: {}, key: {}, value: {}, partition: {}",
-                    time.format("%Y-%m-%dT%H:%M:%S%.3fZ"),
-                    shown(record.key),
-                    shown(record.value),
+                    "rowtime: {time}, key: {}, value: {}, partition: {}",
+                    self.keys.show(record.key),
+                    self.values.show(record.value),
                     run.partition.partition
                 ));
             }
         }
         Ok(lines)
-    }
-}
-
-/// Text where the bytes are text, else `0x` and hexadecimal digits.
-fn shown(bytes: Option<&[u8]>) -> String {
-    let Some(bytes) = bytes else { return "<null>".to_owned() };
-    match std::str::from_utf8(bytes) {
-        Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.to_owned(),
-        _ => bytes.iter().fold("0x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
     }
 }

@@ -1,0 +1,70 @@
+//! Every column that a query names is there, said per clause before anything else is judged.
+
+use super::scope::{Scope, is_window_bound};
+use crate::{
+    ast::{ExprKind, Query, SelectItem, quoted},
+    catalogue::PSEUDO_COLUMNS,
+    error::SqlError,
+};
+
+/// Checks the columns and aliases of a query.
+pub(super) fn check(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
+    // The key that a join makes up where no column of its sources can be it.
+    let made_up = |name: &str| scope.joins() && name.starts_with("ROWKEY");
+    let bounds = query.window.is_some() && !scope.joins();
+    let selected = |name: &str| made_up(name) || (bounds && is_window_bound(name));
+    for join in &query.from.joins {
+        scope.check(&join.on, "JOIN ON", &|_| false)?;
+    }
+    for item in &query.select {
+        let (expr, alias) = match item {
+            SelectItem::Expr { expr, alias } => (expr, alias.as_ref()),
+            SelectItem::Fields { base, .. } => (base, None),
+            SelectItem::All { .. } | SelectItem::AllOf { .. } => continue,
+        };
+        scope.check(expr, "SELECT", &selected)?;
+        let Some(alias) = alias.filter(|alias| PSEUDO_COLUMNS.contains(&alias.name.as_str())) else {
+            continue;
+        };
+        if !matches!(&expr.kind, ExprKind::Column { name, .. } if name == alias) {
+            return Err(SqlError::invalid(format!(
+                "{} is a reserved column name. You cannot use it as an alias for a column.",
+                quoted(&alias.name)
+            ))
+            .at(alias.span));
+        }
+    }
+    if let Some(filter) = &query.filter {
+        if bounds && let Some(name) = bound_in(filter, scope) {
+            let message = format!("Error in WHERE expression: Unknown column {name}.");
+            return Err(SqlError::invalid(message).at(filter.span));
+        }
+        scope.check(filter, "WHERE", &made_up)?;
+    }
+    let grouping = query.group_by.iter().map(|expr| (expr, "GROUP BY"));
+    for (expr, clause) in grouping.chain(query.having.iter().map(|expr| (expr, "HAVING"))) {
+        if bounds && let Some(name) = bound_in(expr, scope) {
+            return Err(SqlError::invalid(format!(
+                "Window bounds column {name} can only be used in the SELECT clause of windowed aggregations and can \
+                 not be passed to aggregate functions\nSee https://github.com/confluentinc/ksql/issues/4397"
+            ))
+            .at(expr.span));
+        }
+        scope.check(expr, clause, &made_up)?;
+    }
+    query.partition_by.iter().try_for_each(|expr| scope.check(expr, "PARTITION BY", &|_| false))
+}
+
+/// The window bound that `expr` names and that no source has.
+fn bound_in(expr: &crate::ast::Expr, scope: &Scope<'_>) -> Option<String> {
+    let mut found = None;
+    expr.walk(&mut |part| {
+        if let ExprKind::Column { source, name } = &part.kind
+            && is_window_bound(&name.name)
+            && scope.resolve(source.as_ref(), name).is_err()
+        {
+            found.get_or_insert_with(|| name.name.clone());
+        }
+    });
+    found
+}
