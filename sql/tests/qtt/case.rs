@@ -320,10 +320,10 @@ fn post(case: &Json, engine: &TestEngine, verdict: &mut Verdict) -> Result<(), S
         }
     }
     let topics = case.get("post").get("topics");
-    if topics.get("blacklist").as_str() == Some(".*-repartition") {
-        if let Some(topic) = engine.internal_topics().find(|topic| topic.ends_with("-repartition")) {
-            return Err(format!("post: rows went through {topic}"));
-        }
+    if topics.get("blacklist").as_str() == Some(".*-repartition")
+        && let Some(topic) = engine.internal_topics().find(|topic| topic.ends_with("-repartition"))
+    {
+        return Err(format!("post: rows went through {topic}"));
     }
     for expected in topics.get("topics").items() {
         let name = expected.get("name").as_str().unwrap_or_default();
