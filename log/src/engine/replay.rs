@@ -16,21 +16,27 @@ impl Inner {
         }
         self.resume_transactions(is_clean)?;
         if !is_clean {
-            self.sync_offsets()?;
+            self.sync_found()?;
         }
         self.replay_topic(CONSUMER_OFFSETS, |number, batch| self.replay_groups(number, batch))?;
         self.remove_orphaned_offsets()
     }
 
-    /// Puts groups' offsets on stable storage that a killed process may have left in the page cache alone: they count
-    /// from now on, and must not go back when the power fails.
-    fn sync_offsets(&self) -> Result<()> {
-        let Ok(topic) = self.topic(CONSUMER_OFFSETS) else { return Ok(()) };
-        for partition in topic.partitions.iter().filter_map(|slot| slot.get()) {
+    /// Puts on stable storage what a killed process may have left in the page cache alone: it is read from now on, and
+    /// what readers make of it must not outlive it when the power fails. Groups' offsets must not go back either.
+    fn sync_found(&self) -> Result<()> {
+        for partition in self.open_partitions() {
             match partition.sync(partition.end()) {
-                // Of a partition that takes no more, what can be read is better than nothing.
-                Err(LogError::Corrupt { .. }) => {}
-                outcome => outcome?,
+                Ok(()) => {}
+                Err(error) if partition.id().topic.as_ref() == CONSUMER_OFFSETS => match error {
+                    // Of a partition that takes no more, what can be read is better than nothing.
+                    LogError::Corrupt { .. } => {}
+                    error => return Err(error),
+                },
+                // It has stopped, and the others need not.
+                Err(error) => {
+                    tracing::error!(%error, partition = %partition.id(), "could not sync what was found")
+                }
             }
         }
         Ok(())

@@ -364,6 +364,11 @@ impl Inner {
             Err(LogError::UnknownTopic { .. }) => return Ok(()), // deleted meanwhile
             partition => partition?,
         };
+        if !marker.is_commit && !planted!("abort_before_sync") {
+            // Readers go on behind what was aborted and commit that they did. If the power failed and took it, others would
+            // get its offsets, and those readers would never see them.
+            partition.sync(partition.end())?;
+        }
         let (id, epoch) = (producer.id, producer.epoch);
         let stamp = ProducerStamp { id, epoch, sequence: -1, is_transactional: true };
         let mut batch = marker.encode(stamp, self.clock().now());

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use super::tell;
 
-const BUGS: [&str; 19] = [
+const BUGS: [&str; 20] = [
     "skip_sync",
     "ack_before_sync",
     "skip_dirsync_roll",
@@ -21,6 +21,7 @@ const BUGS: [&str; 19] = [
     "stable_offset_plus_one",
     "marker_first_partition_only",
     "late_endtxn_accepted",
+    "abort_before_sync",
     "retry_duplicates",
     "delete_before_start",
     "double_owner",

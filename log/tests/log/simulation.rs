@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use millstream_log::simulation::{CrashMode, Exhaustive, SimDisk, Swarm};
-use millstream_log::{Acks, Isolation, Log, LogError, ManualClock, Offset, Timestamp};
+use millstream_log::{
+    Acks, Isolation, Log, LogError, ManualClock, Offset, ProducerConfig, Record, Timestamp,
+};
 
 use super::{batch, tell, topic, tp};
 
@@ -95,5 +97,38 @@ fn damage_far_from_the_end_is_no_torn_tail() {
         assert!(matches!(read(0), Err(LogError::Corrupt { .. })));
         let refused = log.append(&id, batch(&["more"]), Acks::Written);
         assert!(matches!(refused, Err(LogError::Corrupt { .. })));
+    }
+}
+
+#[test]
+fn what_readers_passed_keeps_its_offsets() {
+    for (seed, mode) in (0..).zip(CrashMode::ALL.into_iter().cycle()).take(4 * CrashMode::ALL.len()) {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let open = |disk: &SimDisk| {
+            let clock = Arc::new(ManualClock::new(Timestamp::new(1_700_000_000_000)));
+            Log::builder().dir("log").storage(Arc::new(disk.clone())).clock(clock).seed(seed).open().unwrap()
+        };
+        let disk = SimDisk::new(seed);
+        let log = open(&disk);
+        log.create_topic(topic("t")).unwrap();
+        let id = tp("t", 0);
+        let mut producer =
+            log.producer(ProducerConfig::default().transactional_id("tx").acks(Acks::Synced)).unwrap();
+        for committed in [true, false] {
+            producer.begin_transaction().unwrap();
+            for value in ["1", "2", "3"] {
+                producer.send("t", Record { value: Some(value.into()), ..Record::default() }).unwrap();
+                producer.flush().unwrap();
+            }
+            match committed {
+                true => producer.commit_transaction().unwrap(),
+                false => producer.abort_transaction().unwrap(),
+            }
+        }
+        let passed = log.last_stable_offset(&id).unwrap();
+        assert_eq!(passed, Offset::new(8), "three records and a marker, twice");
+        log.commit_offsets("g", &[(id.clone(), passed, "")]).unwrap();
+        let log = open(&disk.snapshot().crash(mode, &mut rng));
+        assert_eq!(log.last_stable_offset(&id).unwrap(), passed, "seed {seed}, {mode:?}");
     }
 }
