@@ -60,6 +60,8 @@ pub struct GroupMember {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Out,
+    /// Refused for now: out, and not to be tried again before the next call.
+    Refused,
     Joining,
     Syncing,
     Member,
@@ -110,9 +112,13 @@ impl GroupMember {
     pub fn poll(&mut self, protocol: &mut dyn GroupProtocol) -> Result<Option<MemberEvent>> {
         // Who waits for others has to see that they do not come.
         self.log.inner().tick_groups()?;
+        if self.phase == Phase::Refused {
+            self.phase = Phase::Out;
+        }
         loop {
             match self.phase {
                 Phase::Out => self.join(protocol)?,
+                Phase::Refused => return Ok(None),
                 Phase::Joining => match self.take_reply() {
                     Some(Reply::Joined(reply)) => {
                         if let Some(event) = self.joined(reply, protocol)? {
@@ -219,7 +225,12 @@ impl GroupMember {
     fn refused(&mut self, error: GroupError) -> Result<Option<MemberEvent>> {
         self.phase = Phase::Out;
         match error {
-            GroupError::RebalanceInProgress | GroupError::CoordinatorNotAvailable => Ok(None),
+            GroupError::RebalanceInProgress => Ok(None),
+            // The group cannot write down what was agreed, for example because the disk is full.
+            GroupError::CoordinatorNotAvailable => {
+                self.phase = Phase::Refused;
+                Ok(None)
+            }
             GroupError::UnknownMemberId | GroupError::IllegalGeneration => {
                 self.reset();
                 Ok(Some(MemberEvent::Lost))
