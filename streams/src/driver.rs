@@ -1,5 +1,6 @@
 //! The test driver: a topology on the calling thread, over a log in memory and a clock that stands still.
 
+mod crashes;
 mod topics;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -12,11 +13,12 @@ use millstream_log::{
 };
 
 use crate::config::StreamsConfig;
+use crate::crash::Plot;
 use crate::error::StreamsError;
 use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::Metrics;
 use crate::runtime::app::view;
-use crate::runtime::global::{GlobalUpdater, Globals};
+use crate::runtime::global::GlobalUpdater;
 use crate::runtime::plan::{Plan, with_topics};
 use crate::runtime::shared::{Components, Shared};
 use crate::runtime::worker::Worker;
@@ -24,6 +26,7 @@ use crate::store::timers::{Timer, stored_timer};
 use crate::store::{KeyRange, MemoryBackend, StoreView};
 use crate::topology::Topology;
 
+pub use crashes::{CrashCase, LocalState, crash_everywhere};
 pub use topics::{KeyValue, TestInputTopic, TestOutputTopic};
 
 /// A record that the topology wrote.
@@ -75,9 +78,15 @@ pub struct TopologyTestDriver {
     plan: Plan,
     clock: Arc<ManualClock>,
     log: Log,
+    components: Components,
     shared: Arc<Shared>,
-    worker: Worker,
     globals: Option<GlobalUpdater>,
+    /// None after a crash.
+    worker: Option<Worker>,
+    /// Where the application is to die.
+    plot: Arc<Plot>,
+    /// Those that died: they say nothing more, not even that they end.
+    dead: Vec<Worker>,
     producer: Producer,
     consumers: BTreeMap<String, Consumer>,
     /// Output that was fetched and not read yet, by topic.
@@ -139,32 +148,34 @@ impl TopologyTestDriver {
         mut config: StreamsConfig,
         log: Log,
         clock: Arc<ManualClock>,
-        components: Components,
+        mut components: Components,
     ) -> Result<Self, StreamsError> {
         config.stream_threads = 1;
         let topology = with_topics(&topology, &config, &log)?;
+        let plot = Arc::<Plot>::default();
+        components.crash = Some(plot.hook());
         let plan = Plan::new(&topology, &config, &log)?;
         let backend = Arc::new(MemoryBackend::default());
-        let shared = Arc::new(Shared::new(config, backend, components));
-        let mut worker = Worker::new(0, &plan.tasks, &topology, &log, &shared)?;
-        worker.restore()?;
+        let shared = Arc::new(Shared::new(config, backend, components.clone()));
         let producer = log.producer(ProducerConfig::default())?;
-        let globals = Globals::open(&topology, &log, &shared.backend)?;
-        let globals = GlobalUpdater::new(&globals, &log)?;
-        let (consumers, fetched, partitions) = (BTreeMap::new(), BTreeMap::new(), 1);
-        Ok(Self {
-            globals,
+        let mut driver = Self {
             topology,
             plan,
             clock,
             log,
+            components,
             shared,
-            worker,
+            globals: None,
+            worker: None,
+            plot,
+            dead: Vec::new(),
             producer,
-            consumers,
-            fetched,
-            partitions,
-        })
+            consumers: BTreeMap::new(),
+            fetched: BTreeMap::new(),
+            partitions: 1,
+        };
+        driver.begin()?;
+        Ok(driver)
     }
 
     /// Writes one record to a topic and runs until nothing is left to do.
@@ -207,30 +218,21 @@ impl TopologyTestDriver {
             globals.catch_up()?;
         }
         let caching = self.shared.config.caching();
-        loop {
-            while self.worker.round()? {}
-            // Rows on their way through repartition topics: visible after a flush, or if exactly once after a
-            // commit.
-            self.worker.flush_outputs()?;
-            if self.worker.round()? {
-                continue;
-            }
-            if caching || !self.worker.has_moved() {
-                return Ok(());
-            }
-            self.worker.commit()?;
-        }
+        self.alive(|worker| run(worker, caching))
     }
 
     /// Commits, so that coalesced output appears and committed state can be queried, and runs what follows.
     pub fn commit(&mut self) -> Result<(), StreamsError> {
-        loop {
-            self.run()?;
-            if !self.worker.has_moved() {
-                return Ok(());
+        let caching = self.shared.config.caching();
+        self.alive(|worker| {
+            loop {
+                run(worker, caching)?;
+                if !worker.has_moved() {
+                    return Ok(());
+                }
+                worker.commit()?;
             }
-            self.worker.commit()?;
-        }
+        })
     }
 
     /// Moves the wall clock and does what is due.
@@ -259,40 +261,17 @@ impl TopologyTestDriver {
 
     fn fetch(&mut self, topic: &str) -> Result<(), StreamsError> {
         if !self.consumers.contains_key(topic) {
-            let mut consumer =
-                self.log.consumer(ConsumerConfig::default().isolation(Isolation::ReadUncommitted))?;
-            let partitions = self.log.describe_topic(topic)?.partitions;
-            let partitions: Vec<TopicPartition> =
-                (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
-            consumer.assign(partitions.clone())?;
-            for partition in &partitions {
-                consumer.seek_to(partition, OffsetSpec::Earliest)?;
-            }
+            let consumer = reader(&self.log, topic, Isolation::ReadUncommitted)?;
             self.consumers.insert(topic.to_owned(), consumer);
         }
-        let consumer = self.consumers.get_mut(topic).expect("it was made above");
-        let mut output = Vec::new();
-        loop {
-            let runs = consumer.poll(Duration::ZERO)?;
-            if runs.is_empty() {
-                output.sort_by_key(|record: &OutputRecord| (record.partition, record.offset));
-                self.fetched.entry(topic.to_owned()).or_default().extend(output);
-                return Ok(());
-            }
-            for run in &runs {
-                for record in run.records() {
-                    let record = record?;
-                    output.push(OutputRecord {
-                        partition: run.partition.partition,
-                        offset: record.offset,
-                        timestamp: record.timestamp.get(),
-                        key: record.key.map(<[u8]>::to_vec),
-                        value: record.value.map(<[u8]>::to_vec),
-                        headers: record.headers().to_owned()?,
-                    });
-                }
-            }
-        }
+        let output = read_on(self.consumers.get_mut(topic).expect("it was made above"))?;
+        self.fetched.entry(topic.to_owned()).or_default().extend(output);
+        Ok(())
+    }
+
+    /// All committed records of a topic, by partition and offset. With exactly once, that is what counts.
+    pub fn read_committed(&self, topic: &str) -> Result<Vec<OutputRecord>, StreamsError> {
+        read_committed(&self.log, topic)
     }
 
     /// The committed state of a store.
@@ -334,3 +313,64 @@ impl TopologyTestDriver {
         &self.clock
     }
 }
+
+fn run(worker: &mut Worker, caching: bool) -> Result<(), StreamsError> {
+    loop {
+        while worker.round()? {}
+        // Rows on their way through repartition topics: visible after a flush, or if exactly once after a
+        // commit.
+        worker.flush_outputs()?;
+        if worker.round()? {
+            continue;
+        }
+        if caching || !worker.has_moved() {
+            return Ok(());
+        }
+        worker.commit()?;
+    }
+}
+
+/// All committed records of a topic, by partition and offset.
+pub(crate) fn read_committed(log: &Log, topic: &str) -> Result<Vec<OutputRecord>, StreamsError> {
+    read_on(&mut reader(log, topic, Isolation::ReadCommitted)?)
+}
+
+/// A consumer at the start of a topic.
+fn reader(log: &Log, topic: &str, isolation: Isolation) -> Result<Consumer, StreamsError> {
+    let mut consumer = log.consumer(ConsumerConfig::default().isolation(isolation))?;
+    let partitions = log.describe_topic(topic)?.partitions;
+    let partitions: Vec<TopicPartition> = (0..partitions).map(|p| TopicPartition::new(topic, p)).collect();
+    consumer.assign(partitions.clone())?;
+    for partition in &partitions {
+        consumer.seek_to(partition, OffsetSpec::Earliest)?;
+    }
+    Ok(consumer)
+}
+
+/// What a consumer finds, by partition and offset.
+fn read_on(consumer: &mut Consumer) -> Result<Vec<OutputRecord>, StreamsError> {
+    let mut output = Vec::new();
+    loop {
+        let runs = consumer.poll(Duration::ZERO)?;
+        if runs.is_empty() {
+            output.sort_by_key(|record: &OutputRecord| (record.partition, record.offset));
+            return Ok(output);
+        }
+        for run in &runs {
+            for record in run.records() {
+                let record = record?;
+                output.push(OutputRecord {
+                    partition: run.partition.partition,
+                    offset: record.offset,
+                    timestamp: record.timestamp.get(),
+                    key: record.key.map(<[u8]>::to_vec),
+                    value: record.value.map(<[u8]>::to_vec),
+                    headers: record.headers().to_owned()?,
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use millstream_log::{LogError, Recovery};
 
+use crate::crash::CrashPoint;
 use crate::processor::TaskId;
 
 /// Why a topology was refused or a stream thread stopped.
@@ -130,6 +131,9 @@ pub enum StreamsError {
         /// The cause.
         source: Box<StreamsError>,
     },
+    /// A test let the application die here.
+    #[error("the application was made to crash at {0}")]
+    Crashed(CrashPoint),
     /// A user's processor failed for a reason of its own.
     #[error("{0}")]
     Failed(String),

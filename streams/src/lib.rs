@@ -15,8 +15,12 @@
 //!
 //! Not here: async, SQL types, value formats. Nothing uncommitted ever reaches a [`store::StateBackend`].
 
+#[macro_use]
+mod planted;
+
 pub mod batch;
 pub mod config;
+mod crash;
 pub mod driver;
 pub mod dsl;
 pub mod error;
@@ -28,11 +32,13 @@ pub mod report;
 pub mod reset;
 pub mod runtime;
 pub mod serde;
+pub mod simulation;
 pub mod store;
 pub mod topology;
 
 pub use batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
 pub use config::{ProcessingGuarantee, StreamsConfig};
+pub use crash::CrashPoint;
 pub use driver::{TestInputTopic, TestOutputTopic, TopologyTestDriver};
 pub use error::{StreamsError, full_message};
 pub use handler::{ErrorContext, ErrorResponse, ErrorStage, UncaughtResponse};

@@ -211,7 +211,8 @@ impl WindowAssigner {
             self.stream_time = self.stream_time.max(timestamp);
             let close = self.stream_time.saturating_sub(windows.grace_ms);
             if windows.advance_ms == windows.size_ms {
-                let start = timestamp.max(0) / windows.size_ms * windows.size_ms;
+                let edge = i64::from(planted!("window_edge_off_by_one"));
+                let start = (timestamp - edge).max(0) / windows.size_ms * windows.size_ms;
                 if start.saturating_add(windows.size_ms) > close {
                     assigned.push(row);
                     starts.push(start);

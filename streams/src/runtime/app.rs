@@ -455,7 +455,7 @@ impl Streams {
         let seat =
             Seat::new(number, self.instance.number, &self.topology, &self.plan, &self.log, &self.shared);
         let worker = seat.worker().inspect_err(|_| self.shared.remove_thread(number))?;
-        let thread = std::thread::Builder::new().name(seat.name()).spawn(move || seat.run(worker));
+        let thread = std::thread::Builder::new().name(seat.name()).spawn(move || Arc::new(seat).run(worker));
         let thread = thread.map_err(|error| {
             self.shared.remove_thread(number);
             StreamsError::Thread { thread: number, reason: format!("could not be started: {error}") }

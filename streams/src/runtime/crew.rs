@@ -8,12 +8,14 @@
 //! These are the user data of Kafka's subscription and assignment, whose topics and partitions tools can show.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
 use millstream_log::group::{Assignment, Subscription};
 use millstream_log::{GroupMember, GroupProtocol, MemberEvent, PartitionId};
 
+use crate::crash::CrashPoint;
 use crate::error::{StreamsError, full_message};
 use crate::processor::TaskId;
 use crate::runtime::assignor::{MemberState, Problem};
@@ -31,9 +33,9 @@ const VERSION: u8 = 1;
 const STANDBY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The membership of a stream thread.
-pub(crate) struct Crew<'a> {
+pub(crate) struct Crew {
     member: GroupMember,
-    talk: Talk<'a>,
+    talk: Talk,
     /// What the leader has given and was not taken yet.
     pending: Option<Given>,
     /// Tasks that are to come here once their state has.
@@ -44,8 +46,8 @@ pub(crate) struct Crew<'a> {
 }
 
 /// What one thread says to the others.
-struct Talk<'a> {
-    seat: &'a Seat,
+struct Talk {
+    seat: Arc<Seat>,
     owned: BTreeSet<TaskId>,
 }
 
@@ -65,9 +67,9 @@ struct Given {
     clients: Vec<ClientMetadata>,
 }
 
-impl<'a> Crew<'a> {
+impl Crew {
     /// Begins to join.
-    pub(crate) fn new(seat: &'a Seat, worker: &Worker) -> Result<Self, StreamsError> {
+    pub(crate) fn new(seat: &Arc<Seat>, worker: &Worker) -> Result<Self, StreamsError> {
         let config = &seat.shared.config;
         let client = match &config.client_id {
             Some(client) => thread_name(client, seat.number),
@@ -82,7 +84,7 @@ impl<'a> Crew<'a> {
             config.max_poll_interval,
             waker,
         );
-        let talk = Talk { seat, owned: worker.owned() };
+        let talk = Talk { seat: Arc::clone(seat), owned: worker.owned() };
         Ok(Self {
             member,
             talk,
@@ -119,7 +121,7 @@ impl<'a> Crew<'a> {
         }
         worker.group = self.member.metadata().clone();
         worker.may_commit = self.member.is_member();
-        let seat = self.talk.seat;
+        let seat = Arc::clone(&self.talk.seat);
         if !self.member.is_member() {
             // The others have to join too, and need not find out by themselves.
             if !std::mem::replace(&mut self.has_rung, true) {
@@ -156,7 +158,7 @@ impl<'a> Crew<'a> {
 
     /// Brings standbys up to date now and then, and tells the group when a task can come.
     pub(crate) fn update_standbys(&mut self, worker: &mut Worker) -> Result<(), StreamsError> {
-        let seat = self.talk.seat;
+        let seat = Arc::clone(&self.talk.seat);
         let now = seat.log.clock().monotonic();
         if worker.standbys.is_empty() || now.saturating_sub(self.updated_at) < STANDBY_INTERVAL {
             return Ok(());
@@ -176,13 +178,14 @@ impl<'a> Crew<'a> {
     }
 
     fn take(&mut self, worker: &mut Worker, given: Given) -> Result<(), StreamsError> {
-        let seat = self.talk.seat;
+        let seat = Arc::clone(&self.talk.seat);
         let owned = worker.owned();
         let revoked: BTreeSet<TaskId> = owned.difference(&given.active).copied().collect();
         if !revoked.is_empty() {
             if worker.has_moved() {
                 worker.commit()?;
             }
+            seat.shared.reach(CrashPoint::BeforeRevoke)?;
             worker.revoke(&revoked)?;
             // They go to others in the next generation.
             self.member.rebalance();
@@ -215,9 +218,9 @@ impl<'a> Crew<'a> {
     }
 }
 
-impl GroupProtocol for Talk<'_> {
+impl GroupProtocol for Talk {
     fn metadata(&mut self) -> Bytes {
-        let seat = self.seat;
+        let seat = &self.seat;
         let mut lags = BTreeMap::new();
         for plan in &seat.plan.tasks {
             match lag(&seat.topology, plan, &seat.shared, &seat.log) {
@@ -237,7 +240,7 @@ impl GroupProtocol for Talk<'_> {
     }
 
     fn assign(&mut self, members: Vec<(String, Bytes)>) -> Vec<(String, Bytes)> {
-        let (seat, config) = (self.seat, &self.seat.shared.config);
+        let (seat, config) = (&self.seat, &self.seat.shared.config);
         let said = members.into_iter().filter_map(|(id, bytes)| {
             let said =
                 Subscription::decode(&bytes).and_then(|it| it.user_data).and_then(|it| Said::decode(&it));

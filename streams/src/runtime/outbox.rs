@@ -75,8 +75,9 @@ impl Outbox {
         Ok(())
     }
 
-    /// Makes the records and the group's offsets durable: together if exactly once, else the records first.
-    pub(crate) fn commit(
+    /// Hands the records to the log, and with exactly once the group's offsets too: nothing of it counts before
+    /// [`Outbox::commit`].
+    pub(crate) fn hand_over(
         &mut self,
         group: &GroupMetadata,
         offsets: &[OffsetCommit],
@@ -87,17 +88,27 @@ impl Outbox {
                 Ok(OffsetsLeft::ToTheGroup)
             }
             ProcessingGuarantee::ExactlyOnceV2 => {
+                if planted!("offsets_outside_transaction") {
+                    return Ok(OffsetsLeft::ToTheGroup);
+                }
+                let anybody = GroupMetadata::new(&group.group_id);
+                let group = if planted!("fenced_commit_ok") { &anybody } else { group };
                 if !offsets.is_empty() {
                     self.begin()?;
                     self.producer.send_offsets_to_transaction(offsets, group)?;
                 }
-                if self.in_transaction {
-                    self.producer.commit_transaction()?;
-                    self.in_transaction = false;
-                }
                 Ok(OffsetsLeft::None)
             }
         }
+    }
+
+    /// Makes what was handed over count, all of it or nothing. At least once, it counts already.
+    pub(crate) fn commit(&mut self) -> Result<(), StreamsError> {
+        if self.in_transaction {
+            self.producer.commit_transaction()?;
+            self.in_transaction = false;
+        }
+        Ok(())
     }
 
     /// Gives up what was not committed.
@@ -107,6 +118,11 @@ impl Outbox {
             self.producer.abort_transaction()?;
         }
         Ok(())
+    }
+
+    /// Whether something was appended that is neither committed nor aborted.
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
     }
 
     /// Records appended since the last [`Outbox::take_records`].

@@ -9,6 +9,7 @@ use std::time::Duration;
 use millstream_log::{Offset, TopicPartition, Waker};
 
 use crate::config::StreamsConfig;
+use crate::crash::{CrashHook, CrashPoint};
 use crate::error::{StreamsError, full_message};
 use crate::handler::{ErrorHandler, Handler, Handlers, UncaughtHandler, UncaughtResponse};
 use crate::processor::TaskId;
@@ -101,6 +102,7 @@ pub(crate) struct Components {
     pub(crate) deserialization: Option<Arc<ErrorHandler>>,
     pub(crate) processing: Option<Arc<ErrorHandler>>,
     pub(crate) production: Option<Arc<ErrorHandler>>,
+    pub(crate) crash: Option<Arc<CrashHook>>,
 }
 
 /// What the threads of an application share.
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) slot: u32,
     listener: Option<Arc<StateListener>>,
     uncaught: Option<Arc<UncaughtHandler>>,
+    crash: Option<Arc<CrashHook>>,
     commit_requested: AtomicBool,
     paused: AtomicBool,
     /// What ends the polls of the threads, by their numbers.
@@ -179,7 +182,8 @@ impl Shared {
         components: Components,
         slot: u32,
     ) -> Self {
-        let Components { observer, listener, uncaught, deserialization, processing, production } = components;
+        let Components { observer, listener, uncaught, deserialization, processing, production, crash } =
+            components;
         let handler = |given: Option<Arc<ErrorHandler>>, setting| match given {
             Some(given) => Handler::Asks(given),
             None => Handler::Always(setting),
@@ -207,11 +211,20 @@ impl Shared {
             slot,
             listener,
             uncaught,
+            crash,
             commit_requested: AtomicBool::new(false),
             paused: AtomicBool::new(false),
             wakers: Mutex::default(),
             progress: Mutex::new(progress),
             changed: Condvar::new(),
+        }
+    }
+
+    /// Fails if a test wants the application to die here.
+    pub(crate) fn reach(&self, point: CrashPoint) -> Result<(), StreamsError> {
+        match &self.crash {
+            Some(crash) if crash(point) => Err(StreamsError::Crashed(point)),
+            _ => Ok(()),
         }
     }
 

@@ -7,6 +7,7 @@ use millstream_log::{
     AutoOffsetReset, Consumer, Isolation, Log, LogError, Offset, OffsetSpec, Timestamp, TopicPartition,
 };
 
+use crate::crash::CrashPoint;
 use crate::error::StreamsError;
 use crate::processor::TaskId;
 use crate::runtime::graph::{Surroundings, TaskGraph};
@@ -61,7 +62,7 @@ impl Worker {
         Counters::add(&self.shared.counters.tasks_created, tasks.len() as u64);
         self.route()?;
         self.publish_positions();
-        Ok(())
+        self.shared.reach(CrashPoint::Assigned)
     }
 
     /// Gives tasks up; what they have not committed is lost.
@@ -84,6 +85,7 @@ impl Worker {
             for store in &task.stores {
                 let topic = store.changelog.as_ref().map(|(_, partition)| partition);
                 if let Some(topic) = topic
+                    && !planted!("restore_hidden")
                     && self.log.last_stable_offset(topic)? < self.log.offsets(topic, OffsetSpec::Latest)?
                 {
                     let reason = format!("a former owner has a transaction open in {topic}");
@@ -93,6 +95,7 @@ impl Worker {
                 Counters::add(&self.shared.counters.restored, restored.records);
                 let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
                 target.restored(restored.progress.stream_time, restored.empty);
+                self.shared.reach(CrashPoint::Restoring)?;
             }
             task.graph.init(&mut self.outbox)?;
             task.is_running = true;

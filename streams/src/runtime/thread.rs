@@ -54,12 +54,12 @@ impl Seat {
     }
 
     /// Works until the application stops, with one worker after the other if the policy is to go on after errors.
-    pub(crate) fn run(&self, worker: Worker) {
+    pub(crate) fn run(self: &Arc<Self>, worker: Worker) {
         self.go_on(worker);
         self.shared.remove_thread(self.number);
     }
 
-    fn go_on(&self, mut worker: Worker) {
+    fn go_on(self: &Arc<Self>, mut worker: Worker) {
         let (config, shared) = (&self.shared.config, &self.shared);
         let (mut pause, mut failing_since) = (config.retry_backoff, None);
         loop {
@@ -111,7 +111,7 @@ impl Seat {
     }
 
     /// Works, and makes errors of panics. What was not committed is given up after an error.
-    fn guarded(&self, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn guarded(self: &Arc<Self>, worker: &mut Worker) -> Result<(), StreamsError> {
         let result = catch_unwind(AssertUnwindSafe(|| self.work(worker)));
         let error = match result {
             Ok(Ok(())) => return Ok(()),
@@ -132,7 +132,7 @@ impl Seat {
         Err(error)
     }
 
-    fn work(&self, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn work(self: &Arc<Self>, worker: &mut Worker) -> Result<(), StreamsError> {
         let mut crew = Crew::new(self, worker)?;
         loop {
             match self.shared.stop_of(self.number) {
@@ -151,7 +151,7 @@ impl Seat {
         }
     }
 
-    fn turn(&self, crew: &mut Crew<'_>, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn turn(&self, crew: &mut Crew, worker: &mut Worker) -> Result<(), StreamsError> {
         crew.attend(worker)?;
         crew.update_standbys(worker)?;
         if self.shared.is_paused() {
@@ -164,7 +164,7 @@ impl Seat {
     }
 
     /// Commits and leaves the group, for which the group must not be dividing its tasks.
-    fn finish(&self, crew: &mut Crew<'_>, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn finish(&self, crew: &mut Crew, worker: &mut Worker) -> Result<(), StreamsError> {
         let deadline = self.log.clock().monotonic() + LAST_COMMIT;
         while worker.has_moved() && !crew.is_member() && self.log.clock().monotonic() < deadline {
             crew.attend(worker)?;
@@ -183,6 +183,6 @@ impl Seat {
 }
 
 /// Whether the group has given this thread's tasks to others, or is about to.
-fn is_lost(error: &StreamsError) -> bool {
+pub(crate) fn is_lost(error: &StreamsError) -> bool {
     matches!(error, StreamsError::Log(error) if error.recovery() == Recovery::Rejoin)
 }

@@ -11,6 +11,7 @@ use millstream_log::{
 };
 
 use crate::config::{ProcessingGuarantee, StreamsConfig};
+use crate::crash::CrashPoint;
 use crate::error::StreamsError;
 use crate::runtime::global::Globals;
 use crate::runtime::metrics::Counters;
@@ -146,6 +147,7 @@ impl Worker {
             let now = self.log.clock().now().get();
             if due <= now {
                 called |= task.graph.punctuate(&mut self.outbox, PunctuationType::WallClockTime, now)?;
+                self.shared.reach(CrashPoint::Punctuated)?;
             }
         }
         self.dirty |= called;
@@ -241,6 +243,7 @@ impl Worker {
                     Step::Processed(rows) => total += rows,
                     Step::Idle => break,
                 }
+                self.shared.reach(CrashPoint::Processed)?;
                 let waited = log.clock().monotonic().saturating_sub(self.committed_at);
                 if self.tasks[index].graph.commit_requested
                     || waited >= self.shared.config.commit_interval
@@ -267,7 +270,13 @@ impl Worker {
     /// Makes everything that was processed visible and durable, state last.
     pub(crate) fn commit(&mut self) -> Result<(), StreamsError> {
         let start = self.log.clock().monotonic();
+        if planted!("purge_uncommitted") {
+            self.purge();
+        }
         let prepared = self.prepare()?;
+        if planted!("store_apply_before_commit") {
+            self.apply()?;
+        }
         self.commit_log(&prepared)?;
         self.apply()?;
         self.committed_at = self.log.clock().monotonic();
@@ -286,7 +295,11 @@ impl Worker {
         for task in &self.tasks {
             for queue in task.repartitioned.iter().map(|queue| &task.queues[*queue]) {
                 let partition = &queue.partition;
-                if let Err(error) = self.log.delete_records(partition, Some(queue.committed())) {
+                let done = match planted!("purge_uncommitted") {
+                    true => queue.processed(),
+                    false => queue.committed(),
+                };
+                if let Err(error) = self.log.delete_records(partition, Some(done)) {
                     tracing::warn!(%partition, %error, "could not delete what was repartitioned");
                 }
             }
@@ -321,13 +334,30 @@ impl Worker {
             task.graph.keeps_new_times = false;
             task.graph.commit_requested = false;
         }
+        // What came by the clock alone goes with an offset too, as the group refuses those of a thread whose tasks it has
+        // given to others.
+        if offsets.is_empty() && self.outbox.is_in_transaction() && !planted!("punctuations_not_fenced") {
+            let queues = self.tasks.iter().flat_map(|task| (0..task.queues.len()).map(move |at| (task, at)));
+            offsets.extend(queues.take(1).map(|(task, queue)| OffsetCommit {
+                metadata: task.progress(queue).encode(),
+                ..OffsetCommit::new(task.queues[queue].partition.clone(), task.queues[queue].processed())
+            }));
+        }
+        self.shared.reach(CrashPoint::Prepared)?;
         Ok(Prepared { offsets })
     }
 
     /// Second step: outputs, changelogs and input offsets become part of the log, all or nothing if exactly
     /// once.
     pub(crate) fn commit_log(&mut self, prepared: &Prepared) -> Result<(), StreamsError> {
-        match self.outbox.commit(&self.group, &prepared.offsets)? {
+        if let Err(crash) = self.shared.reach(CrashPoint::BeforeOffsets) {
+            self.outbox.flush()?;
+            return Err(crash);
+        }
+        let left = self.outbox.hand_over(&self.group, &prepared.offsets)?;
+        self.shared.reach(CrashPoint::BeforeCommit)?;
+        self.outbox.commit()?;
+        match left {
             OffsetsLeft::None => {}
             OffsetsLeft::ToTheGroup if prepared.offsets.is_empty() => {}
             OffsetsLeft::ToTheGroup => self.log.commit_offsets_of(&self.group, &prepared.offsets)?,
@@ -335,7 +365,7 @@ impl Worker {
         Counters::add(&self.shared.counters.records_out, self.outbox.take_records());
         Counters::add(&self.shared.counters.commits, 1);
         self.commits += 1;
-        Ok(())
+        self.shared.reach(CrashPoint::BeforeApply)
     }
 
     /// Third step: state goes to the backend in one write, with the changelog offsets it stands for. A crash
@@ -362,6 +392,7 @@ impl Worker {
             self.shared.backend.apply(&self.batch)?;
             self.batch.clear();
         }
+        self.shared.reach(CrashPoint::Applied)?;
         let budget = self.shared.cache_budget();
         let stores = self.tasks.iter().map(|task| task.stores.len()).sum::<usize>().max(1);
         for task in &mut self.tasks {

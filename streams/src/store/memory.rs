@@ -20,6 +20,11 @@ pub struct MemoryBackend {
 type Keys = BTreeMap<Box<[u8]>, Box<[u8]>>;
 
 impl MemoryBackend {
+    /// Another one with the same families and entries.
+    pub(crate) fn copy(&self) -> Self {
+        Self { families: RwLock::new(self.read().clone()) }
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Vec<(String, Keys)>> {
         // Maps are changed by single inserts and removals that do not panic, so a poisoned lock guards whole
         // maps.
