@@ -118,9 +118,7 @@ impl Inner {
                 Ok(wait) => next = next.min(wait.unwrap_or(Duration::MAX)),
                 Err(error) => outcome = outcome.and(Err(error)),
             }
-            if partition.has_unsynced_segments() {
-                outcome = outcome.and(partition.sync(partition.end()));
-            }
+            outcome = outcome.and(partition.sync_rest());
         }
         (outcome, next)
     }

@@ -20,13 +20,16 @@ impl Partition {
             // The start after a crash takes longer.
             tracing::warn!(partition = %self.id, %error, "could not prepare a checkpoint");
         }
-        let unwritten = self.writer.lock().unwritten_aborted.first().map(|entry| entry.last_offset);
+        // First of all, or what moves it on could bring an aborted transaction along that is not looked for any more.
         let durable = self.syncing.durable();
-        unwritten.map_or(durable, |offset| durable.min(offset))
+        let writer = self.writer.lock();
+        let unwritten = writer.unwritten_aborted.first().map(|entry| entry.last_offset);
+        let late = self.state.lock().unsynced.late();
+        [unwritten, late].into_iter().flatten().fold(durable, Offset::min)
     }
 
     fn prepare_checkpoint(&self) -> Result<()> {
-        let (offset, bytes) = {
+        let due = {
             let mut writer = self.writer.lock();
             if !matches!(writer.condition, Condition::Open) {
                 return Ok(());
@@ -36,12 +39,14 @@ impl Partition {
             if writer.epochs.start_at(start) {
                 writer.epochs.write(&*self.around.storage, &self.dir)?;
             }
-            if writer.active.size().saturating_sub(writer.snapshot.1) < SNAPSHOT_BYTES {
-                return Ok(());
+            let is_due = writer.active.size().saturating_sub(writer.snapshot.1) >= SNAPSHOT_BYTES;
+            if is_due {
+                self.write_aborted(&mut writer)?;
             }
-            self.write_aborted(&mut writer)?;
-            (writer.end, writer.producers.encode())
+            is_due.then(|| (writer.end, writer.producers.encode()))
         };
+        self.sync_rest()?;
+        let Some((offset, bytes)) = due else { return Ok(()) };
         // A snapshot counts only below the recovery point, so what it stands for has to be on stable storage.
         self.sync(offset)?;
         let path = segment::path(&self.dir, offset, "snapshot");

@@ -359,6 +359,10 @@ impl Partition {
         file.write_at(writer.aborted_bytes, &bytes).context("write to", &path)?;
         let mut state = self.state.lock();
         state.unsynced.is_dir |= writer.aborted_bytes == 0;
+        // A sync that covers the batch may have gone by.
+        if let Some(first) = writer.unwritten_aborted.first().filter(|first| first.last_offset < state.end) {
+            state.unsynced.late[0].get_or_insert(first.last_offset);
+        }
         if !state.unsynced.beside.contains(&path) {
             state.unsynced.beside.push(path);
         }

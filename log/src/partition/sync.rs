@@ -37,9 +37,17 @@ pub(super) struct Unsynced {
     pub(super) bytes: u64,
     /// Since when there are such batches that no sync is at work on, in monotonic time.
     pub(super) since: Option<Duration>,
+    /// Where the first aborted transaction ends whose entry was written late, so that its batches may be on stable
+    /// storage and the entry not: what waits for a sync, and what the running one is at work on.
+    pub(super) late: [Option<Offset>; 2],
 }
 
 impl Unsynced {
+    /// No recovery point may lie beyond, for a file beside the segments that is yet to be synced.
+    pub(super) fn late(&self) -> Option<Offset> {
+        self.late.into_iter().flatten().min()
+    }
+
     /// These segments are gone.
     pub(super) fn forget(&mut self, segments: &[Arc<Segment>]) {
         self.sealed.retain(|sealed| !segments.iter().any(|segment| Arc::ptr_eq(segment, sealed)));
@@ -93,7 +101,27 @@ impl Partition {
         if planted!("ack_before_sync") {
             return Ok(());
         }
-        let Some(claim) = self.syncing.claim_up_to(end) else { return Ok(()) };
+        match self.syncing.claim_up_to(end) {
+            Some(claim) => self.sync_as(claim),
+            None => Ok(()),
+        }
+    }
+
+    /// Puts sealed segments and what was written late on stable storage, although all batches may be there already.
+    pub(crate) fn sync_rest(&self) -> Result<()> {
+        let is_due = || {
+            let state = self.state.lock();
+            state.is_open && (!state.unsynced.sealed.is_empty() || state.unsynced.late().is_some())
+        };
+        if !is_due() {
+            return Ok(());
+        }
+        let claim = self.syncing.claim();
+        // The sync that was running may have done it.
+        if is_due() { self.sync_as(claim) } else { Ok(()) }
+    }
+
+    fn sync_as(&self, claim: Claim<'_>) -> Result<()> {
         self.check_syncable()?;
         let work = self.take_unsynced(&claim);
         let outcome = work.run(&*self.around.storage);
@@ -145,12 +173,6 @@ impl Partition {
         self.sync(end).map(|()| None)
     }
 
-    /// Whether a sealed segment is not on stable storage yet.
-    pub(crate) fn has_unsynced_segments(&self) -> bool {
-        let state = self.state.lock();
-        state.is_open && !state.unsynced.sealed.is_empty()
-    }
-
     /// Fails unless the partition is open. The append lock is taken only to say why: those who append would make the disk
     /// wait.
     fn check_syncable(&self) -> Result<()> {
@@ -174,6 +196,7 @@ impl Partition {
         };
         let beside = std::mem::take(&mut state.unsynced.beside);
         state.unsynced.since = None;
+        state.unsynced.late = [None, state.unsynced.late()];
         SyncWork { segments, beside, dirs, end: state.end, bytes: state.unsynced.bytes }
     }
 
@@ -181,6 +204,7 @@ impl Partition {
     fn show_synced(&self, work: &SyncWork) {
         let mut state = self.state.lock();
         state.unsynced.bytes -= work.bytes;
+        state.unsynced.late[1] = None;
         if state.high_watermark < work.end {
             state.high_watermark = work.end;
             drop(state);

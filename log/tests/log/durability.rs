@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use millstream_log::simulation::{CrashMode, Faults, SimDisk};
 use millstream_log::{Entry, File, Locking, OpenMode, ProducerConfig, Record};
 
 use super::*;
@@ -205,4 +206,70 @@ fn a_sync_that_fails_in_the_background_is_never_believed_again() {
     let log = open(&Arc::new(cut.memory.fork())).unwrap();
     append(&log, "t", &["c"]).unwrap();
     assert_eq!(values(&log, "t"), ["a", "b", "c"]);
+}
+
+/// A log with an aborted transaction whose marker was written on a disk that had no room for its index entry, and whose
+/// batches are on stable storage.
+fn with_a_late_entry(clock: &Arc<ManualClock>) -> (SimDisk, Log) {
+    let entries = |disk: &SimDisk| {
+        let path = Path::new("log/t-0/00000000000000000000.txnindex");
+        disk.snapshot().files().get(path).map_or(0, |bytes| bytes.len())
+    };
+    for bytes in 0..1000 {
+        let disk = SimDisk::new(0);
+        let log = open_sim(&disk, clock);
+        log.create_topic(topic("t").config("segment.ms", "3600000")).unwrap();
+        let mut producer = log.producer(ProducerConfig::default().transactional_id("tx")).unwrap();
+        producer.begin_transaction().unwrap();
+        producer.send("t", Record { value: Some("hidden".into()), ..Record::default() }).unwrap();
+        producer.flush().unwrap();
+        disk.set_faults(Faults { capacity: Some(disk.bytes_used() + bytes), ..Faults::default() });
+        let _no_room = producer.abort_transaction();
+        let end = log.offsets(&tp("t", 0), OffsetSpec::Latest).unwrap();
+        if end == Offset::new(2) && entries(&disk) == 0 {
+            disk.set_faults(Faults::default());
+            log.append(&tp("t", 0), batch(&["seen"]), Acks::Synced).unwrap();
+            assert_eq!(entries(&disk), 0, "nobody asked for it yet");
+            return (disk, log);
+        }
+    }
+    panic!("there is always room for both or for none");
+}
+
+fn open_sim(disk: &SimDisk, clock: &Arc<ManualClock>) -> Log {
+    let config = LogConfig { transaction_topic_partitions: 1, ..LogConfig::default() };
+    let builder = Log::builder().dir("log").storage(Arc::new(disk.clone())).clock(clock.clone()).seed(0);
+    builder.config(config).open().unwrap()
+}
+
+#[test]
+fn an_aborted_transaction_that_is_noted_late_is_synced_before_a_start_relies_on_it() {
+    let by_snapshot = |log: &Log| {
+        let mut producer = log.producer(ProducerConfig::default().batch_size(1 << 20)).unwrap();
+        for _ in 0..5 {
+            let value = Some(bytes::Bytes::from(vec![b'v'; 1_000_000]));
+            producer.send("t", Record { value, ..Record::default() }).unwrap();
+        }
+        producer.flush().unwrap();
+    };
+    for name in ["snapshot", "roll"] {
+        let clock = Arc::new(ManualClock::new(NOW));
+        let (disk, log) = with_a_late_entry(&clock);
+        match name {
+            "snapshot" => by_snapshot(&log),
+            _ => clock.advance(Duration::from_secs(7200)),
+        }
+        log.maintain().unwrap();
+        let snapshot = disk.snapshot();
+        for seed in 0..40 {
+            for mode in CrashMode::ALL {
+                let disk = snapshot.crash(mode, &mut fastrand::Rng::with_seed(seed));
+                let log = open_sim(&disk, &clock);
+                let (found, error) = read_all(&log, &tp("t", 0), Isolation::ReadCommitted);
+                assert!(error.is_none(), "{name}, {mode:?}, seed {seed}: {error:?}");
+                let first = found.first().map(|(offset, value)| (*offset, value.as_str()));
+                assert_eq!(first, Some((2, "seen")), "{name}, {mode:?}, seed {seed}");
+            }
+        }
+    }
 }
