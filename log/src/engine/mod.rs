@@ -35,7 +35,7 @@ use crate::consumer::Consumer;
 use crate::error::{LogError, Result};
 use crate::fetched::{AppendInfo, Fetched};
 use crate::group::Committed;
-use crate::partition::Visible;
+use crate::partition::{Origin, Visible};
 use crate::producer::Producer;
 use crate::repair::RepairMode;
 use crate::salvage::{self, Salvaged};
@@ -218,7 +218,7 @@ impl Log {
     ) -> Result<AppendInfo> {
         let partition = self.inner.partition(partition)?;
         let visible = if acks == Acks::Synced { Visible::Synced } else { Visible::Now };
-        let info = self.inner.append_foreign(&partition, &mut batch.into(), visible)?;
+        let info = self.inner.append_of_producer(&partition, &mut batch.into(), Origin::Foreign, visible)?;
         if acks == Acks::Synced {
             partition.sync(info.last_offset + 1)?;
         }

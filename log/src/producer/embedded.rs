@@ -50,7 +50,7 @@ pub struct Producer {
     /// When `linger.ms` of the oldest of them is over, on the monotonic clock.
     linger_end: Duration,
     /// When topics are looked up again, on the monotonic clock.
-    metadata_end: Duration,
+    pub(super) metadata_end: Duration,
     metrics: ProducerMetrics,
 }
 
@@ -327,6 +327,8 @@ impl Producer {
                 for (number, slot) in (0..count).zip(&mut target.buffers) {
                     if let Some(buffer) = slot {
                         buffer.partition = self.log.inner().partition_of(&topic, PartitionId::new(number))?;
+                        // It is gone with the topic.
+                        buffer.written = None;
                     }
                 }
             }

@@ -146,6 +146,65 @@ fn a_transaction_past_its_timeout_is_aborted() {
     assert_eq!(committed_values(&log, "a"), ["x"]);
 }
 
+/// Deletes a topic and creates it anew once its producers look it up again, which `meanwhile` comes between.
+fn recreate(log: &Log, clock: &ManualClock, meanwhile: impl FnOnce(&Log, &ManualClock)) {
+    log.delete_topic("a").unwrap();
+    meanwhile(log, clock);
+    log.create_topic(topic("a")).unwrap();
+    clock.advance(ProducerConfig::default().metadata_max_age);
+}
+
+#[test]
+fn a_topic_made_anew_takes_nothing_of_a_transaction_that_has_ended() {
+    let storage = memory();
+    let clock = Arc::new(ManualClock::new(NOW));
+    let open = || Log::builder().dir("log").storage(storage.clone()).clock(clock.clone()).open().unwrap();
+    let log = open();
+    log.create_topic(topic("a")).unwrap();
+    let mut producer = producer(&log);
+    producer.begin_transaction().unwrap();
+    send(&mut producer, "a", "early");
+    producer.flush().unwrap();
+    // No topic is there to take the marker, and the next one has never heard of the producer.
+    recreate(&log, &clock, |log, clock| {
+        clock.advance(Duration::from_secs(61));
+        log.maintain().unwrap();
+    });
+    send(&mut producer, "a", "late");
+    let error = producer.flush().unwrap_err();
+    assert!(matches!(error, LogError::ProducerFenced { .. }), "{error}");
+    drop(producer);
+    append(&log, "a", &["x"]).unwrap();
+    assert_eq!(committed_values(&log, "a"), ["x"]);
+    log.close().unwrap();
+    let log = open();
+    assert_eq!(log.last_stable_offset(&tp("a", 0)).unwrap(), Offset::new(1));
+    assert_eq!(committed_values(&log, "a"), ["x"]);
+}
+
+#[test]
+fn a_transaction_goes_on_in_a_topic_made_anew() {
+    for is_commit in [true, false] {
+        let clock = Arc::new(ManualClock::new(NOW));
+        let log = Log::builder().dir("log").storage(memory()).clock(clock.clone()).open().unwrap();
+        log.create_topic(topic("a")).unwrap();
+        let mut producer = log.producer(ProducerConfig::default().transactional_id("tx")).unwrap();
+        producer.begin_transaction().unwrap();
+        send(&mut producer, "a", "early");
+        producer.flush().unwrap();
+        recreate(&log, &clock, |_, _| ());
+        send(&mut producer, "a", "late");
+        assert_eq!(log.last_stable_offset(&tp("a", 0)).unwrap(), Offset::ZERO);
+        match is_commit {
+            true => producer.commit_transaction().unwrap(),
+            false => producer.abort_transaction().unwrap(),
+        }
+        append(&log, "a", &["x"]).unwrap();
+        let expected: &[&str] = if is_commit { &["late", "x"] } else { &["x"] };
+        assert_eq!(committed_values(&log, "a"), expected);
+    }
+}
+
 /// A file system that keeps a copy of itself before every change.
 #[derive(Debug)]
 struct Filmed {

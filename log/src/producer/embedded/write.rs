@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::{Buffer, Producer};
+use crate::engine::Inner;
 use crate::error::{LogError, Result};
 use crate::fetched::AppendInfo;
 use crate::partition::{Origin, Visible, sync_partitions};
@@ -149,7 +150,7 @@ impl Producer {
         // What was left over by a failed write goes first.
         let mut info = None;
         if !buffer.unwritten.is_empty() {
-            info = Some(buffer.append_unwritten(visible, &mut self.metrics)?);
+            info = Some(buffer.append_unwritten(self.log.inner(), visible, &mut self.metrics)?);
         }
         if buffer.builder.is_empty() {
             return Ok(info);
@@ -160,8 +161,12 @@ impl Producer {
         let bytes = buffer.builder.len_bytes();
         buffer.unwritten_size = (buffer.builder.record_count(), bytes);
         buffer.unwritten = buffer.builder.finish();
-        let outcome = buffer.append_unwritten(visible, &mut self.metrics);
+        let outcome = buffer.append_unwritten(self.log.inner(), visible, &mut self.metrics);
         self.started -= 1;
+        if matches!(outcome, Err(LogError::UnknownTopic { .. })) {
+            // It may have been created anew.
+            self.metadata_end = Duration::ZERO;
+        }
         let target = &mut self.topics[topic.0 as usize];
         target.spread.wrote(partition, bytes, target.count, None, &mut self.random);
         outcome.map(Some)
@@ -214,18 +219,21 @@ impl Producer {
 }
 
 impl Buffer {
-    fn append_unwritten(&mut self, visible: Visible, metrics: &mut ProducerMetrics) -> Result<AppendInfo> {
+    fn append_unwritten(
+        &mut self,
+        log: &Inner,
+        visible: Visible,
+        metrics: &mut ProducerMetrics,
+    ) -> Result<AppendInfo> {
         let bytes = self.unwritten.len();
-        let info =
-            self.partition.append(&mut self.unwritten, Origin::Own, visible).map_err(
-                |error| match error {
-                    // Only the coordinator raises the epoch of a producer in this process, and it does so to fence it.
-                    LogError::InvalidProducerEpoch { id, epoch, current, .. } => {
-                        LogError::ProducerFenced { id, epoch, current }
-                    }
-                    error => error,
-                },
-            )?;
+        let appended = log.append_of_producer(&self.partition, &mut self.unwritten, Origin::Own, visible);
+        let info = appended.map_err(|error| match error {
+            // Only the coordinator raises the epoch of a producer in this process, and it does so to fence it.
+            LogError::InvalidProducerEpoch { id, epoch, current, .. } => {
+                LogError::ProducerFenced { id, epoch, current }
+            }
+            error => error,
+        })?;
         let first = self.written.map_or(info.base_offset, |(first, _)| first);
         self.written = Some((first, info.last_offset));
         // A batch that was refused leaves no gap in the sequence.
