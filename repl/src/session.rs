@@ -86,6 +86,7 @@ impl Session {
         for statement in parse(script).map_err(|error| statement_error(&error, script))? {
             match &statement.node {
                 Statement::Select(query) if query.emit.is_none() => self.settle(interrupt)?,
+                Statement::AtRest(_) => self.settle(interrupt)?,
                 Statement::CreateAs(_) | Statement::InsertValues(_) | Statement::InsertSelect(_) => {
                     changed = true
                 }

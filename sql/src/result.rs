@@ -29,6 +29,8 @@ pub struct ResultSet {
     pub schema: SchemaRef,
     /// The rows.
     pub batches: Vec<RecordBatch>,
+    /// How many rows were read from topics and state for it.
+    pub rows_read: u64,
 }
 
 impl ResultSet {
@@ -41,7 +43,7 @@ impl ResultSet {
         };
         let columns = (0..N).map(column).collect();
         let batch = RecordBatch::try_new(schema.clone(), columns).expect("every column has a text per row");
-        Self { schema, batches: vec![batch] }
+        Self { schema, batches: vec![batch], rows_read: 0 }
     }
 
     /// Number of rows.

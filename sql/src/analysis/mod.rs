@@ -15,7 +15,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use datafusion::logical_expr::{Expr as Planned, lit};
 use millstream_formats::{Format, FormatSpec};
 
-pub(crate) use scope::column_of;
+pub(crate) use scope::{column_of, whole_source};
 
 use self::{
     grouping::{Grouped, is_aggregate, unqualified},

@@ -257,6 +257,32 @@ fn origins_of(source: &Source) -> impl Iterator<Item = Origin> {
         .chain(pseudo)
 }
 
+/// Reads all of a source: its columns, the bounds of its windows, and the pseudo columns that are wanted.
+pub(crate) fn whole_source(source: &Arc<Source>, wanted: &dyn Fn(&str) -> bool) -> SourceStep {
+    let (mut origins, mut columns) = (Vec::new(), Vec::new());
+    for origin in origins_of(source) {
+        let column = column_of(source, origin);
+        let there = match origin {
+            Origin::WindowStart | Origin::WindowEnd => source.window.is_some(),
+            Origin::RowTime => wanted(&column.name),
+            Origin::RowPartition | Origin::RowOffset => is_stream(source) && wanted(&column.name),
+            _ => true,
+        };
+        if there {
+            origins.push(origin);
+            columns.push(column);
+        }
+    }
+    SourceStep {
+        source: source.clone(),
+        alias: source.name.clone(),
+        origins,
+        schema: layout(&columns),
+        time: None,
+        keep_key_bytes: false,
+    }
+}
+
 /// A number that orders the columns of a source.
 fn order(source: &Source, origin: Origin) -> usize {
     let columns = source.columns.key.len() + source.columns.value.len();

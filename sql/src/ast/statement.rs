@@ -16,6 +16,8 @@ pub enum Statement {
     InsertValues(InsertValues),
     /// A query whose result goes to the client: push with EMIT, pull without.
     Select(Query),
+    /// A query over data at rest with what [`Query`] has no place for: joins, ORDER BY, CTEs, subqueries, OVER, AS OF.
+    AtRest(String),
     /// `DROP {STREAM|TABLE} [IF EXISTS] name [DELETE TOPIC]`
     DropSource {
         /// What is dropped.

@@ -7,6 +7,7 @@
 //! ```
 
 mod assertion;
+mod at_rest;
 mod define;
 mod query;
 mod show;
@@ -19,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use at_rest::AtRestSources;
 use millstream_log::{Log, Producer, ProducerConfig};
 
 use crate::{
@@ -30,11 +32,12 @@ use crate::{
     connectors,
     description::SourceDescription,
     error::SqlError,
+    expression::datetime::parse_timestamp,
     function::FunctionRegistry,
     insert,
     parser::{parse, parse_piece, split},
     print::PrintQuery,
-    pull::{Readable, Runner, StoredTable, Topic},
+    pull::{AtRest, Readable, Runner, StoredTable, Topic, Until},
     push::{PushQuery, remove_internal_topics},
     query::{PersistentQuery, QueryStatus},
     result::Outcome,
@@ -218,6 +221,7 @@ impl Engine {
                 Ok(Outcome::Message("Inserted 1 row".to_owned()))
             }
             Statement::Select(query) => self.select(session, query),
+            Statement::AtRest(text) => self.at_rest(text)?.run().map(Outcome::Table),
             Statement::Print(print) => PrintQuery::open(&self.log, print).map(Box::new).map(Outcome::Print),
             Statement::Show(Show::Variables) => Ok(show::variables(session)),
             Statement::Show(show) => self.show(session, show, span),
@@ -302,7 +306,7 @@ impl Engine {
                 .at(query.span));
             }
             SourceKind::Stream => {
-                let topic = Topic::new(&self.log, &plan.source, &plan.errors);
+                let topic = Topic::new(&self.log, &plan.source, Until::Now, &plan.errors);
                 Readable::new(std::sync::Arc::new(topic), schema)
             }
             SourceKind::Table => {
@@ -339,6 +343,13 @@ impl Engine {
         };
         drop(state);
         self.runner.run(&plan, readable).map(Outcome::Table)
+    }
+
+    /// Plans a query over data at rest.
+    fn at_rest(&self, text: &str) -> Result<AtRest, SqlError> {
+        let state = self.lock();
+        let sources = AtRestSources { log: &self.log, functions: &self.functions, state: &state };
+        AtRest::plan(text, &sources, &self.functions, &parse_timestamp)
     }
 
     /// Streams and tables, by name.

@@ -12,7 +12,7 @@ use crate::{
     connectors,
     error::SqlError,
     plan::Plan,
-    pull::Access,
+    pull::{Access, Until, topic_path},
     query::PersistentQuery,
     result::{Outcome, ResultSet},
     session::Session,
@@ -174,6 +174,10 @@ impl Engine {
                         let plan = analysis::analyse_pull(query, context)?;
                         Ok(Outcome::Message(explained_pull(&plan)))
                     }
+                    Statement::AtRest(text) => {
+                        drop(state);
+                        self.at_rest(text)?.explain().map(Outcome::Message)
+                    }
                     Statement::InsertSelect(insert) => {
                         let with = With::default();
                         let purpose = Purpose::Insert { name: &insert.target.name, with: &with };
@@ -259,7 +263,12 @@ fn explained(plan: &Plan, destination: Destination<'_>) -> Result<String, SqlErr
 fn explained_pull(plan: &PullPlan) -> String {
     let access = Access::of(plan.filter.iter().flat_map(split_conjunction));
     let mut text = format!("Execution plan\n--------------\n> PULL {}\n", plan.source);
-    text.push_str(&format!("> {}\n", access.path(&plan.source.source)));
+    let source = &plan.source.source;
+    let path = match source.kind {
+        SourceKind::Stream => topic_path(&plan.source, Until::Now, &access),
+        SourceKind::Table => access.path(source).to_string(),
+    };
+    text.push_str(&format!("> {path}\n"));
     if let Some(filter) = &plan.filter_text {
         text.push_str(&format!("> FILTER {filter}\n"));
     }

@@ -43,6 +43,11 @@ impl<'a> Cursor<'a> {
         self.tokens[self.position.saturating_sub(1)].span
     }
 
+    /// The text that a span covers.
+    pub(super) fn text_of(&self, span: Span) -> &str {
+        span.slice(self.text)
+    }
+
     pub(super) fn advance(&mut self) -> Span {
         let span = self.here();
         self.position = (self.position + 1).min(self.tokens.len() - 1);

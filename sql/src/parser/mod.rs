@@ -9,6 +9,7 @@
 //! `CEIL(.. TO ..)`, typed strings, JSON arrows) and precedences are those of other dialects, and whose errors have no
 //! places to point at.
 
+mod at_rest;
 mod connector;
 mod create;
 mod cursor;

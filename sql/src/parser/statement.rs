@@ -31,7 +31,7 @@ const STARTS: [&str; 19] = [
 impl Cursor<'_> {
     pub(super) fn statement(&mut self) -> Result<Statement, SqlError> {
         match self.word_at(0) {
-            Some("SELECT") => Ok(Statement::Select(self.query()?)),
+            Some("SELECT" | "WITH") => self.select(),
             Some("CREATE") => self.create(),
             Some("INSERT") => self.insert(),
             Some("DROP") => self.drop_statement(),
@@ -67,7 +67,6 @@ impl Cursor<'_> {
     fn unknown_statement(&self) -> SqlError {
         let error = SqlError::syntax(format!("Unknown statement {}", self.found())).at(self.here());
         match self.word_at(0) {
-            Some("WITH") => SqlError::unsupported("WITH queries are not supported").at(self.here()),
             Some("RUN") => error.hint("a client runs scripts, not the engine"),
             Some(word) => match nearest(word, &STARTS) {
                 Some(meant) => error.hint(format!("did you mean {meant}?")),

@@ -10,7 +10,6 @@ use datafusion::{
 use millstream_formats::Format;
 
 use crate::{
-    ast::SourceKind,
     catalogue::Source,
     expression::{comparison::Comparison, operation::Operation},
     types::SqlType,
@@ -44,11 +43,8 @@ impl Access {
         self.equal.is_empty() && self.bounds.is_empty()
     }
 
-    /// How the rows of `source` are found that are wanted.
+    /// How the rows of the table `source` are found that are wanted.
     pub(crate) fn path<'s>(&self, source: &'s Source) -> AccessPath<'s> {
-        if source.kind == SourceKind::Stream {
-            return AccessPath::Topic(&source.topic);
-        }
         if self.lists_keys(source) {
             return AccessPath::Keys(source);
         }
@@ -100,11 +96,9 @@ impl Access {
     }
 }
 
-/// How a pull query finds the rows it wants, as EXPLAIN shows it.
+/// How a pull query finds the rows of a table that it wants, as EXPLAIN shows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum AccessPath<'a> {
-    /// Every row of a stream's topic.
-    Topic(&'a str),
     /// The keys that WHERE names.
     Keys(&'a Source),
     /// The keys between bounds on this column.
@@ -116,7 +110,6 @@ pub(crate) enum AccessPath<'a> {
 impl fmt::Display for AccessPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Topic(topic) => write!(f, "SCAN of topic {topic}, from its beginning to its end now"),
             Self::Keys(source) => {
                 let names: Vec<&str> = source.columns.key.iter().map(|key| key.name.as_str()).collect();
                 write!(f, "KEY LOOKUP by {}", names.join(", "))

@@ -6,6 +6,8 @@
 //! ```
 
 mod access;
+mod at_rest;
+mod latest;
 mod provider;
 mod stored;
 mod topic;
@@ -21,9 +23,11 @@ use datafusion::{
 };
 
 pub(crate) use access::Access;
+pub(crate) use at_rest::{AtRest, Sources, Until};
+pub(crate) use latest::Latest;
 pub(crate) use provider::{Readable, Rows};
 pub(crate) use stored::{Stored, StoredTable};
-pub(crate) use topic::Topic;
+pub(crate) use topic::{Topic, path as topic_path};
 
 use crate::{analysis::PullPlan, error::SqlError, plan::layout, result::ResultSet};
 
@@ -41,6 +45,7 @@ impl Runner {
             SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1))
         });
         let schema = layout(&plan.columns);
+        let read = readable.clone();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let runtime = runtime.map_err(|error| SqlError::failed("start the pull query", error))?;
         let batches = runtime.block_on(Self::collect(context, plan, readable));
@@ -55,7 +60,7 @@ impl Runner {
             Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
         };
         let batches = batches.map_err(root)?.into_iter().map(named).collect::<Result<_, _>>()?;
-        Ok(ResultSet { schema, batches })
+        Ok(ResultSet { schema, batches, rows_read: read.rows_read() })
     }
 
     async fn collect(

@@ -1,6 +1,13 @@
 //! A table or stream as DataFusion reads it.
 
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use datafusion::{
@@ -25,6 +32,9 @@ const READ_AHEAD: usize = 2;
 pub(crate) trait Rows: Send + Sync {
     /// Reads.
     fn read(&self, access: &Access, each: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), SqlError>;
+
+    /// How it would read, for people.
+    fn path(&self, access: &Access) -> String;
 }
 
 /// Rows with their layout.
@@ -32,12 +42,23 @@ pub(crate) trait Rows: Send + Sync {
 pub(crate) struct Readable {
     rows: Arc<dyn Rows>,
     schema: SchemaRef,
+    rows_read: Arc<AtomicU64>,
 }
 
 impl Readable {
     /// Rows of that layout.
     pub(crate) fn new(rows: Arc<dyn Rows>, schema: SchemaRef) -> Self {
-        Self { rows, schema }
+        Self { rows, schema, rows_read: Arc::default() }
+    }
+
+    /// How many rows were read until now, through this and its clones.
+    pub(crate) fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
+    /// How rows are found that `access` wants.
+    pub(crate) fn path(&self, access: &Access) -> String {
+        self.rows.path(access)
     }
 }
 
@@ -107,9 +128,12 @@ impl PartitionStream for Part {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut stream = RecordBatchReceiverStream::builder(self.readable.schema.clone(), READ_AHEAD);
-        let (rows, access, out) = (self.readable.rows.clone(), self.access.clone(), stream.tx());
+        let (readable, access, out) = (self.readable.clone(), self.access.clone(), stream.tx());
         stream.spawn_blocking(move || {
-            let read = rows.read(&access, &mut |batch| out.blocking_send(Ok(batch)).is_ok());
+            let read = readable.rows.read(&access, &mut |batch| {
+                readable.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+                out.blocking_send(Ok(batch)).is_ok()
+            });
             read.map_err(|error| DataFusionError::External(Box::new(error)))
         });
         stream.build()

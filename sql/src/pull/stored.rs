@@ -266,7 +266,7 @@ fn project(rows: &ColumnarBatch, exprs: &[Bound]) -> Result<Vec<ArrayRef>, SqlEr
     Ok(exprs.iter().map(|expr| expr.evaluate(&batch)).collect::<Result<_, _>>()?)
 }
 
-fn cast_to_bigint(value: &ScalarValue) -> Result<i64, SqlError> {
+pub(super) fn cast_to_bigint(value: &ScalarValue) -> Result<i64, SqlError> {
     let array = cast::cast(&value.to_array()?, &DataType::Int64, &RowErrors::default())?;
     let array = array.as_primitive::<Int64Type>();
     if array.is_valid(0) { Ok(array.value(0)) } else { Err(SqlError::invalid("a window bound is NULL")) }
@@ -311,5 +311,9 @@ impl Rows for StoredTable {
             each(self.batch(&chunk)?);
         }
         Ok(())
+    }
+
+    fn path(&self, access: &Access) -> String {
+        access.path(&self.step.source).to_string()
     }
 }

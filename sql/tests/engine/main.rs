@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is wrong")]
 
+mod at_rest;
 mod durability;
 mod golden;
 mod messages;

@@ -216,8 +216,8 @@ fn queries_that_break_the_rules() {
             &["The `T` table isn't queryable", "CREATE TABLE QUERYABLE_T AS SELECT * FROM T"],
         ),
         (
-            "SELECT k, COUNT(*) FROM c GROUP BY k;",
-            &["Pull queries don't support GROUP BY clauses", "EMIT CHANGES"],
+            "SELECT k, COUNT(*) FROM c WINDOW TUMBLING (SIZE 1 HOUR) GROUP BY k;",
+            &["Pull queries don't support WINDOW clauses", "EMIT CHANGES"],
         ),
         (
             "DROP STREAM s;",
