@@ -12,7 +12,7 @@ use crate::report::{ReportKind, Reporter, RowReport};
 use crate::store::{Arena, CachedStore, StoreHandle, StoreKind};
 
 /// Rows of an output batch that a flush makes at most.
-pub(crate) const FLUSH_ROWS: usize = 8192;
+const FLUSH_ROWS: usize = 8192;
 
 /// What one skin knows about an aggregation: its input rows, its state and its output rows.
 ///
@@ -128,7 +128,10 @@ impl<G: Aggregator> AggregateProcessor<G> {
 
     fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let Some(stream_time) = self.windows.as_ref().map(WindowAssigner::stream_time) else { return Ok(()) };
-        forward_closed(&mut self.aggregator, &mut self.closing, stream_time, self.store, context)
+        let Self { aggregator, closing, store, .. } = self;
+        forward_closed(closing, stream_time, *store, context, |store, slots| {
+            aggregator.emit(store, slots, None)
+        })
     }
 
     /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were
@@ -254,18 +257,18 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
     }
 }
 
-/// Forwards the windows that a stream time closes, if they were held back until now.
-pub(crate) fn forward_closed<G: Aggregator>(
-    aggregator: &mut G,
+/// Forwards the windows that a stream time closes, if they were held back until now; `emit` makes rows of their slots.
+pub(crate) fn forward_closed<A: Arena>(
     closing: &mut Closing,
     stream_time: i64,
     store: StoreHandle,
     context: &mut Context<'_>,
+    mut emit: impl FnMut(&CachedStore<A>, &[u32]) -> Result<Box<dyn Batch>, StreamsError>,
 ) -> Result<(), StreamsError> {
     let mut slots = Vec::new();
-    closing.close(stream_time, context.store::<CachedStore<G::Arena>>(store)?, &mut slots)?;
+    closing.close(stream_time, context.store::<CachedStore<A>>(store)?, &mut slots)?;
     for slots in slots.chunks(FLUSH_ROWS) {
-        let output = aggregator.emit(context.store::<CachedStore<G::Arena>>(store)?, slots, None)?;
+        let output = emit(context.store::<CachedStore<A>>(store)?, slots)?;
         context.forward(output)?;
     }
     Ok(())
@@ -281,10 +284,22 @@ pub(crate) fn flush<G: Aggregator>(
         return Ok(());
     }
     let changed = changes(context.store::<CachedStore<G::Arena>>(store)?);
+    forward_changes(&changed, store, context, |store, slots, changed| {
+        aggregator.emit(store, slots, Some(changed))
+    })
+}
+
+/// Forwards what is at these positions of [`CachedStore::dirty`]; `emit` makes rows of their slots.
+pub(crate) fn forward_changes<A: Arena>(
+    changed: &[usize],
+    store: StoreHandle,
+    context: &mut Context<'_>,
+    mut emit: impl FnMut(&CachedStore<A>, &[u32], &[usize]) -> Result<Box<dyn Batch>, StreamsError>,
+) -> Result<(), StreamsError> {
     for changed in changed.chunks(FLUSH_ROWS) {
-        let store = context.store::<CachedStore<G::Arena>>(store)?;
+        let store = context.store::<CachedStore<A>>(store)?;
         let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
-        let output = aggregator.emit(store, &slots, Some(changed))?;
+        let output = emit(store, &slots, changed)?;
         context.forward(output)?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
-use crate::operator::aggregate::{FLUSH_ROWS, changes, report};
+use crate::operator::aggregate::{changes, forward_changes, forward_closed, report};
 use crate::operator::closing::{Closing, EmitStrategy};
 use crate::processor::{Context, Processor};
 use crate::report::ReportKind;
@@ -173,15 +173,10 @@ impl<G: SessionAggregator> SessionProcessor<G> {
 
     /// Forwards the sessions that stream time has closed by now, if they are held back until then.
     fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let mut slots = Vec::new();
-        let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-        self.closing.close(self.stream_time, store, &mut slots)?;
-        for slots in slots.chunks(FLUSH_ROWS) {
-            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let output = self.aggregator.emit(store, slots, None)?;
-            context.forward(output)?;
-        }
-        Ok(())
+        let Self { aggregator, closing, store, stream_time, .. } = self;
+        forward_closed(closing, *stream_time, *store, context, |store, slots| {
+            aggregator.emit(store, slots, None)
+        })
     }
 
     /// Takes one row into a session. Returns whether it was in time.
@@ -296,12 +291,9 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
             let slot = store.dirty()[*position];
             store.exists(slot) || store.was_committed(slot)
         });
-        for changed in changed.chunks(FLUSH_ROWS) {
-            let store = context.store::<CachedStore<G::Arena>>(self.store)?;
-            let slots: Vec<u32> = changed.iter().map(|position| store.dirty()[*position]).collect();
-            let output = self.aggregator.emit(store, &slots, Some(changed))?;
-            context.forward(output)?;
-        }
-        Ok(())
+        let aggregator = &mut self.aggregator;
+        forward_changes(&changed, self.store, context, |store, slots, changed| {
+            aggregator.emit(store, slots, Some(changed))
+        })
     }
 }

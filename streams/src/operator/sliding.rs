@@ -127,7 +127,10 @@ impl<G: Aggregator> SlidingProcessor<G> {
     }
 
     fn forward_closed(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        forward_closed(&mut self.aggregator, &mut self.closing, self.stream_time, self.store, context)
+        let Self { aggregator, closing, store, stream_time, .. } = self;
+        forward_closed(closing, *stream_time, *store, context, |store, slots| {
+            aggregator.emit(store, slots, None)
+        })
     }
 }
 
