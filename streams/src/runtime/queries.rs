@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use millstream_log::{Offset, TopicPartition};
+use millstream_log::{Offset, PartitionId, TopicPartition};
 
 use crate::driver::TopologyTestDriver;
 use crate::error::StreamsError;
+use crate::processor::TaskId;
 use crate::runtime::app::Streams;
-use crate::store::{KeyMetadata, StateQuery, StateQueryRequest, StateQueryResult, StoreView};
+use crate::store::{KeyMetadata, StateQuery, StateQueryRequest, StateQueryResult, StoreHandle, StoreView};
 use crate::topology::{NodeRole, Topology};
 
 impl Streams {
@@ -23,12 +24,29 @@ impl Streams {
         Ok(asked.answer(request, &self.store(&request.store)?))
     }
 
-    /// The partition of a store that has a key, if it is any of this application's, and whether it is here.
+    /// The partition of a store that has a key, if it is any of this application's, and which instances have that. As
+    /// Kafka's `queryMetadataForKey`. A global store is everywhere.
     pub fn key_metadata<K: 'static>(&self, store: &str, key: &K) -> Result<KeyMetadata, StreamsError> {
-        let positions = self.positions()?.into_iter().map(|(partition, next, _)| (partition, next)).collect();
-        let asked =
-            Asked { topology: self.topology(), application: &self.config().application_id, positions };
-        self.store(store)?.key_metadata(key, asked.partitions(store))
+        let view = self.store(store)?;
+        let is_named = |host: &String| !host.is_empty();
+        let Some(sub_topology) = sub_topology_of(self.topology(), store) else {
+            let of = u32::try_from(view.partitions().len()).unwrap_or(u32::MAX);
+            let host = Some(self.config().application_server.clone()).filter(is_named);
+            let partition = view.partition_of(key, of)?;
+            return Ok(KeyMetadata { partition, is_here: true, host, standby_hosts: Vec::new() });
+        };
+        let of = self.tasks().into_iter().filter(|task| task.sub_topology == sub_topology).count();
+        let partition = view.partition_of(key, u32::try_from(of).unwrap_or(u32::MAX))?;
+        let task = TaskId { sub_topology, partition: PartitionId::new(partition) };
+        let clients = self.clients();
+        let host = clients.iter().find(|client| client.active.contains(&task));
+        let standbys = clients.iter().filter(|client| client.standby.contains(&task));
+        Ok(KeyMetadata {
+            partition,
+            is_here: view.partitions().contains(&partition),
+            host: host.map(|client| client.host.clone()).filter(is_named),
+            standby_hosts: standbys.map(|client| client.host.clone()).filter(is_named).collect(),
+        })
     }
 }
 
@@ -80,15 +98,19 @@ impl Asked<'_> {
 
     /// The topics that the tasks of a store read.
     fn inputs(&self, store: &str) -> Vec<std::sync::Arc<str>> {
-        let handle = self.topology.stores.iter().position(|spec| spec.name() == store);
-        let owner = self.topology.sub_topologies.iter().find(|sub_topology| {
-            handle.is_some_and(|handle| sub_topology.stores.iter().any(|store| store.0 == handle))
-        });
-        let nodes = owner.into_iter().flat_map(|owner| &owner.nodes);
+        let owner = sub_topology_of(self.topology, store);
+        let nodes = owner.into_iter().flat_map(|owner| &self.topology.sub_topologies[owner as usize].nodes);
         let topics = nodes.flat_map(|node| match &self.topology.nodes[*node].role {
             NodeRole::Source { topics, .. } => topics.names.as_slice(),
             _ => &[],
         });
         topics.map(|topic| topic.resolve(self.application)).collect()
     }
+}
+
+/// The number of the sub-topology that has a store. None for a global store.
+fn sub_topology_of(topology: &Topology, store: &str) -> Option<u32> {
+    let has = |handle: &StoreHandle| topology.stores[handle.0].name() == store;
+    let owner = topology.sub_topologies.iter().position(|it| it.stores.iter().any(has))?;
+    u32::try_from(owner).ok()
 }

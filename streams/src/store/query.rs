@@ -76,13 +76,17 @@ pub struct StateQueryRequest<Q> {
     pub(crate) bound: Position,
 }
 
-/// Where the value of a key is.
+/// Where the value of a key is. As Kafka's `KeyQueryMetadata`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyMetadata {
     /// The partition of the store.
     pub partition: u32,
-    /// Whether this process has it.
+    /// Whether this instance has it.
     pub is_here: bool,
+    /// The `application.server` of the instance that has it. None if that has none, or while nobody does.
+    pub host: Option<String>,
+    /// Those of the instances that keep a copy.
+    pub standby_hosts: Vec<String>,
 }
 
 impl<Q: StateQuery> StateQueryRequest<Q> {

@@ -8,7 +8,6 @@ use crate::error::StreamsError;
 use crate::store::backend::{Direction, prefix_end};
 use crate::store::cache::{split_session, split_value, split_window};
 use crate::store::changelog::Progress;
-use crate::store::query::KeyMetadata;
 use crate::store::spec::{StoreKind, StorePlace, StoreSerdes};
 use crate::store::stream_rows::split_row;
 use crate::store::versioned::{VALUE, split_version, version_bounds};
@@ -97,14 +96,13 @@ impl StoreView {
         here.then(|| Self { place: self.place.clone(), partitions: vec![partition] })
     }
 
-    /// Where the value of a key is, by the partitioner that the application's own topics use. `of` is the number of
-    /// the store's partitions.
-    pub(crate) fn key_metadata<K: 'static>(&self, key: &K, of: u32) -> Result<KeyMetadata, StreamsError> {
+    /// The partition of a key, by the partitioner that the application's own topics use. `of` is the number of the
+    /// store's partitions.
+    pub(crate) fn partition_of<K: 'static>(&self, key: &K, of: u32) -> Result<u32, StreamsError> {
         let keys = StoreSerdes::keys::<K>(self.place.serdes.as_ref(), self.name())?;
         let bytes = crate::store::typed::encoded(&keys, key)?;
         let end = bytes.len().saturating_sub(keys.unpartitioned_suffix());
-        let partition = partition_for_key(&bytes[..end], of).get();
-        Ok(KeyMetadata { partition, is_here: self.partitions.contains(&partition) })
+        Ok(partition_for_key(&bytes[..end], of).get())
     }
 
     /// The row of a key; for window stores see [`StoreView::windows`], for versioned ones [`StoreView::version`].
