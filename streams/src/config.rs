@@ -10,6 +10,7 @@ use crate::error::StreamsError;
 use crate::handler::ErrorResponse;
 use crate::properties;
 use crate::store::rocks;
+use crate::topology::Optimization;
 
 /// How often each input record shows in state and outputs, whatever crashes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,9 +89,15 @@ pub struct StreamsConfig {
     pub max_poll_interval: Duration,
     /// `auto.offset.reset`: where to begin without a committed offset. Default earliest.
     pub auto_offset_reset: AutoOffsetReset,
+    /// `metadata.max.age.ms`: how long it takes at most until a topic is read that is new and matches a pattern. Default 5
+    /// minutes.
+    pub metadata_max_age: Duration,
     /// `ensure.explicit.internal.resource.naming`: whether an application does not start whose stores or repartition
     /// topics have generated names, which would change with its topology (KIP-1111). Default false.
     pub explicit_naming: bool,
+    /// `topology.optimization`: what is saved, for [`StreamsBuilder::build_with`](crate::dsl::StreamsBuilder::build_with):
+    /// `none` (default), `all`, or a list of `reuse.ktable.source.topics` and `merge.repartition.topics`.
+    pub optimization: Optimization,
     /// `repartition.purge.interval.ms`: time between deletions of what was read from repartition topics and committed.
     /// Default 30 s.
     pub repartition_purge_interval: Duration,
@@ -112,7 +119,7 @@ const PREFIXES: [&str; 3] = ["consumer.", "producer.", "topic."];
 
 impl StreamsConfig {
     /// The keys that are known beside those with the prefixes `consumer.`, `producer.` and `topic.`.
-    pub const KEYS: [&'static str; 30] = [
+    pub const KEYS: [&'static str; 32] = [
         "acceptable.recovery.lag",
         "application.id",
         "application.server",
@@ -127,6 +134,7 @@ impl StreamsConfig {
         "max.poll.interval.ms",
         "max.task.idle.ms",
         "max.warmup.replicas",
+        "metadata.max.age.ms",
         "num.standby.replicas",
         "num.stream.threads",
         "poll.ms",
@@ -141,6 +149,7 @@ impl StreamsConfig {
         "statestore.cache.max.bytes",
         "statestore.uncommitted.max.bytes",
         "task.timeout.ms",
+        "topology.optimization",
         "window.close.idle.ms",
         "windowstore.changelog.additional.retention.ms",
     ];
@@ -172,7 +181,9 @@ impl StreamsConfig {
             application_server: String::new(),
             max_poll_interval: Duration::from_secs(300),
             auto_offset_reset: AutoOffsetReset::Earliest,
+            metadata_max_age: Duration::from_secs(300),
             explicit_naming: false,
+            optimization: Optimization::NONE,
             repartition_purge_interval: Duration::from_secs(30),
             changelog_additional_retention: Duration::from_secs(24 * 3600),
             client_id: None,
@@ -284,12 +295,16 @@ impl StreamsConfig {
             "max.warmup.replicas" => self.warmup_replicas_max = number(key, value)?,
             "application.server" => self.application_server = value.to_owned(),
             "max.poll.interval.ms" => self.max_poll_interval = Duration::from_millis(number(key, value)?),
+            "metadata.max.age.ms" => self.metadata_max_age = Duration::from_millis(number(key, value)?),
             "retry.backoff.ms" => self.retry_backoff = Duration::from_millis(number(key, value)?),
             "retry.backoff.max.ms" => self.retry_backoff_max = Duration::from_millis(number(key, value)?),
             "task.timeout.ms" => self.task_timeout = Duration::from_millis(number(key, value)?),
             "ensure.explicit.internal.resource.naming" => {
                 self.explicit_naming =
                     value.trim().parse().map_err(|_| invalid(key, value, "it takes true or false"))?;
+            }
+            "topology.optimization" => {
+                self.optimization = value.parse().map_err(|expected| invalid(key, value, expected))?;
             }
             "repartition.purge.interval.ms" => {
                 self.repartition_purge_interval = Duration::from_millis(number(key, value)?);

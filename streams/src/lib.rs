@@ -48,4 +48,4 @@ pub use processor::{Context, Processor, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
 pub use runtime::{CloseOptions, Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};
-pub use topology::{SourceOptions, TopicPattern, Topics, Topology, TopologyBuilder};
+pub use topology::{Optimization, SourceOptions, TopicPattern, Topics, Topology, TopologyBuilder};

@@ -15,11 +15,13 @@ use crate::dsl::global_table::GlobalKTable;
 use crate::dsl::params::{Consumed, Materialized};
 use crate::dsl::stream::KStream;
 use crate::dsl::table::{self, KTable};
+use crate::dsl::table_rows::TableState;
 use crate::error::StreamsError;
 use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::{
-    ProcessorSupplier, RepartitionNames, SourceOptions, Topics, Topology, TopologyBuilder,
+    MovableStep, Optimization, Passing, ProcessorSupplier, RepartitionNames, SourceOptions, Topics, Topology,
+    TopologyBuilder,
 };
 
 /// Builds a topology of typed streams and tables.
@@ -81,8 +83,14 @@ impl StreamsBuilder {
         let source = consumed.name.clone().unwrap_or_else(|| self.graph.name("KSTREAM-SOURCE-"));
         let node = self.graph.name("KTABLE-SOURCE-");
         let serdes = (consumed.keys.clone(), consumed.values.clone());
+        let is_as_it_is = consumed.timestamp.is_none();
         let source = self.graph.source(source, topic.into(), consumed);
-        table::source_table(&self.graph, node, &source, serdes, store)
+        let table = table::source_table(&self.graph, node, &source, serdes, store);
+        if is_as_it_is {
+            let noted = (topic.to_owned(), Arc::clone(&table.state));
+            self.graph.draft.borrow_mut().tables.push(noted);
+        }
+        table
     }
 
     /// Reads a topic as a global table, kept in the store `<topic>-STATE-STORE-<n>`.
@@ -121,10 +129,36 @@ impl StreamsBuilder {
         self
     }
 
+    /// Reads a topic into a store that only this does, for processors that name it: the topic is the store's changelog,
+    /// so nothing is written twice (KIP-813). It should be a compacted one.
+    pub fn add_read_only_store<K, V>(&self, topic: &str, consumed: Consumed<K, V>, store: &str) -> &Self
+    where
+        K: Clone + Send + Sync + 'static,
+        V: Clone + Send + Sync + 'static,
+    {
+        let handle = self.table_in(topic, consumed, store).state.store();
+        self.graph.with(|topology| handle.into_iter().for_each(|store| topology.fill_by_topic(store, topic)));
+        self
+    }
+
     /// Checks the graph.
     pub fn build(self) -> Result<Topology, StreamsError> {
-        let Draft { mut topology, refused, generated, .. } =
+        self.build_with(Optimization::NONE)
+    }
+
+    /// As [`StreamsBuilder::build`], after what can be saved is; from
+    /// [`StreamsConfig::optimization`](crate::StreamsConfig::optimization), for example.
+    pub fn build_with(self, optimization: Optimization) -> Result<Topology, StreamsError> {
+        let Draft { mut topology, refused, generated, passing, steps, tables, .. } =
             std::mem::take(&mut *self.graph.draft.borrow_mut());
+        if optimization.reuse_source_topics {
+            for (topic, state) in tables {
+                state.store().into_iter().for_each(|store| topology.fill_by_topic(store, &topic));
+            }
+        }
+        if optimization.merge_repartition_topics {
+            topology.merge_repartitions(&steps, &passing);
+        }
         generated.into_iter().for_each(|name| topology.is_generated(name));
         match refused {
             Some(reason) => Err(StreamsError::Topology(reason)),
@@ -148,6 +182,12 @@ struct Draft {
     sources: Vec<Source>,
     /// Names that were generated.
     generated: Vec<String>,
+    /// What nodes do to rows, of those that a repartition step can be moved past.
+    passing: BTreeMap<String, Passing>,
+    /// Repartition steps that operators need.
+    steps: Vec<MovableStep>,
+    /// Tables that have the rows of a topic as they are, with their topics.
+    tables: Vec<(String, Arc<TableState>)>,
     /// For how long after their end the windows of an aggregation's node can change, in ms.
     graces: BTreeMap<String, i64>,
     /// What cannot be built.
@@ -208,7 +248,23 @@ impl Graph {
     /// case, so that naming one node does not rename others.
     pub(crate) fn node(&self, prefix: &str) -> String {
         let generated = self.name(prefix);
-        self.given_name().unwrap_or(generated)
+        let node = self.given_name().unwrap_or(generated);
+        let passing = match prefix {
+            "KSTREAM-FILTER-" | "KSTREAM-PEEK-" => Some(Passing::Unchanged),
+            "KSTREAM-MAP-" | "KSTREAM-FLATMAP-" | "KSTREAM-KEY-SELECT-" | "KSTREAM-PROCESSOR-" => {
+                Some(Passing::Rekeyed)
+            }
+            _ => None,
+        };
+        if let Some(passing) = passing {
+            self.draft.borrow_mut().passing.insert(node.clone(), passing);
+        }
+        node
+    }
+
+    /// Notes a repartition step that stands where it does only because an operator needs it.
+    pub(crate) fn is_movable(&self, step: MovableStep) {
+        self.draft.borrow_mut().steps.push(step);
     }
 
     /// The name that the user gave the next operator; the one after it has none.

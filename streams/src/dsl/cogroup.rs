@@ -78,6 +78,12 @@ where
         self
     }
 
+    /// Names the nodes of the aggregation; its store is named by [`Materialized`].
+    #[must_use]
+    pub fn named(self, name: &str) -> Self {
+        Self { graph: self.graph.named(name), ..self }
+    }
+
     /// Aggregates per key and window; see [`CogroupedBy`] for the kinds of windows.
     pub fn windowed_by<W: CogroupedBy<K, A>>(self, windows: W) -> W::Stream {
         windows.window(self)
@@ -140,9 +146,15 @@ where
         };
         let parents: Vec<String> =
             self.inputs.iter().enumerate().map(|(number, input)| input.parent(&topic(number))).collect();
+        let given = self.graph.given_name();
+        let part = |part: &str, prefix: &str| {
+            let generated = self.graph.name(prefix);
+            let generated = given.as_ref().map_or(generated, |name| format!("{name}-{part}"));
+            materialized.node_part(part, generated)
+        };
         let mut nodes = Vec::with_capacity(parents.len());
         for (number, (input, parent)) in self.inputs.iter().zip(&parents).enumerate() {
-            let node = materialized.node_part(&format!("cogroup-agg-{number}"), self.graph.name(AGGREGATE));
+            let node = part(&format!("cogroup-agg-{number}"), AGGREGATE);
             self.graph.processor(&node, &[parent], &[store], supply(input.as_ref(), shared.clone()));
             nodes.push(node);
         }
@@ -150,7 +162,7 @@ where
         self.graph.with(|topology| {
             topology.copartition(&parents);
         });
-        let node = materialized.node_part("cogroup-merge", self.graph.name(MERGE));
+        let node = part("cogroup-merge", MERGE);
         let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
         self.graph.processor(&node, &nodes, &[], supplier(|| PassThrough));
         let values = Some(materialized.values);

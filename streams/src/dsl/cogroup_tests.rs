@@ -164,6 +164,10 @@ fn cogroup_is_described_as_kafka_does() {
     }
     let named = || Materialized::named("sums").node_named("sum");
     let text = cogrouped(|streams| to_out(&streams.aggregate(|| 0, named()))).describe();
+    let other = cogrouped(|streams| {
+        to_out(&streams.named("sum").aggregate(|| 0, Materialized::named("sums")));
+    });
+    assert_eq!(other.describe(), text, "the node is named in either way");
     for name in ["sum-cogroup-agg-0", "sum-cogroup-agg-1", "sum-cogroup-merge"] {
         assert!(text.contains(name), "{name} is not in\n{text}");
     }

@@ -200,9 +200,10 @@ struct Names {
 impl Names {
     fn new(graph: &Graph, joined: &TableJoined) -> Self {
         // Generated names are used up even if a name is given, so that naming one step does not rename others.
+        let given = joined.name.clone().or_else(|| graph.given_name());
         let name = |suffix: &str, prefix: &str| {
             let generated = graph.name(prefix);
-            joined.name.as_ref().map_or(generated, |name| format!("{name}{suffix}"))
+            given.as_ref().map_or(generated, |name| format!("{name}{suffix}"))
         };
         const REGISTRATION: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-REGISTRATION-";
         const PROCESSOR: &str = "KTABLE-FK-JOIN-SUBSCRIPTION-PROCESSOR-";

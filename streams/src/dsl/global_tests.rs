@@ -102,7 +102,14 @@ fn rows_are_found_in_whatever_partition_their_producer_chose() {
 fn a_global_table_has_no_tasks() {
     let topology = topology(false);
     let expected = "Topologies:
-   Sub-topology: 0
+   Sub-topology: 0 for global store (will not generate tasks)
+    Source: KSTREAM-SOURCE-0000000001 (topics: [customers])
+      --> KTABLE-SOURCE-0000000002
+    Processor: KTABLE-SOURCE-0000000002 (stores: [customers-STATE-STORE-0000000000])
+      --> none
+      <-- KSTREAM-SOURCE-0000000001
+
+   Sub-topology: 1
     Source: KSTREAM-SOURCE-0000000003 (topics: [orders])
       --> KSTREAM-JOIN-0000000004
     Processor: KSTREAM-JOIN-0000000004 (stores: [])
@@ -110,13 +117,6 @@ fn a_global_table_has_no_tasks() {
       <-- KSTREAM-SOURCE-0000000003
     Sink: KSTREAM-SINK-0000000005 (topic: out)
       <-- KSTREAM-JOIN-0000000004
-
-   Sub-topology: 1 for global store (will not generate tasks)
-    Source: KSTREAM-SOURCE-0000000001 (topics: [customers])
-      --> KTABLE-SOURCE-0000000002
-    Processor: KTABLE-SOURCE-0000000002 (stores: [customers-STATE-STORE-0000000000])
-      --> none
-      <-- KSTREAM-SOURCE-0000000001
 
 ";
     assert_eq!(topology.describe(), expected);

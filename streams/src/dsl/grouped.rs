@@ -130,6 +130,7 @@ where
             named: self.grouped.name.is_some(),
             partitions: None,
             keeps_null_keys: false,
+            movable: true,
         };
         repartition(&self.graph, &self.node, step, &self.grouped.keys, &self.grouped.values)
     }

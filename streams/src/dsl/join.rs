@@ -198,7 +198,8 @@ where
         let left = self.beside(&joined, "left", join.keeps_left, &joined.this);
         let right = other.beside(&joined, "right", join.keeps_right, &joined.other);
         let graph = &self.graph;
-        let names = Names::new(&joined, join, |prefix| graph.name(prefix));
+        let nodes = graph.given_name().or_else(|| joined.name.clone());
+        let names = Names::new(&joined, nodes, join, |prefix| graph.name(prefix));
         let (left_values, right_values) = (joined.this.clone(), joined.other.clone());
         let (arena_left, arena_right) = (left_values.clone(), right_values.clone());
         let retention = join.windows.retention();
@@ -254,7 +255,7 @@ where
         }
         let topic = joined.name.as_ref().map_or_else(|| self.node.clone(), |name| format!("{name}-{side}"));
         let named = joined.name.is_some();
-        let step = RepartitionStep { topic: &topic, named, partitions: None, keeps_null_keys };
+        let step = RepartitionStep { topic: &topic, named, partitions: None, keeps_null_keys, movable: true };
         repartition(&self.graph, &self.node, step, &joined.keys, values)
     }
 }
@@ -274,6 +275,7 @@ struct Names {
 impl Names {
     fn new<K, V, W>(
         joined: &StreamJoined<K, V, W>,
+        nodes: Option<String>,
         join: StreamJoin,
         mut next: impl FnMut(&str) -> String,
     ) -> Self {
@@ -291,7 +293,7 @@ impl Names {
         let shared_suffix = if join.keeps_right { "-outer-shared-join" } else { "-left-shared-join" };
         let (left, right, merge) = (next(left_prefix), next(right_prefix), next("KSTREAM-MERGE-"));
         let shared = format!("KSTREAM-OUTERSHARED-{}", &left[left_prefix.len()..]);
-        let node = |suffix: &str, generated: &str| match &joined.name {
+        let node = |suffix: &str, generated: &str| match &nodes {
             Some(name) => format!("{name}{suffix}"),
             None => generated.to_owned(),
         };

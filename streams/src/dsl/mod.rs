@@ -93,6 +93,8 @@ mod cogroup_tests;
 #[cfg(test)]
 mod global_tests;
 #[cfg(test)]
+mod optimize_tests;
+#[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
 mod suppress_tests;

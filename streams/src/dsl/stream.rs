@@ -17,6 +17,7 @@ use crate::error::StreamsError;
 use crate::operator::join::{JoinProcessor, MissingKey};
 use crate::processor::{Context, Processor};
 use crate::serde::{DefaultSerde, DynSerde};
+use crate::topology::MovableStep;
 
 /// An unbounded stream of rows, each independent of the others.
 pub struct KStream<K, V> {
@@ -288,7 +289,8 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         let named = name.is_some();
         let name = name.unwrap_or_else(|| self.graph.name("KSTREAM-REPARTITION-"));
         let (keys, values) = serdes.unwrap_or_else(|| (self.key_serde(), self.value_serde()));
-        let step = RepartitionStep { topic: &name, named, partitions, keeps_null_keys: false };
+        let step =
+            RepartitionStep { topic: &name, named, partitions, keeps_null_keys: false, movable: false };
         let route = Route::partitioned(partitioner);
         let node = routed_repartition(&self.graph, &self.node, step, &keys, &values, route);
         Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
@@ -370,7 +372,8 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
             return self.clone();
         }
         let (keys, values) = (self.key_serde(), self.value_serde());
-        let step = RepartitionStep { topic, named: false, partitions: None, keeps_null_keys: false };
+        let step =
+            RepartitionStep { topic, named: false, partitions: None, keeps_null_keys: false, movable: true };
         let node = repartition(&self.graph, &self.node, step, &keys, &values);
         Self { graph: self.graph.clone(), node, rekeyed: false, keys: Some(keys), values: Some(values) }
     }
@@ -408,6 +411,8 @@ pub(crate) struct RepartitionStep<'a> {
     pub(crate) partitions: Option<u32>,
     /// Rows without key go to some partition, for left and outer joins (KIP-962); if not, they are dropped.
     pub(crate) keeps_null_keys: bool,
+    /// It is here only because an operator needs it, so it may be merged with others.
+    pub(crate) movable: bool,
 }
 
 /// Adds a repartition step below a node: rows without key are dropped unless the step keeps them, the others meet
@@ -450,6 +455,10 @@ where
         let make = move || Rows { change: Arc::clone(&keep_keyed), of: PhantomData };
         graph.processor(&filter, &[parent], &[], supplier(make));
         above = &filter;
+    }
+    if !step.keeps_null_keys && step.movable {
+        let (sink, source) = (names.sink.clone(), names.source.clone());
+        graph.is_movable(MovableStep { filter: filter.clone(), sink, source });
     }
     let encoder = codec::routed_encoder(keys.clone(), values.clone(), route);
     let decoder = codec::decoder(keys.clone(), values.clone(), None);

@@ -149,8 +149,8 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     {
         let stream = self.partitioned(&self.node);
         let graph = &self.graph;
-        let generated = graph.name(prefix);
-        let node = joined.name.unwrap_or(generated);
+        let given = graph.node(prefix);
+        let node = joined.name.unwrap_or(given);
         let (keys, values) = (self.key_serde(), self.value_serde());
         let grace = joined.grace.min(table.history);
         let mut above = stream.node.clone();

@@ -15,13 +15,17 @@ use crate::processor::TaskId;
 use crate::report::{ReportOrigin, RowReport};
 use crate::runtime::global::{GlobalUpdater, Globals};
 use crate::runtime::instances::Instance;
+use crate::runtime::layout::{Layout, Setup};
 use crate::runtime::metrics::{Counters, Metrics};
-use crate::runtime::plan::{Input, Plan, with_topics};
+use crate::runtime::plan::{Input, Plan};
 use crate::runtime::shared::{ClientMetadata, Components, Shared, State, Stop, ThreadMetadata, thread_name};
 use crate::runtime::thread::Seat;
 use crate::store::mixed::MixedBackend;
 use crate::store::spec::StorePlace;
-use crate::store::{MemoryBackend, RocksBackend, RocksMemory, StateBackend, StateRestoreListener, StoreView};
+use crate::store::{
+    MemoryBackend, RocksBackend, RocksMemory, StandbyUpdateListener, StateBackend, StateRestoreListener,
+    StoreView,
+};
 use crate::topology::Topology;
 
 /// The number of the thread that fills global stores: beyond all stream threads.
@@ -60,6 +64,13 @@ impl StreamsOpener {
         for store in &mut self.topology.stores {
             store.listener = Some(Arc::clone(&listener));
         }
+        self
+    }
+
+    /// Tells `listener` how the copies of state go on that this instance keeps for others.
+    #[must_use]
+    pub fn standby_update_listener(mut self, listener: Arc<dyn StandbyUpdateListener>) -> Self {
+        self.components.standby_listener = Some(listener);
         self
     }
 
@@ -114,8 +125,8 @@ impl StreamsOpener {
     /// Checks the topics, creates the internal ones, and settles where inputs begin.
     pub fn open(self) -> Result<Streams, StreamsError> {
         let Self { topology, config, log, backend, components } = self;
-        let topology = with_topics(&topology, &config, &log)?;
-        let plan = Arc::new(Plan::new(&topology, &config, &log)?);
+        let setup = Setup::new(&topology, &config, &log)?;
+        let topology = setup.topology.clone();
         let backend = match backend {
             Some(backend) => backend,
             None => open_backend(&config, &topology)?,
@@ -124,8 +135,8 @@ impl StreamsOpener {
         let shared = Arc::new(Shared::in_slot(config, backend, components, instance.slot));
         instance.introduce(&shared);
         let globals = Globals::open(&topology, &log, &shared.backend)?;
-        let threads = BTreeMap::new();
-        let streams = Streams { topology, plan, globals, log, shared, instance, threads };
+        let (threads, layout) = (BTreeMap::new(), Layout::new(setup, &log));
+        let streams = Streams { topology, layout, globals, log, shared, instance, threads };
         streams.settle_starts()?;
         Ok(streams)
     }
@@ -162,8 +173,9 @@ pub struct CloseOptions {
 /// An application on a log: a topology with its threads, or one instance of several that share its tasks. Dropping it
 /// stops the threads without a commit; what they had not committed is processed again by the next one.
 pub struct Streams {
+    /// As it was opened; patterns may stand for more topics by now.
     topology: Topology,
-    plan: Arc<Plan>,
+    layout: Arc<Layout>,
     globals: Globals,
     log: Log,
     shared: Arc<Shared>,
@@ -188,7 +200,7 @@ impl Streams {
         if self.state() != State::Created {
             return Ok(());
         }
-        let threads = self.shared.config.stream_threads.min(self.plan.tasks.len()).max(1);
+        let threads = self.shared.config.stream_threads.min(self.tasks().len()).max(1);
         (0..threads).for_each(|number| self.shared.add_thread(number));
         self.shared.started();
         self.start_globals()?;
@@ -267,7 +279,7 @@ impl Streams {
 
     /// The tasks, of all instances.
     pub fn tasks(&self) -> Vec<TaskId> {
-        self.plan.tasks.iter().map(|task| task.id).collect()
+        self.layout.setup().plan.tasks.iter().map(|task| task.id).collect()
     }
 
     /// The threads of this instance, and what they run. As Kafka's `metadataForLocalThreads`.
@@ -292,7 +304,7 @@ impl Streams {
 
     /// The committed state of a store, as far as it is here: of the tasks that this instance runs.
     pub fn store(&self, name: &str) -> Result<StoreView, StreamsError> {
-        let mut view = view(&self.topology, &self.plan, &self.shared, name)?;
+        let mut view = view(&self.topology, &self.layout.setup().plan, &self.shared, name)?;
         let elsewhere: BTreeSet<TaskId> = self.elsewhere();
         let of_store = self.topology.sub_topologies.iter().position(|sub_topology| {
             sub_topology.stores.iter().any(|store| self.topology.stores[store.0].name() == name)
@@ -311,8 +323,9 @@ impl Streams {
         let mut positions = Vec::new();
         let committed: BTreeMap<TopicPartition, Offset> = self.committed();
         let here = self.here();
+        let setup = self.layout.setup();
         let inputs =
-            self.plan.tasks.iter().flat_map(|task| task.inputs.iter().map(move |input| (task.id, input)));
+            setup.plan.tasks.iter().flat_map(|task| task.inputs.iter().map(move |input| (task.id, input)));
         for (task, Input { partition, .. }) in inputs {
             // Other instances commit too. What is committed here counts when its state can be queried, a little later.
             let known = self.shared.position(partition);
@@ -379,7 +392,7 @@ impl Streams {
     /// not when a thread got the task.
     fn settle_starts(&self) -> Result<(), StreamsError> {
         let committed = self.committed();
-        for input in self.plan.tasks.iter().flat_map(|task| &task.inputs) {
+        for input in self.layout.setup().plan.tasks.iter().flat_map(|task| &task.inputs) {
             let start = match committed.get(&input.partition) {
                 Some(offset) => *offset,
                 None => self.start_of(input)?,
@@ -452,8 +465,7 @@ impl Streams {
     }
 
     fn spawn(&mut self, number: usize) -> Result<(), StreamsError> {
-        let seat =
-            Seat::new(number, self.instance.number, &self.topology, &self.plan, &self.log, &self.shared);
+        let seat = Seat::new(number, self.instance.number, &self.layout, &self.log, &self.shared);
         let worker = seat.worker().inspect_err(|_| self.shared.remove_thread(number))?;
         let thread = std::thread::Builder::new().name(seat.name()).spawn(move || Arc::new(seat).run(worker));
         let thread = thread.map_err(|error| {

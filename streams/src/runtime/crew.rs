@@ -20,6 +20,7 @@ use crate::error::{StreamsError, full_message};
 use crate::processor::TaskId;
 use crate::runtime::assignor::{MemberState, Problem};
 use crate::runtime::instances;
+use crate::runtime::layout::Setup;
 use crate::runtime::plan::TaskPlan;
 use crate::runtime::shared::{ClientMetadata, ThreadState, thread_name};
 use crate::runtime::tasks::lag;
@@ -48,6 +49,7 @@ pub(crate) struct Crew {
 /// What one thread says to the others.
 struct Talk {
     seat: Arc<Seat>,
+    setup: Arc<Setup>,
     owned: BTreeSet<TaskId>,
 }
 
@@ -84,7 +86,7 @@ impl Crew {
             config.max_poll_interval,
             waker,
         );
-        let talk = Talk { seat: Arc::clone(seat), owned: worker.owned() };
+        let talk = Talk { seat: Arc::clone(seat), setup: seat.layout.setup(), owned: worker.owned() };
         Ok(Self {
             member,
             talk,
@@ -93,6 +95,11 @@ impl Crew {
             updated_at: Duration::ZERO,
             has_rung: false,
         })
+    }
+
+    /// Whether it divides the tasks of this setup.
+    pub(crate) fn goes_by(&self, setup: &Arc<Setup>) -> bool {
+        Arc::ptr_eq(&self.talk.setup, setup)
     }
 
     /// Whether commits count now.
@@ -167,8 +174,8 @@ impl Crew {
         worker.update_standbys()?;
         let acceptable = seat.shared.config.acceptable_recovery_lag;
         let has_come = |task: &TaskId| {
-            let plan = seat.plan.task(*task)?;
-            lag(&seat.topology, plan, &seat.shared, &seat.log).ok()?.filter(|lag| *lag <= acceptable)
+            let Setup { topology, plan } = &*self.talk.setup;
+            lag(topology, plan.task(*task)?, &seat.shared, &seat.log).ok()?.filter(|lag| *lag <= acceptable)
         };
         if self.warmups.iter().any(|task| has_come(task).is_some()) {
             self.warmups.clear();
@@ -190,8 +197,9 @@ impl Crew {
             // They go to others in the next generation.
             self.member.rebalance();
         }
+        let setup = Arc::clone(&self.talk.setup);
         let plans = |tasks: &BTreeSet<TaskId>| -> Vec<TaskPlan> {
-            tasks.iter().filter_map(|task| seat.plan.task(*task)).cloned().collect()
+            tasks.iter().filter_map(|task| setup.plan.task(*task)).cloned().collect()
         };
         let added: BTreeSet<TaskId> = given.active.difference(&owned).copied().collect();
         if !added.is_empty() {
@@ -220,19 +228,18 @@ impl Crew {
 
 impl GroupProtocol for Talk {
     fn metadata(&mut self) -> Bytes {
-        let seat = &self.seat;
+        let (seat, Setup { topology, plan: plans }) = (&self.seat, &*self.setup);
         let mut lags = BTreeMap::new();
-        for plan in &seat.plan.tasks {
-            match lag(&seat.topology, plan, &seat.shared, &seat.log) {
+        for plan in &plans.tasks {
+            match lag(topology, plan, &seat.shared, &seat.log) {
                 Ok(lag) => lags.extend(lag.map(|lag| (plan.id, lag))),
                 Err(error) => tracing::warn!(error = full_message(&error), "the lag of a task is not known"),
             }
         }
         let state = MemberState { instance: seat.instance, owned: self.owned.clone(), lags };
         let said = Said { state, host: seat.shared.config.application_server.clone() };
-        let topics: BTreeSet<String> =
-            seat.plan.inputs().map(|partition| partition.topic.to_string()).collect();
-        let owned = self.owned.iter().filter_map(|task| seat.plan.task(*task));
+        let topics: BTreeSet<String> = plans.inputs().map(|partition| partition.topic.to_string()).collect();
+        let owned = self.owned.iter().filter_map(|task| plans.task(*task));
         let owned = owned.flat_map(|plan| &plan.inputs).map(|input| input.partition.clone()).collect();
         let user_data = Some(said.encode());
         Subscription { topics: topics.into_iter().collect(), user_data, owned, ..Subscription::default() }
@@ -240,7 +247,7 @@ impl GroupProtocol for Talk {
     }
 
     fn assign(&mut self, members: Vec<(String, Bytes)>) -> Vec<(String, Bytes)> {
-        let (seat, config) = (&self.seat, &self.seat.shared.config);
+        let (Setup { topology, plan }, config) = (&*self.setup, &self.seat.shared.config);
         let said = members.into_iter().filter_map(|(id, bytes)| {
             let said =
                 Subscription::decode(&bytes).and_then(|it| it.user_data).and_then(|it| Said::decode(&it));
@@ -250,9 +257,9 @@ impl GroupProtocol for Talk {
             Some((id, said?))
         });
         let said: BTreeMap<String, Said> = said.collect();
-        let tasks = seat.plan.tasks.iter().map(|task| {
-            let stores = &seat.topology.sub_topologies[task.id.sub_topology as usize].stores;
-            (task.id, stores.iter().any(|store| seat.topology.stores[store.0].changelog))
+        let tasks = plan.tasks.iter().map(|task| {
+            let stores = &topology.sub_topologies[task.id.sub_topology as usize].stores;
+            (task.id, stores.iter().any(|store| topology.stores[store.0].changelog))
         });
         let problem = Problem {
             tasks: tasks.collect(),
@@ -271,7 +278,7 @@ impl GroupProtocol for Talk {
         }
         let clients: Vec<ClientMetadata> = clients.into_values().collect();
         let encoded = shares.into_iter().map(|(id, share)| {
-            let partitions = share.active.iter().filter_map(|task| seat.plan.task(*task));
+            let partitions = share.active.iter().filter_map(|task| plan.task(*task));
             let partitions =
                 partitions.flat_map(|plan| &plan.inputs).map(|input| input.partition.clone()).collect();
             let given = Given {

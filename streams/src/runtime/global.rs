@@ -186,6 +186,8 @@ impl GlobalUpdater {
     /// Waits for new records and takes them in.
     pub(crate) fn follow(&mut self) -> Result<(), StreamsError> {
         const IDLE: Duration = Duration::from_millis(100);
+        // Who wants to know of restores was told of the first one.
+        self.partitions.iter_mut().for_each(|(place, _)| place.listener = None);
         if !self.consumer.poll(IDLE)?.is_empty() {
             self.catch_up()?;
         }

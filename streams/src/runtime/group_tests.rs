@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use millstream_log::{
-    ConsumerConfig, Isolation, Log, NewTopic, OffsetSpec, Producer, ProducerConfig, Record, SystemClock,
-    Timestamp, TopicPartition,
+    ConsumerConfig, Isolation, Log, NewTopic, Offset, OffsetSpec, Producer, ProducerConfig, Record,
+    SystemClock, Timestamp, TopicPartition,
 };
 
 use crate::config::StreamsConfig;
@@ -16,8 +16,8 @@ use crate::processor::TaskId;
 use crate::runtime::app::{CloseOptions, Streams};
 use crate::runtime::shared::{State, ThreadState};
 use crate::serde::{Int64, Utf8};
-use crate::store::{MemoryBackend, StateBackend};
-use crate::topology::Topology;
+use crate::store::{MemoryBackend, RestoredStore, StandbyUpdateListener, StateBackend, SuspendReason};
+use crate::topology::{TopicPattern, Topology};
 
 const PARTITIONS: u32 = 6;
 const SOON: Duration = Duration::from_secs(30);
@@ -57,6 +57,10 @@ fn instance(log: &Log, config: StreamsConfig) -> Streams {
 }
 
 fn write(log: &Log, keys: impl IntoIterator<Item = u32>) {
+    write_to(log, "in", keys);
+}
+
+fn write_to(log: &Log, topic: &str, keys: impl IntoIterator<Item = u32>) {
     let mut producer: Producer = log.producer(ProducerConfig::default()).unwrap();
     for key in keys {
         let record = Record {
@@ -66,7 +70,7 @@ fn write(log: &Log, keys: impl IntoIterator<Item = u32>) {
             headers: Vec::new(),
             partition: None,
         };
-        producer.send("in", record).unwrap();
+        producer.send(topic, record).unwrap();
     }
     producer.flush().unwrap();
 }
@@ -175,15 +179,56 @@ fn threads_can_be_added_and_removed() {
     check_output(&log, &written);
 }
 
+/// Counts what it is told of standbys.
+#[derive(Default)]
+struct StandbyNotes(Mutex<StandbyCounts>);
+
+#[derive(Default)]
+struct StandbyCounts {
+    started: BTreeSet<TaskId>,
+    loaded: u64,
+    promoted: BTreeSet<TaskId>,
+}
+
+impl StandbyUpdateListener for StandbyNotes {
+    fn on_update_start(&self, store: RestoredStore<'_>, task: TaskId, _: Offset) {
+        assert_eq!((store.store, store.changelog.partition), ("counts", task.partition));
+        self.0.lock().unwrap().started.insert(task);
+    }
+
+    fn on_batch_loaded(&self, _: RestoredStore<'_>, task: TaskId, next: Offset, records: u64, end: Offset) {
+        assert!(next <= end, "{task} has come to {next} of {end}");
+        self.0.lock().unwrap().loaded += records;
+    }
+
+    fn on_update_suspended(
+        &self,
+        _: RestoredStore<'_>,
+        task: TaskId,
+        _: Offset,
+        _: Offset,
+        reason: SuspendReason,
+    ) {
+        if reason == SuspendReason::Promoted {
+            self.0.lock().unwrap().promoted.insert(task);
+        }
+    }
+}
+
 #[test]
 fn standbys_follow_and_take_over() {
     let (log, mut written) = (log(), BTreeMap::new());
     let mut config = config(1);
     config.standby_replicas = 1;
-    let servers = ["here:1", "here:2"].map(|server| {
+    let notes: [Arc<StandbyNotes>; 2] = Default::default();
+    let servers = [("here:1", &notes[0]), ("here:2", &notes[1])].map(|(server, notes)| {
         let mut config = config.clone();
         server.clone_into(&mut config.application_server);
-        instance(&log, config)
+        let opener = Streams::builder(counting(), config, log.clone());
+        let backend: Arc<dyn StateBackend> = Arc::new(MemoryBackend::default());
+        let mut app = opener.backend(backend).standby_update_listener(notes.clone()).open().unwrap();
+        app.start().unwrap();
+        app
     });
     let [first, second] = servers;
     until("the tasks are shared", || active(&first).len() == 3 && active(&second).len() == 3);
@@ -199,8 +244,24 @@ fn standbys_follow_and_take_over() {
     let hosts: BTreeMap<String, usize> =
         first.clients().into_iter().map(|client| (client.host, client.active.len())).collect();
     assert_eq!(hosts, BTreeMap::from([("here:1".to_owned(), 3), ("here:2".to_owned(), 3)]));
+    for key in written.keys() {
+        let [here, there] = [&first, &second].map(|app| app.key_metadata("counts", key).unwrap());
+        assert_eq!(
+            (here.partition, here.is_here),
+            (there.partition, !there.is_here),
+            "{key} is in one place"
+        );
+        let (host, other) = if here.is_here { ("here:1", "here:2") } else { ("here:2", "here:1") };
+        assert_eq!(here.host.as_deref(), Some(host), "{key}");
+        assert_eq!(here.standby_hosts, [other], "{key}");
+        assert_eq!((here.host, here.standby_hosts), (there.host, there.standby_hosts), "{key}");
+    }
     first.close().unwrap();
     until("the other has all", || active(&second).len() == PARTITIONS as usize);
+    let told = notes[1].0.lock().unwrap();
+    assert!(told.started.is_superset(&told.promoted) && told.promoted.len() >= 3, "{:?}", told.promoted);
+    assert_eq!(told.loaded, second.metrics().standby_records);
+    drop(told);
     more(&log, 100, &mut written);
     assert!(second.wait_caught_up(SOON).unwrap());
     second.close().unwrap();
@@ -359,4 +420,42 @@ fn one_instance_can_stop_all() {
     until("both have stopped", || first.state() == State::Error && second.state() == State::Error);
     let errors = [&first, &second].map(|app| app.error().unwrap().to_string());
     assert!(errors.iter().all(|error| error.contains("an unlucky key")), "{errors:?}");
+}
+
+#[test]
+fn a_new_topic_that_a_pattern_matches_is_read() {
+    let (log, mut written) = (log(), BTreeMap::new());
+    let builder = StreamsBuilder::new();
+    let topics = TopicPattern::new("in.*").unwrap();
+    builder
+        .stream::<String, i64>(topics, Consumed::with(Utf8, Int64))
+        .group_by_key()
+        .count(Materialized::named("counts"))
+        .to_stream()
+        .to("out");
+    let mut config = config(2);
+    config.metadata_max_age = Duration::ZERO;
+    let opener = Streams::builder(builder.build().unwrap(), config, log.clone());
+    let mut app = opener.backend(Arc::new(MemoryBackend::default())).open().unwrap();
+    app.start().unwrap();
+    more(&log, 100, &mut written);
+    assert!(app.wait_caught_up(SOON).unwrap());
+    for topic in ["in-2", "other", "in-3"] {
+        log.create_topic(NewTopic::new(topic).partitions(PARTITIONS)).unwrap();
+        write_to(&log, topic, (0..100).map(|row| row % 20));
+    }
+    for key in 0..20 {
+        *written.entry(format!("key-{key}")).or_default() += 10;
+    }
+    let inputs = || -> BTreeSet<String> {
+        app.positions().unwrap().into_iter().map(|(partition, ..)| partition.topic.to_string()).collect()
+    };
+    until("the new topics are inputs", || inputs() == ["in", "in-2", "in-3"].map(str::to_owned).into());
+    until("all of them are read", || {
+        app.wait_caught_up(Duration::from_millis(100)).unwrap();
+        let rows = app.store("counts").unwrap().key_value::<String, i64>().unwrap();
+        rows.all().unwrap().map(|row| row.unwrap().1.value).sum::<i64>() == 300
+    });
+    app.close().unwrap();
+    check_output(&log, &written);
 }

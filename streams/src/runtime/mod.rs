@@ -15,6 +15,7 @@ pub(crate) mod errors;
 pub(crate) mod global;
 pub(crate) mod graph;
 pub(crate) mod instances;
+pub(crate) mod layout;
 pub mod metrics;
 pub mod outbox;
 pub(crate) mod plan;

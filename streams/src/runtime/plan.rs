@@ -230,7 +230,7 @@ fn create_changelog(
     partitions: u32,
     config: &StreamsConfig,
 ) -> Result<(), StreamsError> {
-    if !store.changelog {
+    if !store.changelog || store.source_topic.is_some() {
         return Ok(());
     }
     let name = changelog_topic(&config.application_id, store.name());

@@ -15,7 +15,7 @@ use crate::handler::{ErrorHandler, Handler, Handlers, UncaughtHandler, UncaughtR
 use crate::processor::TaskId;
 use crate::report::ReportObserver;
 use crate::runtime::metrics::Counters;
-use crate::store::StateBackend;
+use crate::store::{StandbyUpdateListener, StateBackend};
 
 /// Decoded state that is kept after a commit even with caching off, because rereading it for every batch is
 /// slow.
@@ -103,6 +103,7 @@ pub(crate) struct Components {
     pub(crate) processing: Option<Arc<ErrorHandler>>,
     pub(crate) production: Option<Arc<ErrorHandler>>,
     pub(crate) crash: Option<Arc<CrashHook>>,
+    pub(crate) standby_listener: Option<Arc<dyn StandbyUpdateListener>>,
 }
 
 /// What the threads of an application share.
@@ -112,6 +113,7 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) observer: Option<Arc<ReportObserver>>,
     pub(crate) handlers: Handlers,
+    pub(crate) standby_listener: Option<Arc<dyn StandbyUpdateListener>>,
     /// Which of the instances of the application in this process this is.
     pub(crate) slot: u32,
     listener: Option<Arc<StateListener>>,
@@ -182,8 +184,16 @@ impl Shared {
         components: Components,
         slot: u32,
     ) -> Self {
-        let Components { observer, listener, uncaught, deserialization, processing, production, crash } =
-            components;
+        let Components {
+            observer,
+            listener,
+            uncaught,
+            deserialization,
+            processing,
+            production,
+            crash,
+            standby_listener,
+        } = components;
         let handler = |given: Option<Arc<ErrorHandler>>, setting| match given {
             Some(given) => Handler::Asks(given),
             None => Handler::Always(setting),
@@ -208,6 +218,7 @@ impl Shared {
             counters: Arc::default(),
             observer,
             handlers,
+            standby_listener,
             slot,
             listener,
             uncaught,

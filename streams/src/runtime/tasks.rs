@@ -21,6 +21,7 @@ use crate::runtime::task::Task;
 use crate::runtime::worker::{STORE_OF_TASK, Worker};
 use crate::store::StoreSpec;
 use crate::store::changelog;
+use crate::store::listener::{RestoredStore, SuspendReason};
 use crate::store::spec::StorePlace;
 use crate::topology::{NodeRole, Topology};
 
@@ -29,14 +30,46 @@ pub(crate) struct StoreRef {
     /// The store's handle.
     pub(crate) store: usize,
     pub(crate) place: StorePlace,
-    /// The changelog, to append to and to read.
-    pub(crate) changelog: Option<(OutputTopic, TopicPartition)>,
+    /// The changelog to append to. None if there is none, or if a topic of the user's is the changelog.
+    pub(crate) output: Option<OutputTopic>,
+    /// The changelog to read.
+    pub(crate) changelog: Option<TopicPartition>,
+    /// The queue of the changelog, if it is an input of the task.
+    pub(crate) input: Option<usize>,
 }
 
 /// A task's state that is kept up to date for the case that the task comes here.
 pub(crate) struct Standby {
     pub(crate) id: TaskId,
-    stores: Vec<(StorePlace, TopicPartition)>,
+    stores: Vec<(StorePlace, TopicPartition, Source)>,
+}
+
+/// What a store's changelog is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// A topic of its own.
+    Changelog,
+    /// An input of the task: what is not processed and committed is not in the state.
+    Input,
+}
+
+impl Source {
+    fn of(spec: &StoreSpec) -> Self {
+        if spec.source_topic.is_some() { Self::Input } else { Self::Changelog }
+    }
+
+    /// Where the state ends that others than the task itself can know.
+    fn end(self, topic: &TopicPartition, shared: &Shared, log: &Log) -> Result<Option<Offset>, StreamsError> {
+        match self {
+            Self::Changelog => Ok(None),
+            Self::Input => {
+                let committed = log.committed_offsets(&shared.config.application_id).into_iter();
+                let mut committed = committed.filter(|(partition, _)| partition == topic);
+                let offset = committed.next().map(|(_, committed)| committed.offset);
+                Ok(Some(offset.map_or_else(|| log.offsets(topic, OffsetSpec::Earliest), Ok)?))
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -58,7 +91,7 @@ impl Worker {
             }
         }
         self.tasks.sort_by_key(|task| task.graph.task);
-        self.standbys.retain(|standby| tasks.iter().all(|task| task.id != standby.id));
+        self.suspend(SuspendReason::Promoted, |standby| tasks.iter().any(|task| task.id == standby.id))?;
         Counters::add(&self.shared.counters.tasks_created, tasks.len() as u64);
         self.route()?;
         self.publish_positions();
@@ -83,15 +116,19 @@ impl Worker {
     pub(crate) fn restore(&mut self) -> Result<(), StreamsError> {
         for task in self.tasks.iter_mut().filter(|task| !task.is_running) {
             for store in &task.stores {
-                let topic = store.changelog.as_ref().map(|(_, partition)| partition);
-                if let Some(topic) = topic
+                let topic = store.changelog.as_ref();
+                if let Some(topic) = topic.filter(|_| store.input.is_none())
                     && !planted!("restore_hidden")
                     && self.log.last_stable_offset(topic)? < self.log.offsets(topic, OffsetSpec::Latest)?
                 {
                     let reason = format!("a former owner has a transaction open in {topic}");
                     return Err(StreamsError::Retry { source: Box::new(StreamsError::Failed(reason)) });
                 }
-                let restored = changelog::restore(&self.log, &store.place, topic)?;
+                let until = match (topic, store.input) {
+                    (Some(topic), Some(_)) => Source::Input.end(topic, &self.shared, &self.log)?,
+                    _ => None,
+                };
+                let restored = changelog::restore_until(&self.log, &store.place, topic, until)?;
                 Counters::add(&self.shared.counters.restored, restored.records);
                 let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
                 target.restored(restored.progress.stream_time, restored.empty);
@@ -105,11 +142,38 @@ impl Worker {
 
     /// Keeps copies of the state of these tasks, in place of others.
     pub(crate) fn stand_by(&mut self, tasks: &[TaskPlan]) -> Result<(), StreamsError> {
-        self.standbys.retain(|standby| tasks.iter().any(|task| task.id == standby.id));
+        self.suspend(SuspendReason::Migrated, |standby| tasks.iter().all(|task| task.id != standby.id))?;
         for plan in tasks {
             if self.standbys.iter().all(|standby| standby.id != plan.id) {
                 let standby = standby(&self.topology, plan, &self.shared)?;
+                if let Some(listener) = &self.shared.standby_listener {
+                    for (place, topic, _) in &standby.stores {
+                        let store = RestoredStore { store: &place.name, changelog: topic };
+                        let start = changelog::position(place)?;
+                        let start =
+                            start.map_or_else(|| self.log.offsets(topic, OffsetSpec::Earliest), Ok)?;
+                        listener.on_update_start(store, standby.id, start);
+                    }
+                }
                 self.standbys.push(standby);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps some of the standbys no more.
+    fn suspend(
+        &mut self,
+        reason: SuspendReason,
+        ends: impl Fn(&Standby) -> bool,
+    ) -> Result<(), StreamsError> {
+        for standby in self.standbys.extract_if(.., |standby| ends(standby)) {
+            let Some(listener) = &self.shared.standby_listener else { continue };
+            for (place, topic, _) in &standby.stores {
+                let store = RestoredStore { store: &place.name, changelog: topic };
+                let end = self.log.offsets(topic, OffsetSpec::Latest)?;
+                let next = changelog::position(place)?.unwrap_or(Offset::new(0));
+                listener.on_update_suspended(store, standby.id, next, end, reason);
             }
         }
         Ok(())
@@ -117,9 +181,19 @@ impl Worker {
 
     /// Reads on in the changelogs of the standbys.
     pub(crate) fn update_standbys(&mut self) -> Result<(), StreamsError> {
-        for (place, topic) in self.standbys.iter().flat_map(|standby| &standby.stores) {
-            let restored = changelog::restore(&self.log, place, Some(topic))?;
-            Counters::add(&self.shared.counters.standby_records, restored.records);
+        for standby in &self.standbys {
+            for (place, topic, source) in &standby.stores {
+                let until = source.end(topic, &self.shared, &self.log)?;
+                let restored = changelog::restore_until(&self.log, place, Some(topic), until)?;
+                Counters::add(&self.shared.counters.standby_records, restored.records);
+                if let Some(listener) = self.shared.standby_listener.as_ref().filter(|_| restored.records > 0)
+                {
+                    let store = RestoredStore { store: &place.name, changelog: topic };
+                    let (next, end) =
+                        (restored.progress.offset, self.log.offsets(topic, OffsetSpec::Latest)?);
+                    listener.on_batch_loaded(store, standby.id, next, restored.records, end);
+                }
+            }
         }
         Ok(())
     }
@@ -171,12 +245,17 @@ impl Worker {
         for handle in &topology.sub_topologies[plan.id.sub_topology as usize].stores {
             let spec = &topology.stores[handle.0];
             let place = StorePlace::open(spec, &shared.backend, plan.id.partition.get())?;
-            let changelog = match changelog_of(spec, plan, shared) {
-                Some(partition) => Some((self.outbox.topic(&partition.topic)?, partition)),
-                None => None,
-            };
+            let changelog = changelog_of(spec, plan, shared);
+            let (mut output, mut input) = (None, None);
+            match (&changelog, Source::of(spec)) {
+                (Some(partition), Source::Changelog) => output = Some(self.outbox.topic(&partition.topic)?),
+                (Some(partition), Source::Input) => {
+                    input = plan.inputs.iter().position(|input| input.partition == *partition);
+                }
+                (None, _) => {}
+            }
             task_stores[handle.0] = Some((spec.supplier)(place.clone()));
-            stores.push(StoreRef { store: handle.0, place, changelog });
+            stores.push(StoreRef { store: handle.0, place, output, changelog, input });
         }
         let surroundings = Surroundings {
             application: config.application_id.as_str().into(),
@@ -203,8 +282,12 @@ impl Worker {
 
 /// The changelog partition of a task's store.
 fn changelog_of(spec: &StoreSpec, plan: &TaskPlan, shared: &Shared) -> Option<TopicPartition> {
+    let partition = plan.id.partition.get();
+    if let Some(topic) = &spec.source_topic {
+        return Some(TopicPartition::new(&**topic, partition));
+    }
     let name = spec.changelog.then(|| changelog_topic(&shared.config.application_id, spec.name()))?;
-    Some(TopicPartition::new(name.as_str(), plan.id.partition.get()))
+    Some(TopicPartition::new(name.as_str(), partition))
 }
 
 fn standby(topology: &Topology, plan: &TaskPlan, shared: &Shared) -> Result<Standby, StreamsError> {
@@ -212,7 +295,9 @@ fn standby(topology: &Topology, plan: &TaskPlan, shared: &Shared) -> Result<Stan
     for handle in &topology.sub_topologies[plan.id.sub_topology as usize].stores {
         let spec = &topology.stores[handle.0];
         if let Some(changelog) = changelog_of(spec, plan, shared) {
-            stores.push((StorePlace::open(spec, &shared.backend, plan.id.partition.get())?, changelog));
+            let place = StorePlace::open(spec, &shared.backend, plan.id.partition.get())?;
+            // What a copy takes in is no restore.
+            stores.push((StorePlace { listener: None, ..place }, changelog, Source::of(spec)));
         }
     }
     Ok(Standby { id: plan.id, stores })
@@ -227,8 +312,8 @@ pub(crate) fn lag(
 ) -> Result<Option<u64>, StreamsError> {
     let standby = standby(topology, plan, shared)?;
     let mut lag = None;
-    for (place, topic) in &standby.stores {
-        let end = log.last_stable_offset(topic)?;
+    for (place, topic, source) in &standby.stores {
+        let end = source.end(topic, shared, log)?.map_or_else(|| log.last_stable_offset(topic), Ok)?;
         let from =
             changelog::position(place)?.map_or_else(|| log.offsets(topic, OffsetSpec::Earliest), Ok)?;
         lag = Some(lag.unwrap_or(0) + end.get().saturating_sub(from.get()));

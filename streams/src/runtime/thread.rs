@@ -10,22 +10,29 @@ use crate::error::{StreamsError, full_message};
 use crate::handler::UncaughtResponse;
 use crate::runtime::crew::Crew;
 use crate::runtime::instances;
+use crate::runtime::layout::Layout;
 use crate::runtime::metrics::Counters;
-use crate::runtime::plan::Plan;
 use crate::runtime::shared::{Shared, Stop, ThreadState, thread_name};
 use crate::runtime::worker::Worker;
-use crate::topology::Topology;
 
 /// How long a thread that is to stop waits for the group to let it commit.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+
+/// Why a worker has ended without an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The thread is to stop.
+    Stopped,
+    /// The topics of a pattern are others.
+    Renewed,
+}
 
 /// What a stream thread needs to make its worker again.
 pub(crate) struct Seat {
     pub(crate) number: usize,
     /// The instance that the thread belongs to.
     pub(crate) instance: u64,
-    pub(crate) topology: Topology,
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) layout: Arc<Layout>,
     pub(crate) log: Log,
     pub(crate) shared: Arc<Shared>,
 }
@@ -34,13 +41,12 @@ impl Seat {
     pub(crate) fn new(
         number: usize,
         instance: u64,
-        topology: &Topology,
-        plan: &Arc<Plan>,
+        layout: &Arc<Layout>,
         log: &Log,
         shared: &Arc<Shared>,
     ) -> Self {
-        let (topology, plan, shared) = (topology.clone(), Arc::clone(plan), Arc::clone(shared));
-        Self { number, instance, topology, plan, log: log.clone(), shared }
+        let (layout, shared) = (Arc::clone(layout), Arc::clone(shared));
+        Self { number, instance, layout, log: log.clone(), shared }
     }
 
     /// The thread's name.
@@ -50,7 +56,7 @@ impl Seat {
 
     /// A worker without tasks.
     pub(crate) fn worker(&self) -> Result<Worker, StreamsError> {
-        Worker::new(self.number, &[], &self.topology, &self.log, &self.shared)
+        Worker::new(self.number, &[], &self.layout.setup().topology, &self.log, &self.shared)
     }
 
     /// Works until the application stops, with one worker after the other if the policy is to go on after errors.
@@ -64,7 +70,18 @@ impl Seat {
         let (mut pause, mut failing_since) = (config.retry_backoff, None);
         loop {
             let commits = worker.commits();
-            let Err(error) = self.guarded(&mut worker) else { return };
+            let error = match self.guarded(&mut worker) {
+                Ok(Ended::Stopped) => return,
+                Ok(Ended::Renewed) => {
+                    drop(worker);
+                    match self.worker_again(&mut pause) {
+                        Some(again) => worker = again,
+                        None => return,
+                    }
+                    continue;
+                }
+                Err(error) => error,
+            };
             let now = self.log.clock().monotonic();
             if worker.commits() > commits {
                 (pause, failing_since) = (config.retry_backoff, None);
@@ -89,32 +106,45 @@ impl Seat {
             );
             Counters::add(&shared.counters.failed_threads, 1);
             shared.set_thread_state(self.number, ThreadState::Failed);
-            worker = loop {
-                shared.pause(self.number, pause);
-                if shared.stop_of(self.number).is_some() {
-                    return;
+            shared.pause(self.number, pause);
+            pause = (pause * 2).min(config.retry_backoff_max);
+            match self.worker_again(&mut pause) {
+                Some(again) => worker = again,
+                None => return,
+            }
+        }
+    }
+
+    /// Another worker in place of one that has ended. None if the thread is to stop, or cannot go on.
+    fn worker_again(&self, pause: &mut Duration) -> Option<Worker> {
+        let shared = &self.shared;
+        loop {
+            if shared.stop_of(self.number).is_some() {
+                return None;
+            }
+            match self.worker() {
+                Ok(worker) => {
+                    shared.set_thread_state(self.number, ThreadState::Starting);
+                    return Some(worker);
                 }
-                pause = (pause * 2).min(config.retry_backoff_max);
-                match self.worker() {
-                    Ok(worker) => break worker,
-                    Err(error) if error.is_retriable() => {
-                        tracing::warn!(
-                            error = full_message(&error),
-                            "a stream thread cannot begin again yet"
-                        );
-                    }
-                    Err(error) => return shared.fail(error),
+                Err(error) if error.is_retriable() => {
+                    tracing::warn!(error = full_message(&error), "a stream thread cannot begin again yet");
                 }
-            };
-            shared.set_thread_state(self.number, ThreadState::Starting);
+                Err(error) => {
+                    shared.fail(error);
+                    return None;
+                }
+            }
+            shared.pause(self.number, *pause);
+            *pause = (*pause * 2).min(shared.config.retry_backoff_max);
         }
     }
 
     /// Works, and makes errors of panics. What was not committed is given up after an error.
-    fn guarded(self: &Arc<Self>, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn guarded(self: &Arc<Self>, worker: &mut Worker) -> Result<Ended, StreamsError> {
         let result = catch_unwind(AssertUnwindSafe(|| self.work(worker)));
         let error = match result {
-            Ok(Ok(())) => return Ok(()),
+            Ok(Ok(ended)) => return Ok(ended),
             Ok(Err(error)) => error,
             Err(panic) => {
                 let message = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
@@ -132,13 +162,20 @@ impl Seat {
         Err(error)
     }
 
-    fn work(self: &Arc<Self>, worker: &mut Worker) -> Result<(), StreamsError> {
+    fn work(self: &Arc<Self>, worker: &mut Worker) -> Result<Ended, StreamsError> {
         let mut crew = Crew::new(self, worker)?;
         loop {
             match self.shared.stop_of(self.number) {
                 None => {}
-                Some(Stop::Committed) => return self.finish(&mut crew, worker),
-                Some(Stop::Abandoned) => return worker.abort().and(crew.leave()),
+                Some(Stop::Committed) => {
+                    return self.finish(&mut crew, worker).map(|()| Ended::Stopped);
+                }
+                Some(Stop::Abandoned) => return worker.abort().and(crew.leave()).map(|()| Ended::Stopped),
+            }
+            // Tasks that have other inputs are others: all begin anew, behind what is committed.
+            let setup = self.layout.look(&self.shared.config, &self.log)?;
+            if !crew.goes_by(&setup) {
+                return self.finish(&mut crew, worker).map(|()| Ended::Renewed);
             }
             let result = self.turn(&mut crew, worker);
             match result {

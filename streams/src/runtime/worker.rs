@@ -317,7 +317,7 @@ impl Worker {
                 let target = task.graph.stores[store.store].as_mut().expect(STORE_OF_TASK);
                 let mut changelog = Changelog {
                     outbox: &mut self.outbox,
-                    topic: store.changelog.as_ref().map(|(topic, _)| *topic),
+                    topic: store.output,
                     partition: PartitionId::new(store.place.partition),
                     kind: store.place.kind,
                     key: &mut self.scratch,
@@ -375,10 +375,12 @@ impl Worker {
             for task in &mut self.tasks {
                 for store in &task.stores {
                     let target = task.graph.stores[store.store].as_ref().expect(STORE_OF_TASK);
-                    let offset = match &store.changelog {
+                    let offset = match (&store.changelog, store.input) {
+                        // What was processed has just been committed.
+                        (_, Some(queue)) => task.queues[queue].processed(),
                         // Nobody else writes to this partition, so its end is behind what was committed.
-                        Some((_, partition)) => self.log.offsets(partition, OffsetSpec::Latest)?,
-                        None => Offset::new(0),
+                        (Some(partition), None) => self.log.offsets(partition, OffsetSpec::Latest)?,
+                        (None, None) => Offset::new(0),
                     };
                     let progress = Progress { offset, stream_time: target.stream_time() };
                     progress.write(&mut self.batch, &store.place);

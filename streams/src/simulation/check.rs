@@ -54,7 +54,7 @@ pub(super) fn unexpected(what: &str, error: &(dyn std::error::Error + 'static)) 
 pub(super) fn rows(topology: &Topology, instance: &Instance) -> Result<Rows, StreamsError> {
     let mut rows = Rows::new();
     for store in &topology.stores {
-        let view = view(topology, &instance.plan, &instance.shared, store.name())?;
+        let view = view(topology, &instance.setup.plan, &instance.shared, store.name())?;
         rows.insert(store.name().to_owned(), view.scan(KeyRange::all()).collect::<Result<_, _>>()?);
     }
     Ok(rows)
@@ -67,7 +67,7 @@ fn logged(
     backend: &Arc<dyn StateBackend>,
 ) -> Result<Vec<(StorePlace, TopicPartition)>, StreamsError> {
     let mut places = Vec::new();
-    for (spec, partitions) in topology.stores.iter().zip(&instance.plan.store_partitions) {
+    for (spec, partitions) in topology.stores.iter().zip(&instance.setup.plan.store_partitions) {
         for partition in (0..*partitions).filter(|_| spec.changelog) {
             let topic = changelog_topic(&instance.shared.config.application_id, spec.name());
             let topic = TopicPartition::new(topic.as_str(), partition);

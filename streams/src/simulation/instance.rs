@@ -9,7 +9,7 @@ use crate::config::StreamsConfig;
 use crate::crash::Plot;
 use crate::error::StreamsError;
 use crate::runtime::crew::Crew;
-use crate::runtime::plan::Plan;
+use crate::runtime::layout::{Layout, Setup};
 use crate::runtime::shared::{Components, Shared};
 use crate::runtime::thread::{Seat, is_lost};
 use crate::runtime::worker::Worker;
@@ -17,7 +17,7 @@ use crate::topology::Topology;
 
 /// What a process that runs the application has in memory.
 pub(super) struct Instance {
-    pub(super) plan: Arc<Plan>,
+    pub(super) setup: Arc<Setup>,
     pub(super) shared: Arc<Shared>,
     /// Its place among the instances, which names its transactions.
     pub(super) slot: u32,
@@ -43,15 +43,15 @@ impl Instance {
     /// Opens the application; its tasks come by the group. Whoever was in the same slot is fenced from here on.
     pub(super) fn open(place: &Place<'_>) -> Result<Self, StreamsError> {
         let Place { topology, config, log, slot, number, .. } = *place;
-        let plan = Arc::new(Plan::new(topology, config, log)?);
+        let layout = Layout::new(Setup::new(topology, config, log)?, log);
         let components = Components { crash: Some(place.plot.hook()), ..Components::default() };
         let state = Arc::clone(place.state) as _;
         let shared = Arc::new(Shared::in_slot(config.clone(), state, components, slot));
         shared.add_thread(0);
-        let seat = Arc::new(Seat::new(0, number, topology, &plan, log, &shared));
+        let seat = Arc::new(Seat::new(0, number, &layout, log, &shared));
         let worker = seat.worker()?;
         let crew = Crew::new(&seat, &worker)?;
-        Ok(Self { plan, shared, slot, lost: 0, worker, crew })
+        Ok(Self { setup: layout.setup(), shared, slot, lost: 0, worker, crew })
     }
 
     /// Does what its thread would do in so many rounds.
@@ -104,6 +104,6 @@ impl Instance {
 
     /// Whether it has all tasks.
     pub(super) fn has_all(&self) -> bool {
-        self.worker.owned().len() == self.plan.tasks.len()
+        self.worker.owned().len() == self.setup.plan.tasks.len()
     }
 }

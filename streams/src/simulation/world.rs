@@ -442,7 +442,7 @@ impl World {
         }
         let committed: BTreeMap<TopicPartition, _> =
             self.log.committed_offsets(APPLICATION).into_iter().collect();
-        for partition in instance.plan.inputs() {
+        for partition in instance.setup.plan.inputs() {
             let end = self.log.offsets(partition, millstream_log::OffsetSpec::Latest);
             let end = end.map_err(|error| unexpected("an end cannot be read", &error))?;
             let position = committed.get(partition).map(|committed| committed.offset);

@@ -120,6 +120,16 @@ pub(crate) fn restore(
     place: &StorePlace,
     topic: Option<&TopicPartition>,
 ) -> Result<Restored, StreamsError> {
+    restore_until(log, place, topic, None)
+}
+
+/// As [`restore`], up to an offset, if there is one. State that has come further is built anew.
+pub(crate) fn restore_until(
+    log: &Log,
+    place: &StorePlace,
+    topic: Option<&TopicPartition>,
+    until: Option<Offset>,
+) -> Result<Restored, StreamsError> {
     let backend = place.backend.as_ref();
     let stored = match Progress::read(backend, place.offsets, &place.name, place.partition) {
         Err(error @ StreamsError::CorruptState { .. }) if topic.is_some() => {
@@ -138,6 +148,7 @@ pub(crate) fn restore(
     if let Some(topic) = topic {
         let start = log.offsets(topic, OffsetSpec::Earliest)?;
         let end = log.offsets(topic, OffsetSpec::Latest)?;
+        let end = until.map_or(end, |until| until.clamp(start, end));
         if stored.is_none() || progress.offset > end || progress.offset < start {
             // The state belongs to no point of this changelog (a new topic, or one that moved on): begin
             // anew.
@@ -186,6 +197,9 @@ fn replay(
         for run in consumer.poll(Duration::ZERO)? {
             for record in run.records() {
                 let record = record?;
+                if record.offset >= end {
+                    break;
+                }
                 *records += 1;
                 if let Some(key) = record.key {
                     let timestamp = record.timestamp.get();
@@ -196,7 +210,7 @@ fn replay(
         }
         let position = consumer.position(topic);
         if let Some(position) = position {
-            progress.offset = position;
+            progress.offset = position.min(end);
         }
         let done = position == before || position.is_none_or(|position| position >= end);
         if done || batch.len_bytes() >= RESTORE_BATCH_BYTES {

@@ -30,7 +30,7 @@ pub mod view;
 
 pub use backend::{Change, Direction, Entry, Family, Found, Scan, StateBackend, WriteBatch};
 pub use cache::{Arena, CachedStore, NO_SLOT, StoreSize, TaskStore};
-pub use listener::{RestoredStore, StateRestoreListener};
+pub use listener::{RestoredStore, StandbyUpdateListener, StateRestoreListener, SuspendReason};
 pub use memory::MemoryBackend;
 pub use ordered::OrderedStore;
 pub use query::{

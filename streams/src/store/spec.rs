@@ -124,6 +124,8 @@ pub struct StoreSpec {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StoreKind,
     pub(crate) changelog: bool,
+    /// The topic of the user's that the store is filled from, which is its changelog, too.
+    pub(crate) source_topic: Option<Arc<str>>,
     /// Whether operators may coalesce updates until commits.
     pub(crate) caching: bool,
     /// Whether it holds the timers of one processor.
@@ -209,6 +211,13 @@ impl StoreSpec {
         self
     }
 
+    /// The store has the rows of this topic as they are, and is restored from it; see
+    /// [`TopologyBuilder::add_read_only_store`](crate::TopologyBuilder::add_read_only_store).
+    pub(crate) fn filled_by(mut self, topic: &str) -> Self {
+        self.source_topic = Some(topic.into());
+        self
+    }
+
     /// Operators forward every update to this store, though the application coalesces updates until commits.
     #[must_use]
     pub fn without_caching(mut self) -> Self {
@@ -269,6 +278,7 @@ impl StoreSpec {
             name: name.into(),
             kind,
             changelog: true,
+            source_topic: None,
             caching: true,
             timers: false,
             changelog_configs: Vec::new(),

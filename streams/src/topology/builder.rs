@@ -6,7 +6,7 @@ use std::sync::Arc;
 use millstream_log::AutoOffsetReset;
 
 use crate::error::StreamsError;
-use crate::store::{StoreHandle, StoreSpec};
+use crate::store::{StoreHandle, StoreKind, StoreSpec};
 use crate::topology::{
     DecoderSupplier, EncoderSupplier, GlobalStore, Node, NodeRole, ProcessorSupplier, Repartition, SinkTopic,
     SourceTopics, SubTopology, TopicName, Topics, Topology,
@@ -33,25 +33,25 @@ pub struct RepartitionNames {
 /// Collects nodes and stores. Mistakes are told by [`TopologyBuilder::build`], the only step that fails.
 #[derive(Default)]
 pub struct TopologyBuilder {
-    nodes: Vec<Draft>,
+    pub(super) nodes: Vec<Draft>,
     stores: Vec<StoreSpec>,
-    repartitions: Vec<DraftRepartition>,
-    copartitioned: Vec<Vec<String>>,
+    pub(super) repartitions: Vec<DraftRepartition>,
+    pub(super) copartitioned: Vec<Vec<String>>,
     globals: Vec<GlobalStore>,
     /// What names of stores and repartition topics begin with that nobody chose.
     generated: Vec<String>,
 }
 
-struct Draft {
-    name: Arc<str>,
-    parents: Vec<String>,
+pub(super) struct Draft {
+    pub(super) name: Arc<str>,
+    pub(super) parents: Vec<String>,
     role: NodeRole,
 }
 
-struct DraftRepartition {
+pub(super) struct DraftRepartition {
     topic: TopicName,
     partitions: Option<u32>,
-    sink: String,
+    pub(super) sink: String,
 }
 
 impl TopologyBuilder {
@@ -118,6 +118,29 @@ impl TopologyBuilder {
     pub fn add_store(&mut self, spec: StoreSpec) -> StoreHandle {
         self.stores.push(spec);
         StoreHandle(self.stores.len() - 1)
+    }
+
+    /// Adds a store that a topic fills: a processor puts the rows of its source there, unchanged and with their keys and
+    /// times, and the topic is what the store is restored from, so it is not written again (KIP-813). Others may only
+    /// read it. The topic should be a compacted one.
+    pub fn add_read_only_store(
+        &mut self,
+        spec: StoreSpec,
+        source: &str,
+        topic: &str,
+        decoder: DecoderSupplier,
+        processor: (&str, ProcessorSupplier),
+    ) -> StoreHandle {
+        let store = self.add_store(spec.filled_by(topic));
+        let (name, supplier) = processor;
+        self.add_source(source, topic, decoder, SourceOptions::default());
+        self.add_processor(name, supplier, &[source], &[store]);
+        store
+    }
+
+    /// Lets a topic stand for the changelog of a store, see [`TopologyBuilder::add_read_only_store`].
+    pub(crate) fn fill_by_topic(&mut self, store: StoreHandle, topic: &str) {
+        self.stores[store.0].source_topic = Some(topic.into());
     }
 
     /// The name of a store that was added.
@@ -247,7 +270,7 @@ impl TopologyBuilder {
             sink: position[repartition.sink.as_str()],
         });
         let repartitions = repartitions.collect();
-        let sub_topologies = sub_topologies(&nodes);
+        let sub_topologies = sub_topologies(&nodes, &self.globals);
         let generated_names = self.generated_names();
         let mut topology = Topology {
             nodes,
@@ -362,6 +385,22 @@ impl TopologyBuilder {
                 NodeRole::Processor { stores, .. } => stores.contains(&handle),
                 NodeRole::Source { .. } | NodeRole::Sink { .. } => false,
             });
+            if let Some(topic) = &store.source_topic {
+                let reads = |node: &Node| match &node.role {
+                    NodeRole::Source { topics, .. } => topics
+                        .names
+                        .iter()
+                        .any(|name| matches!(name, TopicName::External(name) if name == topic)),
+                    NodeRole::Processor { .. } | NodeRole::Sink { .. } => false,
+                };
+                if store.kind() != StoreKind::KeyValue || !nodes.iter().any(reads) {
+                    return Err(StreamsError::Topology(format!(
+                        "store {} cannot be filled by topic {topic}: it takes a source of that topic and a key-value \
+                         store",
+                        store.name()
+                    )));
+                }
+            }
             if store.timers && users.count() > 1 {
                 return Err(StreamsError::Topology(format!(
                     "the timers {} belong to more than one processor: add a store of timers for each",
@@ -393,8 +432,9 @@ fn check_name(name: &str) -> Result<(), StreamsError> {
     Ok(())
 }
 
-/// Joins nodes that share an edge or a store, and numbers the groups by their first node.
-fn sub_topologies(nodes: &[Node]) -> Vec<SubTopology> {
+/// Joins nodes that share an edge or a store. The groups are numbered in the order of the names of their first sources,
+/// and global stores with them, as Kafka does.
+fn sub_topologies(nodes: &[Node], globals: &[GlobalStore]) -> Vec<SubTopology> {
     let mut group: Vec<usize> = (0..nodes.len()).collect();
     let mut join = |a: usize, b: usize| {
         let (from, to) = (group[a].max(group[b]), group[a].min(group[b]));
@@ -414,12 +454,19 @@ fn sub_topologies(nodes: &[Node]) -> Vec<SubTopology> {
     let mut first: Vec<usize> = group.clone();
     first.sort_unstable();
     first.dedup();
-    let members = first.iter().map(|first| {
+    let of_nodes = first.iter().map(|first| {
         let nodes_of: Vec<usize> = (0..nodes.len()).filter(|node| group[*node] == *first).collect();
         let mut stores: Vec<StoreHandle> =
             owner.iter().filter(|(_, node)| group[**node] == *first).map(|(store, _)| *store).collect();
         stores.sort_unstable_by_key(|store| store.0);
-        SubTopology { nodes: nodes_of, stores }
+        let sources = nodes_of.iter().filter(|node| matches!(nodes[**node].role, NodeRole::Source { .. }));
+        let name = sources.map(|node| &*nodes[*node].name).min().unwrap_or_default();
+        (name, SubTopology { nodes: nodes_of, stores, global: None })
     });
-    members.collect()
+    let of_globals = globals.iter().enumerate().map(|(number, global)| {
+        (&*global.source, SubTopology { nodes: Vec::new(), stores: Vec::new(), global: Some(number) })
+    });
+    let mut members: Vec<(&str, SubTopology)> = of_nodes.chain(of_globals).collect();
+    members.sort_by_key(|(name, _)| *name);
+    members.into_iter().map(|(_, member)| member).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::store::StoreSpec;
 use crate::topology::{GlobalStore, Node, NodeRole, SinkTopic, Topology};
 
 impl Topology {
@@ -9,24 +10,13 @@ impl Topology {
     pub fn describe(&self) -> String {
         let mut text = String::from("Topologies:\n");
         for (number, sub_topology) in self.sub_topologies.iter().enumerate() {
-            line(&mut text, format_args!("   Sub-topology: {number}"));
+            match sub_topology.global {
+                Some(global) => describe_global(&mut text, number, &self.globals[global], &self.stores),
+                None => line(&mut text, format_args!("   Sub-topology: {number}")),
+            }
             for node in &sub_topology.nodes {
                 self.describe_node(&mut text, &self.nodes[*node]);
             }
-            text.push('\n');
-        }
-        for (number, global) in (self.sub_topologies.len()..).zip(&self.globals) {
-            let GlobalStore { source, processor, topic, store } = global;
-            let store = self.stores[store.0].name();
-            line(
-                &mut text,
-                format_args!("   Sub-topology: {number} for global store (will not generate tasks)"),
-            );
-            line(&mut text, format_args!("    Source: {source} (topics: [{topic}])"));
-            line(&mut text, format_args!("      --> {processor}"));
-            line(&mut text, format_args!("    Processor: {processor} (stores: [{store}])"));
-            line(&mut text, format_args!("      --> none"));
-            line(&mut text, format_args!("      <-- {source}"));
             text.push('\n');
         }
         text
@@ -78,6 +68,17 @@ impl Topology {
         let names: Vec<&str> = nodes.iter().map(|node| &*self.nodes[*node].name).collect();
         names.join(", ")
     }
+}
+
+fn describe_global(text: &mut String, number: usize, global: &GlobalStore, stores: &[StoreSpec]) {
+    let GlobalStore { source, processor, topic, store } = global;
+    let store = stores[store.0].name();
+    line(text, format_args!("   Sub-topology: {number} for global store (will not generate tasks)"));
+    line(text, format_args!("    Source: {source} (topics: [{topic}])"));
+    line(text, format_args!("      --> {processor}"));
+    line(text, format_args!("    Processor: {processor} (stores: [{store}])"));
+    line(text, format_args!("      --> none"));
+    line(text, format_args!("      <-- {source}"));
 }
 
 fn line(text: &mut String, content: std::fmt::Arguments<'_>) {

@@ -3,6 +3,7 @@
 
 mod builder;
 mod describe;
+mod optimize;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
 
 pub use builder::{RepartitionNames, SourceOptions, TopologyBuilder};
+pub use optimize::Optimization;
+pub(crate) use optimize::{MovableStep, Passing};
 pub(crate) use topics::SinkTopic;
 pub use topics::{TopicPattern, Topics};
 
@@ -106,12 +109,15 @@ pub(crate) struct Repartition {
     pub(crate) sink: usize,
 }
 
-/// Nodes that are connected by edges or shared stores: what one task runs.
+/// Nodes that are connected by edges or shared stores: what one task runs. Or a global store, which has a number among
+/// them and no tasks.
 #[derive(Clone)]
 pub(crate) struct SubTopology {
     /// Parents before children.
     pub(crate) nodes: Vec<usize>,
     pub(crate) stores: Vec<StoreHandle>,
+    /// The number of the global store.
+    pub(crate) global: Option<usize>,
 }
 
 impl Topology {

@@ -297,9 +297,10 @@ fn names_are_those_of_kafka() {
     let rekeyed = left.select_key(|_, value| value.clone());
     let named = joined().named("named").store_named("stored");
     rekeyed.left_join_stream_with(&right, |_, left, _| left.clone(), join, named).to("out");
+    left.named("nodes").join_stream(&right, |left, _| left.clone(), join).to("out");
     let topology = builder.build().unwrap();
     assert_eq!(
-        topology.stores().collect::<Vec<_>>(),
+        topology.stores().take(8).collect::<Vec<_>>(),
         [
             "KSTREAM-JOINTHIS-0000000004-store",
             "KSTREAM-JOINOTHER-0000000005-store",
@@ -312,7 +313,13 @@ fn names_are_those_of_kafka() {
         ]
     );
     let text = topology.describe();
-    for part in ["named-left-repartition", "named-this-join", "named-outer-other-join", "named-merge"] {
+    assert!(
+        topology.stores().skip(8).all(|store| store.starts_with("KSTREAM-")),
+        "stores have names of their own"
+    );
+    let nodes = ["nodes-this-join", "nodes-other-join", "nodes-merge"];
+    let named = ["named-left-repartition", "named-this-join", "named-outer-other-join", "named-merge"];
+    for part in nodes.into_iter().chain(named) {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
 }
