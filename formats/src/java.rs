@@ -19,12 +19,19 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) {
     if (1e-3..1e7).contains(&magnitude) || magnitude == 0.0 {
         out.extend_from_slice(text.as_bytes());
     } else {
-        push_scientific(out, text);
+        push_scientific(out, value, text);
     }
 }
 
-/// Appends the shortest digits in `text` as `d.dddE±n`.
-fn push_scientific(out: &mut Vec<u8>, text: &str) {
+/// Appends the shortest digits in `text` as `d.dddE±n`. Where one digit would do, Java takes the nearest number of two.
+fn push_scientific(out: &mut Vec<u8>, value: f64, text: &str) {
+    let nearest;
+    let text = if has_one_digit(text) {
+        nearest = format!("{value:.1e}");
+        nearest.as_str()
+    } else {
+        text
+    };
     let (sign, text) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
     let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -39,6 +46,12 @@ fn push_scientific(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(if used > zeros + 1 { &digits[zeros + 1..used] } else { b"0" });
     out.push(b'E');
     out.extend_from_slice(itoa::Buffer::new().format(power).as_bytes());
+}
+
+/// Whether the mantissa has one digit besides zeros.
+fn has_one_digit(text: &str) -> bool {
+    let mantissa = text.split_once('e').map_or(text, |(mantissa, _)| mantissa);
+    mantissa.bytes().filter(|byte| (b'1'..=b'9').contains(byte)).count() == 1
 }
 
 /// A DOUBLE from text as Java's `Double.parseDouble`, which ignores white space around it.
@@ -58,6 +71,9 @@ mod tests {
             (1.0, "1.0"),
             (12.34, "12.34"),
             (0.001, "0.001"),
+            (5e-324, "4.9E-324"),
+            (2e-5, "2.0E-5"),
+            (3e10, "3.0E10"),
             (0.000_99, "9.9E-4"),
             (9_999_999.0, "9999999.0"),
             (1e7, "1.0E7"),

@@ -39,11 +39,11 @@ fn write_cell(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Commons CSV's minimal quoting. A first field is quoted more often, so that no line looks empty or like a
-/// comment.
+/// Commons CSV's minimal quoting. A first field is quoted unless it starts with an ASCII letter or digit, so that no line
+/// looks empty or like a comment; `-1` is among them.
 fn must_quote(text: &[u8], delimiter: u8, first: bool) -> bool {
     let (Some(start), Some(end)) = (text.first(), text.last()) else { return first };
-    let odd_start = first && (*start < 0x20 || matches!(start, b'"' | b',') || *start > 0x7e);
+    let odd_start = first && !start.is_ascii_alphanumeric();
     odd_start
         || *start <= b'#'
         || *end <= b' '

@@ -405,8 +405,8 @@ fn listed(columns: &[ColumnDescription]) -> Vec<String> {
 
 /// The columns of an expected schema.
 fn columns(schema: &str) -> Result<Vec<String>, String> {
-    let text = format!("CREATE TABLE EXPECTED ({schema}) WITH (KAFKA_TOPIC='expected');");
-    let text = text.replace(" KEY", " PRIMARY KEY").replace("PRIMARY PRIMARY", "PRIMARY");
+    let schema = schema.replace("PRIMARY KEY", "KEY");
+    let text = format!("CREATE STREAM EXPECTED ({schema}) WITH (KAFKA_TOPIC='expected');");
     let statements = parse(&text).map_err(|error| format!("post: {schema}: {error}"))?;
     let Some(Statement::CreateSource(create)) = statements.into_iter().next().map(|statement| statement.node)
     else {

@@ -123,10 +123,11 @@ pub(crate) fn java_double(value: f64) -> String {
     if magnitude == 0.0 || (1e-3..1e7).contains(&magnitude) {
         return format!("{value:?}");
     }
-    let text = format!("{value:e}");
+    let shortest = format!("{value:e}");
+    // Where one digit would do, Java takes the nearest number of two.
+    let text = if shortest.contains('.') { shortest } else { format!("{value:.1e}") };
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let point = if digits.contains('.') { "" } else { ".0" };
-    format!("{digits}{point}E{exponent}")
+    format!("{digits}E{exponent}")
 }
 
 /// Reads the bytes of a topic.
