@@ -16,7 +16,7 @@ use crate::{
     catalogue::Source,
     columnar::ColumnarBatch,
     error::SqlError,
-    expression::bind,
+    expression::{bind, bind_condition},
     operator::{
         aggregate::{AggregateArena, ColumnarAggregator},
         collect::CollectProcessor,
@@ -107,7 +107,7 @@ impl Assembly<'_> {
         let errors = self.plan.errors.clone();
         match step {
             Step::Filter(filter) => {
-                let (condition, table) = (bind(&filter.condition, input)?, filter.table);
+                let (condition, table) = (bind_condition(&filter.condition, input)?, filter.table);
                 let make = move || FilterProcessor::new(condition.clone(), table, errors.clone());
                 self.processor(format!("Filter-{number}"), make, &[]);
                 Ok(input.clone())

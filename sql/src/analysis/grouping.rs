@@ -98,7 +98,7 @@ impl<'a> Grouped<'a> {
         let mut loose: Vec<&Item> = Vec::new();
         for item in items {
             self.ungrouped.set(false);
-            match after.compile(&item.expr) {
+            match after.select(&item.expr) {
                 Ok(value) => typed.push(value),
                 Err(_) if self.ungrouped.get() && !aggregates(&item.expr) => loose.push(item),
                 Err(error) => return Err(error),

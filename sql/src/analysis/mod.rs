@@ -385,7 +385,7 @@ impl Planner<'_> {
     ) -> Result<Plan, SqlError> {
         let keys = self.partition_keys()?;
         let typed =
-            items.iter().map(|item| self.compiler.compile(&item.expr)).collect::<Result<Vec<_>, _>>()?;
+            items.iter().map(|item| self.compiler.select(&item.expr)).collect::<Result<Vec<_>, _>>()?;
         let rekeyed = !self.query.partition_by.is_empty();
         let (output, steps) = output::project(&mut self, purpose, &items, typed, keys, rekeyed)?;
         self.steps.extend(steps);

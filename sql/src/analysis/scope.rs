@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use crate::{
-    ast::{Expr, ExprKind, Ident, SourceKind},
+    ast::{Expr, Ident, SourceKind},
     catalogue::{Catalogue, Column, PSEUDO_COLUMNS, Source},
     error::SqlError,
     expression::Names,
@@ -175,10 +175,8 @@ impl<'a> Scope<'a> {
 
     /// Remembers every column that `expr` refers to. What cannot be resolved is left for the compiler to report.
     pub(super) fn mark_used(&self, expr: &Expr) {
-        expr.walk(&mut |part| {
-            if let ExprKind::Column { source, name } = &part.kind
-                && let Ok((place, origin)) = self.resolve(source.as_ref(), name)
-            {
+        expr.walk_columns(&mut |source, name| {
+            if let Ok((place, origin)) = self.resolve(source, name) {
                 self.mark(place, origin);
             }
         });
@@ -198,15 +196,11 @@ impl<'a> Scope<'a> {
     pub(super) fn sources_of(&self, expr: &Expr) -> Result<BTreeSet<usize>, SqlError> {
         let mut places = BTreeSet::new();
         let mut error = None;
-        expr.walk(&mut |part| {
-            if let ExprKind::Column { source, name } = &part.kind {
-                match self.resolve(source.as_ref(), name) {
-                    Ok((place, _)) => {
-                        places.insert(place);
-                    }
-                    Err(failed) => error = error.take().or(Some(failed)),
-                }
+        expr.walk_columns(&mut |source, name| match self.resolve(source, name) {
+            Ok((place, _)) => {
+                places.insert(place);
             }
+            Err(failed) => error = error.take().or(Some(failed)),
         });
         error.map_or(Ok(places), Err)
     }

@@ -23,6 +23,33 @@ impl Expr {
         self.for_each_child(|child| child.walk(visit));
     }
 
+    /// Calls `visit` on every column in this expression, but not on the parameters of lambdas in their bodies.
+    pub fn walk_columns<'a>(&'a self, visit: &mut impl FnMut(Option<&'a Ident>, &'a Ident)) {
+        self.walk_free(&mut Vec::new(), visit);
+    }
+
+    fn walk_free<'a>(
+        &'a self,
+        bound: &mut Vec<&'a Ident>,
+        visit: &mut impl FnMut(Option<&'a Ident>, &'a Ident),
+    ) {
+        match &self.kind {
+            ExprKind::Column { source, name } => {
+                let parameter = source.is_none() && bound.iter().any(|known| known.name == name.name);
+                if !parameter {
+                    visit(source.as_ref(), name);
+                }
+            }
+            ExprKind::Lambda { parameters, body } => {
+                let outer = bound.len();
+                bound.extend(parameters);
+                body.walk_free(bound, visit);
+                bound.truncate(outer);
+            }
+            _ => self.for_each_child(|child| child.walk_free(bound, visit)),
+        }
+    }
+
     /// Calls `visit` on the direct parts of this expression, in the order they are written.
     pub fn for_each_child<'a>(&'a self, mut visit: impl FnMut(&'a Expr)) {
         match &self.kind {

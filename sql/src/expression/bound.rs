@@ -3,46 +3,89 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray},
-    datatypes::SchemaRef,
+    array::{ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, new_null_array},
+    buffer::BooleanBuffer,
+    compute::concat,
+    datatypes::{DataType, SchemaRef},
 };
 use datafusion::{
     common::DFSchema,
     error::Result,
     logical_expr::{
-        ColumnarValue, Expr, execution_props::ExecutionProps,
-        physical_planning_context::PhysicalPlanningContext,
+        Expr, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     },
     physical_expr::{PhysicalExpr, create_physical_expr},
 };
 
-use super::comparison::false_for_null;
+use super::{
+    comparison::false_for_null,
+    operation::{quiet_condition, quiet_value},
+    row_errors::Evaluation,
+};
 use crate::columnar::ColumnarBatch;
 
 /// An expression that knows where its columns are. One per task.
 #[derive(Clone, Debug)]
-pub(crate) struct Bound(Arc<dyn PhysicalExpr>);
+pub(crate) struct Bound {
+    expr: Arc<dyn PhysicalExpr>,
+    result: DataType,
+}
 
 /// Finds the columns of `expr` in `schema`, by their unique names.
 pub(crate) fn bind(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
-    let schema = DFSchema::try_from(schema.as_ref().clone())?;
-    let context = PhysicalPlanningContext::default();
-    create_physical_expr(expr, &schema, &ExecutionProps::new(), &context).map(Bound)
+    Bound::new(quiet_value(expr.clone()), schema)
+}
+
+/// As [`bind`], for a condition of which only matters whether it is true.
+pub(crate) fn bind_condition(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
+    Bound::new(quiet_condition(expr.clone()), schema)
 }
 
 impl Bound {
-    /// The value of each row.
-    pub(crate) fn evaluate(&self, batch: &arrow::array::RecordBatch) -> Result<ArrayRef> {
-        self.0.evaluate(batch)?.into_array(batch.num_rows())
+    fn new(expr: Expr, schema: &SchemaRef) -> Result<Self> {
+        let names = DFSchema::try_from(schema.as_ref().clone())?;
+        let context = PhysicalPlanningContext::default();
+        let expr = create_physical_expr(&expr, &names, &ExecutionProps::new(), &context)?;
+        let result = expr.data_type(schema)?;
+        Ok(Self { expr, result })
+    }
+
+    /// The value of each row; NULL for rows that fail.
+    pub(crate) fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
+        self.evaluate_marked(batch).map(|(values, _)| values)
+    }
+
+    /// The value of each row, and which rows failed as a whole, if any did. Those are NULL and reported.
+    pub(crate) fn evaluate_marked(&self, batch: &RecordBatch) -> Result<(ArrayRef, Option<BooleanBuffer>)> {
+        let rows = batch.num_rows();
+        let evaluation = Evaluation::begin();
+        let values = self.expr.evaluate(batch)?.into_array(rows)?;
+        if !evaluation.failed() || rows == 0 {
+            return Ok((values, None));
+        }
+        if rows == 1 {
+            return Ok((new_null_array(&self.result, 1), Some(BooleanBuffer::new_set(1))));
+        }
+        // The parts report to the same evaluation around them, if there is one, and else when they are done.
+        let around = Evaluation::begin();
+        evaluation.discard();
+        let half = rows / 2;
+        let (first, failed_first) = self.evaluate_marked(&batch.slice(0, half))?;
+        let (second, failed_second) = self.evaluate_marked(&batch.slice(half, rows - half))?;
+        let mut failed = BooleanBufferBuilder::new(rows);
+        for (marks, count) in [(failed_first, half), (failed_second, rows - half)] {
+            match marks {
+                Some(marks) => failed.append_buffer(&marks),
+                None => failed.append_n(count, false),
+            }
+        }
+        drop(around);
+        Ok((concat(&[&first, &second])?, Some(failed.finish()).filter(|failed| failed.count_set_bits() > 0)))
     }
 
     /// Whether each row is true; NULL is not. `None` if all are.
     pub(crate) fn select(&self, batch: &ColumnarBatch) -> Result<Option<BooleanArray>> {
-        let rows = millstream_streams::Batch::rows(batch);
-        let outcome = match self.0.evaluate(&batch.record_batch()?)? {
-            ColumnarValue::Array(array) => false_for_null(array.as_boolean()),
-            scalar => false_for_null(scalar.into_array(rows)?.as_boolean()),
-        };
+        let outcome = false_for_null(self.evaluate(&batch.record_batch()?)?.as_boolean());
         Ok((outcome.true_count() < outcome.len()).then_some(outcome))
     }
 }

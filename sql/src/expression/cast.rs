@@ -325,7 +325,7 @@ fn to_text(array: &ArrayRef) -> ArrayRef {
     Arc::new(rows.finish())
 }
 
-/// Prints a value as Java would: `1.0E10`, `[1, 2]`, `{a=1}`, `Struct{F=1}`, `null`.
+/// Prints a value as Java would: `1.0E10`, `[1, 2]`, `{a=1}`, `Struct{F=1}` without fields that are NULL, `null`.
 pub(crate) fn write_value(array: &dyn Array, row: usize, out: &mut String) {
     if array.is_null(row) {
         out.push_str("null");
@@ -380,7 +380,9 @@ pub(crate) fn write_value(array: &dyn Array, row: usize, out: &mut String) {
         }
         DataType::Struct(fields) => {
             out.push_str("Struct{");
-            for (place, (field, column)) in fields.iter().zip(array.as_struct().columns()).enumerate() {
+            let present =
+                fields.iter().zip(array.as_struct().columns()).filter(|(_, column)| column.is_valid(row));
+            for (place, (field, column)) in present.enumerate() {
                 let _ = write!(out, "{}{}=", if place > 0 { "," } else { "" }, field.name());
                 write_value(column, row, out);
             }

@@ -1,7 +1,9 @@
 //! Comparisons with two outcomes: a NULL on either side is false, never NULL.
 
+use std::cmp::Ordering;
+
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, Datum},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Datum},
     buffer::BooleanBuffer,
     compute::{cast, kernels::cmp},
     datatypes::DataType,
@@ -11,6 +13,8 @@ use datafusion::{
     logical_expr::ColumnarValue,
     scalar::ScalarValue,
 };
+
+use crate::functions::order::{compare_bytes, compare_text};
 
 /// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,6 +52,20 @@ impl Comparison {
         }
     }
 
+    /// The operator's name in messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "EQUAL",
+            Self::NotEqual => "NOT_EQUAL",
+            Self::Less => "LESS_THAN",
+            Self::LessOrEqual => "LESS_THAN_OR_EQUAL",
+            Self::Greater => "GREATER_THAN",
+            Self::GreaterOrEqual => "GREATER_THAN_OR_EQUAL",
+            Self::Distinct => "IS_DISTINCT_FROM",
+            Self::NotDistinct => "IS_NOT_DISTINCT_FROM",
+        }
+    }
+
     /// Whether it asks for equality only, which every type supports.
     pub(crate) fn is_equality(self) -> bool {
         matches!(self, Self::Equal | Self::NotEqual | Self::Distinct | Self::NotDistinct)
@@ -80,6 +98,8 @@ pub(super) fn evaluate(
     };
     let outcome = if left.array.data_type().is_nested() {
         nested(comparison, &left.rows(rows)?, &right.rows(rows)?)?
+    } else if let Some(order) = own_order(comparison, &left, &right) {
+        ordered(comparison, &left, &right, if left.scalar && right.scalar { 1 } else { rows }, order)
     } else {
         match comparison {
             Comparison::Equal => cmp::eq(&left, &right),
@@ -177,7 +197,47 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     }
 }
 
-/// Equality of arrays, maps and structs, by Arrow's own equality of one-row slices.
+/// How the values of two rows are ordered.
+type Order<'a> = Box<dyn Fn(usize, usize) -> Ordering + 'a>;
+
+/// The order of BYTES, and of text beyond ASCII, which is not that of Arrow.
+fn own_order<'a>(comparison: Comparison, left: &'a Side, right: &'a Side) -> Option<Order<'a>> {
+    if comparison.is_equality() {
+        return None;
+    }
+    match left.array.data_type() {
+        DataType::Utf8 => {
+            let (a, b) = (left.array.as_string_opt::<i32>()?, right.array.as_string_opt::<i32>()?);
+            (!a.is_ascii() || !b.is_ascii())
+                .then(|| Box::new(move |i, j| compare_text(a.value(i), b.value(j))) as Order<'a>)
+        }
+        DataType::Binary => {
+            let (a, b) = (left.array.as_binary_opt::<i32>()?, right.array.as_binary_opt::<i32>()?);
+            Some(Box::new(move |i, j| compare_bytes(a.value(i), b.value(j))))
+        }
+        _ => None,
+    }
+}
+
+fn ordered(comparison: Comparison, left: &Side, right: &Side, rows: usize, order: Order<'_>) -> BooleanArray {
+    let outcome = BooleanBuffer::collect_bool(rows, |row| {
+        let (i, j) = (if left.scalar { 0 } else { row }, if right.scalar { 0 } else { row });
+        if left.array.is_null(i) || right.array.is_null(j) {
+            return false;
+        }
+        match comparison {
+            Comparison::Less => order(i, j).is_lt(),
+            Comparison::LessOrEqual => order(i, j).is_le(),
+            Comparison::Greater => order(i, j).is_gt(),
+            Comparison::GreaterOrEqual => order(i, j).is_ge(),
+            Comparison::Equal | Comparison::NotDistinct => order(i, j).is_eq(),
+            Comparison::NotEqual | Comparison::Distinct => order(i, j).is_ne(),
+        }
+    });
+    BooleanArray::new(outcome, None)
+}
+
+/// Equality of arrays, maps and structs.
 fn nested(comparison: Comparison, left: &ArrayRef, right: &ArrayRef) -> Result<BooleanArray> {
     if !comparison.is_equality() {
         return Err(DataFusionError::Plan(format!(
@@ -187,26 +247,51 @@ fn nested(comparison: Comparison, left: &ArrayRef, right: &ArrayRef) -> Result<B
         )));
     }
     let outcome = BooleanBuffer::collect_bool(left.len(), |row| {
-        let nulls = (left.is_null(row), right.is_null(row));
-        let equal = || left.slice(row, 1).to_data() == right.slice(row, 1).to_data();
-        match (comparison, nulls) {
-            (Comparison::Equal, (false, false)) => equal(),
-            (Comparison::NotEqual, (false, false)) => !equal(),
-            (Comparison::Distinct, (false, false)) => !equal(),
-            (Comparison::NotDistinct, (false, false)) => equal(),
-            (Comparison::Distinct, (left, right)) => left != right,
-            (Comparison::NotDistinct, (left, right)) => left == right,
-            _ => false,
+        let nulls = left.is_null(row) || right.is_null(row);
+        let equal = || same(left, row, right, row);
+        match comparison {
+            Comparison::Equal => !nulls && equal(),
+            Comparison::NotEqual => !nulls && !equal(),
+            Comparison::Distinct => !equal(),
+            _ => equal(),
         }
     });
     Ok(BooleanArray::new(outcome, None))
+}
+
+/// Whether two values of one type are the same, where NULL is the same as NULL. Maps have no order.
+pub(crate) fn same(left: &dyn Array, i: usize, right: &dyn Array, j: usize) -> bool {
+    if left.is_null(i) || right.is_null(j) {
+        return left.is_null(i) && right.is_null(j);
+    }
+    match left.data_type() {
+        DataType::List(_) => {
+            let (a, b) = (left.as_list::<i32>().value(i), right.as_list::<i32>().value(j));
+            a.len() == b.len() && (0..a.len()).all(|item| same(&a, item, &b, item))
+        }
+        DataType::Map(_, _) => {
+            let (a, b) = (left.as_map().value(i), right.as_map().value(j));
+            let (keys, values) = (b.column(0), b.column(1));
+            a.len() == b.len()
+                && (0..a.len()).all(|entry| {
+                    (0..b.len()).any(|other| {
+                        same(a.column(0), entry, keys, other) && same(a.column(1), entry, values, other)
+                    })
+                })
+        }
+        DataType::Struct(_) => {
+            let columns = left.as_struct().columns().iter().zip(right.as_struct().columns());
+            columns.into_iter().all(|(a, b)| same(a, i, b, j))
+        }
+        _ => left.slice(i, 1).to_data() == right.slice(j, 1).to_data(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use arrow::array::{AsArray, Int32Array, StringArray};
+    use arrow::array::{Int32Array, StringArray};
 
     use super::*;
 

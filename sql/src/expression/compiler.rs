@@ -12,6 +12,7 @@ use datafusion::{
 use super::{
     arithmetic::Arithmetic,
     call, cast,
+    coercion::bad_input,
     comparison::Comparison,
     datetime,
     operation::{Operation, OperationKind},
@@ -64,9 +65,10 @@ impl Typed {
     /// The type, or an error that asks for a cast.
     pub(crate) fn known_type(&self) -> Result<&SqlType, SqlError> {
         self.ty.as_ref().ok_or_else(|| {
-            SqlError::invalid("can't infer a type of NULL")
-                .at(self.span)
-                .hint("cast it explicitly, for example CAST(NULL AS STRING)")
+            SqlError::invalid(
+                "Can't infer a type of null. Please explicitly cast it to a required type, e.g. CAST(null AS VARCHAR).",
+            )
+            .at(self.span)
         })
     }
 
@@ -98,6 +100,19 @@ impl<'a> Compiler<'a> {
         Self::new(functions, &NoNames, RowErrors::default())
     }
 
+    /// The same compiler over other names.
+    pub(super) fn over<'b>(&self, names: &'b dyn Names) -> Compiler<'b>
+    where
+        'a: 'b,
+    {
+        Compiler { functions: self.functions, names, errors: self.errors.clone() }
+    }
+
+    /// The names around.
+    pub(super) fn names(&self) -> &'a dyn Names {
+        self.names
+    }
+
     /// The functions that calls are resolved with.
     pub(crate) fn functions(&self) -> &FunctionRegistry {
         self.functions
@@ -116,16 +131,30 @@ impl<'a> Compiler<'a> {
             // Here NULL and false are one, and conditions that are only joined by AND can be used one by one.
             return Ok(self.condition(left, clause)?.and(self.condition(right, clause)?));
         }
-        let typed = self.compile(expr)?;
+        let typed = self.compile(expr).map_err(|error| {
+            let coercion = error.problem().is_some_and(|problem| is_coercion(&problem.message));
+            match coercion {
+                true => error.prefixed("Invalid Predicate: "),
+                false => error.prefixed(&format!("Error in {clause} expression: ")),
+            }
+        })?;
         match &typed.ty {
             Some(SqlType::Boolean) => Ok(typed.expr),
             _ => Err(SqlError::invalid(format!(
-                "type error in {clause} expression: should evaluate to boolean but is {}",
+                "Type error in {clause} expression: Should evaluate to boolean but is {expr} ({}) instead.",
                 typed.shown_type()
             ))
             .at(expr.span)
             .hint(format!("compare {expr} with something, for example {expr} = ..."))),
         }
+    }
+
+    /// Compiles an item of a SELECT list.
+    pub(crate) fn select(&self, expr: &Expr) -> Result<Typed, SqlError> {
+        self.compile(expr).map_err(|error| match error.problem() {
+            Some(problem) if is_coercion(&problem.message) => error.prefixed("Invalid Select: "),
+            _ => error,
+        })
     }
 
     /// Compiles any expression.
@@ -162,11 +191,11 @@ impl<'a> Compiler<'a> {
             }
             ExprKind::Binary { op: BinaryOp::And, left, right } => {
                 let (left, right) = (self.truth(left)?, self.truth(right)?);
-                typed(known_first(left, |left| left.and(right)), SqlType::Boolean)
+                typed(left.and(right), SqlType::Boolean)
             }
             ExprKind::Binary { op: BinaryOp::Or, left, right } => {
                 let (left, right) = (self.truth(left)?, self.truth(right)?);
-                typed(known_first(left, |left| left.or(right)), SqlType::Boolean)
+                typed(left.or(right), SqlType::Boolean)
             }
             ExprKind::Binary { op, left, right } if op.is_arithmetic() => {
                 self.arithmetic(expr, arithmetic_operator(*op), left, right)
@@ -189,13 +218,24 @@ impl<'a> Compiler<'a> {
                 typed(if *negated { Planned::Not(Box::new(both)) } else { both }, SqlType::Boolean)
             }
             ExprKind::In { operand, list, negated } => {
-                let mut items = vec![self.compile(operand)?];
-                for item in list {
-                    items.push(self.compile(item)?);
-                }
-                let (_, mut items) = self.common(items)?;
+                let exprs: Vec<&Expr> = std::iter::once(&**operand).chain(list).collect();
+                let Some((ty, mut items)) = self.common(&exprs)? else {
+                    return typed(lit(*negated), SqlType::Boolean);
+                };
                 let operand = items.remove(0);
-                let list = operand.expr.in_list(items.into_iter().map(|item| item.expr).collect(), false);
+                if matches!(ty, SqlType::Array(_) | SqlType::Map(..) | SqlType::Struct(_)) {
+                    let equals = |item: Planned| {
+                        let equal = OperationKind::Comparison(Comparison::Equal);
+                        self.operation(equal, vec![operand.clone(), item], &SqlType::Boolean)
+                    };
+                    let found =
+                        items.into_iter().map(equals).reduce(Planned::or).unwrap_or_else(|| lit(false));
+                    return typed(
+                        if *negated { Planned::Not(Box::new(found)) } else { found },
+                        SqlType::Boolean,
+                    );
+                }
+                let list = operand.in_list(items, false);
                 // NULL never matches, so an unknown outcome is false.
                 let found = Planned::IsTrue(Box::new(list));
                 typed(if *negated { Planned::Not(Box::new(found)) } else { found }, SqlType::Boolean)
@@ -221,7 +261,7 @@ impl<'a> Compiler<'a> {
                 let mut conditions = Vec::with_capacity(branches.len());
                 let mut results = Vec::with_capacity(branches.len() + 1);
                 for branch in branches {
-                    conditions.push(self.condition(&branch.when, "CASE WHEN")?);
+                    conditions.push(self.truth(&branch.when)?);
                     results.push(self.compile(&branch.then)?);
                 }
                 if let Some(otherwise) = otherwise {
@@ -236,7 +276,7 @@ impl<'a> Compiler<'a> {
                     && !cast::castable(from, &to)
                 {
                     return Err(
-                        SqlError::invalid(format!("cast of {from} to {to} is not supported")).at(expr.span)
+                        SqlError::invalid(format!("Cast of {from} to {to} is not supported")).at(expr.span)
                     );
                 }
                 if operand.ty.as_ref() == Some(&to) {
@@ -249,38 +289,90 @@ impl<'a> Compiler<'a> {
                 Err(SqlError::unsupported("lambda functions are not supported by this version").at(expr.span))
             }
             ExprKind::Array(items) => {
-                let items = items.iter().map(|item| self.compile(item)).collect::<Result<Vec<_>, _>>()?;
-                let (item, items) = self.common_of_constructor(expr, items, "ARRAY")?;
-                let items = items.into_iter().map(|item| item.expr).collect();
-                let ty = SqlType::Array(Box::new(item));
-                typed(self.operation(OperationKind::Array, items, &ty), ty)
+                let items: Vec<&Expr> = items.iter().collect();
+                let (ty, items) = self.common_or(&items, expr, "an array", "elements")?;
+                Ok(self.array(expr, typed_all(items, &ty, expr), &ty))
             }
             ExprKind::Map(entries) => {
-                let mut keys = Vec::with_capacity(entries.len());
-                let mut values = Vec::with_capacity(entries.len());
-                for (key, value) in entries {
-                    keys.push(self.compile(key)?);
-                    values.push(self.compile(value)?);
-                }
-                let (key, keys) = self.common_of_constructor(expr, keys, "MAP")?;
-                let (value, values) = self.common_of_constructor(expr, values, "MAP")?;
-                let args = keys.into_iter().chain(values).map(|side| side.expr).collect();
-                let ty = SqlType::Map(Box::new(key), Box::new(value));
-                typed(self.operation(OperationKind::Map, args, &ty), ty)
+                let keys: Vec<&Expr> = entries.iter().map(|(key, _)| key).collect();
+                let values: Vec<&Expr> = entries.iter().map(|(_, value)| value).collect();
+                let (key, keys) = self.common_or(&keys, expr, "a map", "keys")?;
+                let (value, values) = self.common_or(&values, expr, "a map", "values")?;
+                let (keys, values) = (typed_all(keys, &key, expr), typed_all(values, &value, expr));
+                Ok(self.map(expr, (keys, &key), (values, &value)))
             }
-            ExprKind::Struct(fields) => {
-                let mut types = Vec::with_capacity(fields.len());
-                let mut values = Vec::with_capacity(fields.len());
-                for (name, value) in fields {
+            ExprKind::Struct(written) => {
+                let mut fields: Vec<StructField> = Vec::with_capacity(written.len());
+                let mut values = Vec::with_capacity(written.len());
+                for (name, value) in written {
+                    if fields.iter().any(|field| field.name == name.name) {
+                        return Err(SqlError::invalid(format!(
+                            "Duplicate field names found in STRUCT: '{expr}'"
+                        ))
+                        .at(name.span));
+                    }
                     let value = self.compile(value)?;
-                    types.push(StructField { name: name.name.clone(), ty: value.known_type()?.clone() });
-                    values.push(value.expr);
+                    fields.push(StructField { name: name.name.clone(), ty: value.known_type()?.clone() });
+                    values.push(value);
                 }
-                let arrow: Fields = types.iter().map(StructField::to_arrow).collect();
-                let ty = SqlType::Struct(types);
-                typed(self.operation(OperationKind::Struct(arrow), values, &ty), ty)
+                Ok(self.structure(expr, values, fields))
             }
         }
+    }
+
+    /// The items of a constructor and their common type, which must be known.
+    fn common_or(
+        &self,
+        items: &[&Expr],
+        expr: &Expr,
+        what: &str,
+        parts: &str,
+    ) -> Result<(SqlType, Vec<Planned>), SqlError> {
+        self.common(items)?.ok_or_else(|| {
+            SqlError::invalid(format!(
+                "Cannot construct {what} with all NULL {parts} (see https://github.com/confluentinc/ksql/issues/4239). \
+                 As a workaround, you may cast a NULL value to the desired type."
+            ))
+            .at(expr.span)
+        })
+    }
+
+    /// `ARRAY[..]` of items of one type.
+    pub(super) fn array(&self, expr: &Expr, items: Vec<Typed>, item: &SqlType) -> Typed {
+        let ty = SqlType::Array(Box::new(item.clone()));
+        let items = items.into_iter().map(|item| self.attempt(item)).collect();
+        Typed { expr: self.operation(OperationKind::Array, items, &ty), ty: Some(ty), span: expr.span }
+    }
+
+    /// `MAP(..)` of keys of one type and values of one type.
+    pub(super) fn map(
+        &self,
+        expr: &Expr,
+        (keys, key): (Vec<Typed>, &SqlType),
+        (values, value): (Vec<Typed>, &SqlType),
+    ) -> Typed {
+        let ty = SqlType::Map(Box::new(key.clone()), Box::new(value.clone()));
+        let args = keys.into_iter().chain(values).map(|part| self.attempt(part)).collect();
+        Typed { expr: self.operation(OperationKind::Map, args, &ty), ty: Some(ty), span: expr.span }
+    }
+
+    /// `STRUCT(..)`.
+    pub(super) fn structure(&self, expr: &Expr, values: Vec<Typed>, fields: Vec<StructField>) -> Typed {
+        let arrow: Fields = fields.iter().map(StructField::to_arrow).collect();
+        let ty = SqlType::Struct(fields);
+        let values = values.into_iter().map(|value| self.attempt(value)).collect();
+        Typed {
+            expr: self.operation(OperationKind::Struct(arrow), values, &ty),
+            ty: Some(ty),
+            span: expr.span,
+        }
+    }
+
+    /// The expression, NULL by itself where it fails.
+    fn attempt(&self, typed: Typed) -> Planned {
+        let Some(ty) = typed.ty.as_ref().filter(|_| !call::is_simple(&typed.expr)) else { return typed.expr };
+        let mark = self.operation(OperationKind::Mark, Vec::new(), &SqlType::Bigint);
+        self.operation(OperationKind::Attempt, vec![mark, typed.expr], ty)
     }
 
     /// The type as written, with custom names looked up.
@@ -304,8 +396,10 @@ impl<'a> Compiler<'a> {
                 let errors = RowErrors::default();
                 let array = cast::cast(&value.to_array()?, &arrow, &errors)?;
                 if let Some((_, messages)) = errors.drain() {
-                    let what = format!("invalid input syntax for type {to}: {}", messages.join("; "));
-                    return Err(SqlError::invalid(what).at(typed.span));
+                    return Err(match value {
+                        ScalarValue::Utf8(Some(text)) => bad_input(to, text, typed.span),
+                        _ => SqlError::invalid(messages.join("; ")).at(typed.span),
+                    });
                 }
                 Planned::Literal(ScalarValue::try_from_array(&array, 0)?, None)
             }
@@ -334,7 +428,10 @@ impl<'a> Compiler<'a> {
     fn truth(&self, expr: &Expr) -> Result<Planned, SqlError> {
         let typed = self.compile(expr)?;
         match &typed.ty {
-            Some(SqlType::Boolean) => Ok(typed.expr),
+            Some(SqlType::Boolean) if never_null(&typed.expr) => Ok(typed.expr),
+            Some(SqlType::Boolean) => {
+                Ok(self.operation(OperationKind::Truth, vec![typed.expr], &SqlType::Boolean))
+            }
             _ => {
                 Err(SqlError::invalid(format!("{expr} is {}, not BOOLEAN", typed.shown_type())).at(expr.span))
             }
@@ -349,7 +446,7 @@ impl<'a> Compiler<'a> {
         };
         let Some(place) = fields.iter().position(|known| known.name == field.name) else {
             let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-            return Err(SqlError::invalid(format!("could not find field '{}' in '{base}'", field.name))
+            return Err(SqlError::invalid(format!("Could not find field '{}' in '{base}'.", field.name))
                 .at(field.span)
                 .hint_nearest(&field.name, &names, "its fields are"));
         };
@@ -392,7 +489,11 @@ impl<'a> Compiler<'a> {
                     capped_decimal(op.decimal_result(side(p1, s1), side(p2, s2)))
                 }
                 _ => {
-                    let message = format!("unsupported arithmetic types: {a} {} {b}", op.symbol());
+                    let message = format!(
+                        "Error processing expression: {expr}. Unsupported arithmetic types. {} {}",
+                        base_name(a),
+                        base_name(b)
+                    );
                     return Err(SqlError::invalid(message)
                         .at(expr.span)
                         .hint("cast one side to the other's type"));
@@ -417,9 +518,13 @@ impl<'a> Compiler<'a> {
         let (mut typed_left, mut typed_right) = (self.compile(left)?, self.compile(right)?);
         for (side, typed) in [(left, &typed_left), (right, &typed_right)] {
             if typed.ty.is_none() {
-                return Err(SqlError::invalid(format!("comparison with NULL not supported: {expr}"))
-                    .at(side.span)
-                    .hint("use IS NULL or IS NOT NULL instead"));
+                return Err(SqlError::invalid(format!(
+                    "Comparison with NULL not supported: {} {} {}\nUse 'IS NULL' or 'IS NOT NULL' instead.",
+                    typed_left.shown_type(),
+                    op.symbol(),
+                    typed_right.shown_type()
+                ))
+                .at(side.span));
             }
         }
         // Timestamps written as text are understood next to the time columns.
@@ -454,17 +559,28 @@ impl<'a> Compiler<'a> {
 
     fn case(&self, expr: &Expr, conditions: Vec<Planned>, results: Vec<Typed>) -> Result<Typed, SqlError> {
         let Some(ty) = results.iter().find_map(|result| result.ty.clone()) else {
-            return Err(SqlError::invalid("all results of CASE are NULL")
+            return Err(SqlError::invalid("Invalid Case expression. All case branches have a NULL type")
                 .at(expr.span)
                 .hint("cast one of them"));
         };
+        let branches = conditions.len();
         let mut planned = Vec::with_capacity(results.len());
-        for result in results {
+        for (place, result) in results.into_iter().enumerate() {
             if let Some(other) = &result.ty
                 && *other != ty
             {
-                let message = format!("all results of CASE must have one type: {ty} and {other} differ");
-                return Err(SqlError::invalid(message).at(result.span).hint(format!("CAST(.. AS {ty})")));
+                let what = match place < branches {
+                    true => format!(
+                        "Type for all 'THEN' clauses should be the same.\nTHEN type: {other}.\nPrevious THEN type: {ty}."
+                    ),
+                    false => format!(
+                        "Type for the default clause should be the same as for 'THEN' clauses.\n\
+                         THEN type: {ty}.\nDEFAULT type: {other}."
+                    ),
+                };
+                return Err(SqlError::invalid(format!("Invalid Case expression. {what}"))
+                    .at(result.span)
+                    .hint(format!("CAST(.. AS {ty})")));
             }
             planned.push(Box::new(self.coerce(result, &ty)?.expr));
         }
@@ -477,63 +593,37 @@ impl<'a> Compiler<'a> {
         let case = Planned::Case(Case::new(None, branches, Some(otherwise)));
         Ok(Typed { expr: case, ty: Some(ty), span: expr.span })
     }
-
-    fn common_of_constructor(
-        &self,
-        expr: &Expr,
-        items: Vec<Typed>,
-        what: &str,
-    ) -> Result<(SqlType, Vec<Typed>), SqlError> {
-        if items.is_empty() || items.iter().all(|item| item.ty.is_none()) {
-            return Err(SqlError::invalid(format!(
-                "{what} must be constructed with at least one non-NULL item"
-            ))
-            .at(expr.span)
-            .hint("cast a NULL to give it a type"));
-        }
-        self.common(items)
-    }
-
-    /// Brings expressions to their common type.
-    fn common(&self, items: Vec<Typed>) -> Result<(SqlType, Vec<Typed>), SqlError> {
-        let mut target: Option<SqlType> = None;
-        for item in &items {
-            let Some(ty) = &item.ty else { continue };
-            let is_literal = matches!(item.expr, Planned::Literal(..));
-            let number = match (&item.expr, &target) {
-                (Planned::Literal(ScalarValue::Utf8(Some(text)), _), Some(target)) => {
-                    check_boolean(text, target, item.span)?;
-                    number_in(text, target)
-                }
-                _ => None,
-            };
-            let ty = number.as_ref().unwrap_or(ty);
-            target = Some(match target {
-                None => ty.clone(),
-                Some(target) => common_type(&target, ty, is_literal).ok_or_else(|| {
-                    SqlError::invalid(format!("operator does not exist: {target} = {ty}"))
-                        .at(item.span)
-                        .hint("you might need to add explicit type casts")
-                })?,
-            });
-        }
-        let Some(target) = target else {
-            let span = items.first().map_or_else(Span::default, |item| item.span);
-            return Err(SqlError::invalid("can't infer a type of NULL").at(span).hint("cast it explicitly"));
-        };
-        let items = items.into_iter().map(|item| self.coerce(item, &target)).collect::<Result<_, _>>()?;
-        Ok((target, items))
-    }
 }
 
-/// `join` of AND or OR, whose left side is evaluated first: a NULL there is an error, so the outcome is NULL even if
-/// the right side could decide.
-fn known_first(left: Planned, join: impl FnOnce(Planned) -> Planned) -> Planned {
-    if never_null(&left) {
-        return join(left);
+/// Compiled parts of `expr` that have all the same type.
+fn typed_all(parts: Vec<Planned>, ty: &SqlType, expr: &Expr) -> Vec<Typed> {
+    parts.into_iter().map(|part| Typed { expr: part, ty: Some(ty.clone()), span: expr.span }).collect()
+}
+
+/// Whether an error says that types do not go together, which is found later than others.
+fn is_coercion(message: &str) -> bool {
+    ["operator does not exist", "invalid input syntax", "Cast of "]
+        .iter()
+        .any(|what| message.starts_with(what))
+}
+
+/// The type without what it is made of.
+fn base_name(ty: &SqlType) -> &'static str {
+    match ty {
+        SqlType::Boolean => "BOOLEAN",
+        SqlType::Int => "INTEGER",
+        SqlType::Bigint => "BIGINT",
+        SqlType::Double => "DOUBLE",
+        SqlType::Decimal { .. } => "DECIMAL",
+        SqlType::String => "STRING",
+        SqlType::Bytes => "BYTES",
+        SqlType::Date => "DATE",
+        SqlType::Time => "TIME",
+        SqlType::Timestamp => "TIMESTAMP",
+        SqlType::Array(_) => "ARRAY",
+        SqlType::Map(..) => "MAP",
+        SqlType::Struct(_) => "STRUCT",
     }
-    let unknown = (Box::new(left.clone().is_null()), Box::new(lit(ScalarValue::Boolean(None))));
-    Planned::Case(Case::new(None, vec![unknown], Some(Box::new(join(left)))))
 }
 
 /// Whether a truth value is known for every row.
@@ -545,59 +635,10 @@ fn never_null(expr: &Planned) -> bool {
         Planned::BinaryExpr(binary) => never_null(&binary.left) && never_null(&binary.right),
         Planned::ScalarFunction(call) => {
             let function: &dyn Any = call.func.inner().as_ref();
-            function.downcast_ref::<Operation>().is_some_and(|known| known.comparison().is_some())
+            function.downcast_ref::<Operation>().is_some_and(Operation::is_never_null)
         }
         _ => false,
     }
-}
-
-/// The type that holds both, if one does. `literal` says that `ty` is that of a constant, which may be text.
-fn common_type(target: &SqlType, ty: &SqlType, literal: bool) -> Option<SqlType> {
-    if target == ty || ty.can_widen_to(target) {
-        return Some(target.clone());
-    }
-    if target.can_widen_to(ty) {
-        return Some(ty.clone());
-    }
-    match (target, ty) {
-        (SqlType::Array(a), SqlType::Array(b)) => {
-            return Some(SqlType::Array(Box::new(common_type(a, b, false)?)));
-        }
-        (SqlType::Map(a, from), SqlType::Map(b, to)) if a == b => {
-            return Some(SqlType::Map(a.clone(), Box::new(common_type(from, to, false)?)));
-        }
-        _ => {}
-    }
-    if let (Some((p1, s1)), Some((p2, s2))) = (target.as_decimal(), ty.as_decimal()) {
-        let scale = s1.max(s2);
-        let whole = (i16::from(p1) - i16::from(s1)).max(i16::from(p2) - i16::from(s2));
-        let precision = u8::try_from(whole + i16::from(scale)).ok()?.min(SqlType::DECIMAL_PRECISION_MAX);
-        return Some(SqlType::Decimal { precision, scale });
-    }
-    let text_for = literal && *ty == SqlType::String && (target.is_numeric() || *target == SqlType::Boolean);
-    let text_of = literal && *target == SqlType::String && (ty.is_numeric() || *ty == SqlType::Boolean);
-    (text_for || text_of).then(|| target.clone())
-}
-
-/// The type of the number that a text stands for, where a whole number is wanted.
-fn number_in(text: &str, target: &SqlType) -> Option<SqlType> {
-    match target {
-        SqlType::Int if text.trim().parse::<i32>().is_err() && text.trim().parse::<i64>().is_ok() => {
-            Some(SqlType::Bigint)
-        }
-        _ => None,
-    }
-}
-
-/// A text stands for a BOOLEAN only if it begins one of the words for it.
-fn check_boolean(text: &str, target: &SqlType, span: Span) -> Result<(), SqlError> {
-    let begins = |word: &&str| !text.is_empty() && word.starts_with(&text.to_ascii_lowercase());
-    if *target == SqlType::Boolean && !["true", "yes", "false", "no"].iter().any(begins) {
-        return Err(SqlError::invalid(format!("invalid input syntax for type BOOLEAN: '{text}'"))
-            .at(span)
-            .hint("true, yes, false, no, or the beginning of one of them"));
-    }
-    Ok(())
 }
 
 /// The DECIMAL of a result, with at most 38 digits: digits behind the point give way first, down to 6.
@@ -616,7 +657,7 @@ fn cannot_compare(
     b: &SqlType,
     op: Comparison,
 ) -> SqlError {
-    SqlError::invalid(format!("cannot compare {left} ({a}) to {right} ({b}) with {}", op.symbol()))
+    SqlError::invalid(format!("Cannot compare {left} ({a}) to {right} ({b}) with {}.", op.name()))
         .at(expr.span)
         .hint(if a == b {
             "only = and <> are defined on this type"

@@ -5,23 +5,28 @@
 //! ```
 //!
 //! Operators with ksqlDB's own rules are DataFusion functions: [`comparison`] has two outcomes, [`arithmetic`] wraps
-//! and nulls, [`cast`] knows ksqlDB's text. An error in one row nulls that row's value and goes to [`RowErrors`]; it
-//! never stops a query.
+//! and nulls, [`cast`] knows ksqlDB's text. An error in one row nulls that row's value, the whole expression and not
+//! just the part that failed, and goes to [`RowErrors`]; it never stops a query. An item of an ARRAY, MAP or STRUCT that
+//! fails is NULL by itself.
 
 pub(crate) mod arithmetic;
 mod bound;
 mod call;
 pub(crate) mod cast;
+mod coercion;
 pub(crate) mod comparison;
 mod compiler;
 mod constant;
 pub(crate) mod datetime;
+mod lambda;
 mod like;
 mod nested;
 pub(crate) mod operation;
 mod row_errors;
 
-pub(crate) use bound::{Bound, bind};
+pub(crate) use bound::{Bound, bind, bind_condition};
+#[allow(unused_imports)] // Until SELECT knows table functions.
+pub(crate) use call::compile_table;
 pub(crate) use compiler::{Compiler, Names, Typed, column};
 pub(crate) use constant::{coerce_lax, evaluate_constant};
 pub use row_errors::RowErrors;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, ListArray, MapArray, StructArray, UInt32Builder, make_comparator,
-        new_null_array,
+        Array, ArrayBuilder, ArrayRef, AsArray, ListArray, MapArray, StringArray, StructArray, UInt32Builder,
+        make_comparator, new_null_array,
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute::{SortOptions, interleave, take},
@@ -13,6 +13,8 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion::error::{DataFusionError, Result};
+
+use super::row_errors::RowErrors;
 
 /// `base->field` by the field's place; NULL for a NULL struct.
 pub(super) fn field(base: &ArrayRef, place: usize) -> Result<ArrayRef> {
@@ -76,22 +78,50 @@ pub(super) fn array(items: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
     Ok(Arc::new(ListArray::try_new(field, offsets, values, None)?))
 }
 
-/// `MAP(k := v, ..)` of the keys followed by as many values.
-pub(super) fn map(keys_and_values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+/// `MAP(k := v, ..)` of the keys followed by as many values. A later entry takes the place of one with the same key.
+///
+/// A STRING key that is NULL is the text `null`, as which JSON writes it; any other is an error of the row.
+pub(super) fn map(keys_and_values: &[ArrayRef], rows: usize, errors: &RowErrors) -> Result<ArrayRef> {
     let (keys, values) = keys_and_values.split_at(keys_and_values.len() / 2);
     let entries = keys.len();
-    let (keys, values) = (row_by_row(keys, rows)?, row_by_row(values, rows)?);
+    let (mut keys, values) = (row_by_row(keys, rows)?, row_by_row(values, rows)?);
     if keys.null_count() > 0 {
-        return Err(DataFusionError::Execution("a map key is NULL".into()));
+        keys = match keys.data_type() {
+            DataType::Utf8 => {
+                let texts = keys.as_string::<i32>().iter().map(|key| Some(key.unwrap_or("null")));
+                Arc::new(texts.collect::<StringArray>())
+            }
+            other => {
+                errors.add(|| format!("a map key of type {other} is NULL"));
+                return Ok(new_null_array(&map_type(other, values.data_type()), rows));
+            }
+        };
     }
-    let fields = Fields::from(vec![
-        Field::new("keys", keys.data_type().clone(), false),
-        Field::new("values", values.data_type().clone(), true),
-    ]);
-    let entry = Arc::new(Field::new("entries", DataType::Struct(fields.clone()), false));
-    let offsets = OffsetBuffer::from_repeated_length(entries, rows);
+    let compare = make_comparator(&keys, &keys, SortOptions::default())?;
+    let mut kept = UInt32Builder::with_capacity(keys.len());
+    let mut lengths = Vec::with_capacity(rows);
+    for row in 0..rows {
+        let range = row * entries..(row + 1) * entries;
+        let is_last = |entry: &usize| (entry + 1..range.end).all(|later| compare(*entry, later).is_ne());
+        let before = kept.len();
+        range.clone().filter(is_last).for_each(|entry| kept.append_value(entry as u32));
+        lengths.push(kept.len() - before);
+    }
+    let kept = kept.finish();
+    let (keys, values) = (take(&keys, &kept, None)?, take(&values, &kept, None)?);
+    let DataType::Map(entry, sorted) = map_type(keys.data_type(), values.data_type()) else {
+        unreachable!("the type of a map is a map")
+    };
+    let DataType::Struct(fields) = entry.data_type().clone() else {
+        unreachable!("the entries of a map are structs")
+    };
     let pairs = StructArray::try_new(fields, vec![keys, values], None)?;
-    Ok(Arc::new(MapArray::try_new(entry, offsets, pairs, None, false)?))
+    Ok(Arc::new(MapArray::try_new(entry, OffsetBuffer::from_lengths(lengths), pairs, None, sorted)?))
+}
+
+fn map_type(key: &DataType, value: &DataType) -> DataType {
+    let fields = vec![Field::new("keys", key.clone(), false), Field::new("values", value.clone(), true)];
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(Fields::from(fields)), false)), false)
 }
 
 /// `STRUCT(f := v, ..)`.
@@ -134,7 +164,7 @@ mod tests {
     fn maps_and_structs() {
         let text = |value: &str| -> ArrayRef { Arc::new(StringArray::from(vec![value; 2])) };
         let values = |value: i32| -> ArrayRef { Arc::new(Int32Array::from(vec![value; 2])) };
-        let maps = map(&[text("a"), text("b"), values(1), values(2)], 2).unwrap();
+        let maps = map(&[text("a"), text("b"), values(1), values(2)], 2, &RowErrors::default()).unwrap();
         let keys: ArrayRef = Arc::new(StringArray::from(vec!["b", "c"]));
         assert_eq!(subscript(&maps, &keys).unwrap().as_ref(), &Int32Array::from(vec![Some(2), None]));
         let fields = Fields::from(vec![Field::new("F", DataType::Int32, true)]);

@@ -1,6 +1,12 @@
 //! Errors of single rows: counted and sampled while a batch is evaluated, reported afterwards.
+//!
+//! A call that fails is NULL by itself, and a kernel nulls the rows that it cannot compute. But an error outside of calls
+//! makes the whole expression NULL for its row, and it is not known there which row of the outermost batch that is. So
+//! what fails and is not dealt with is counted; if there is any of it after a batch, the parts of the batch are evaluated
+//! again, down to single rows, where the count tells it. Until it is clear which evaluation stands, its errors wait.
 
 use std::{
+    cell::{Cell, RefCell},
     hash::{Hash, Hasher},
     mem,
     sync::{
@@ -11,6 +17,66 @@ use std::{
 
 /// How many messages are kept between two [`RowErrors::drain`]s; the rest is only counted.
 const SAMPLES_MAX: usize = 8;
+
+thread_local! {
+    /// Failures in what this thread evaluates that nothing has dealt with.
+    static FAILURES: Cell<u64> = const { Cell::new(0) };
+    /// Errors of evaluations that are not known to stand, with messages while samples are wanted.
+    static WAITING: RefCell<Vec<(RowErrors, Option<String>)>> = const { RefCell::new(Vec::new()) };
+    /// How many evaluations are under way, one within the other.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Failures of this thread that nothing has dealt with.
+pub(super) fn failures() -> u64 {
+    FAILURES.get()
+}
+
+/// Sets the failures back to what they were: those since then are dealt with.
+pub(super) fn forgive(before: u64) {
+    FAILURES.set(before);
+}
+
+/// Counts a failure whose reason is reported already.
+pub(super) fn fail_again() {
+    FAILURES.set(FAILURES.get() + 1);
+}
+
+/// An evaluation whose errors count only if it stands.
+pub(super) struct Evaluation {
+    failures: u64,
+    waiting: usize,
+}
+
+impl Evaluation {
+    /// Begins an evaluation.
+    pub(super) fn begin() -> Self {
+        DEPTH.set(DEPTH.get() + 1);
+        Self { failures: failures(), waiting: WAITING.with_borrow(Vec::len) }
+    }
+
+    /// Whether something failed since its begin that is not dealt with. From now on it is.
+    pub(super) fn failed(&self) -> bool {
+        let failed = failures() > self.failures;
+        forgive(self.failures);
+        failed
+    }
+
+    /// Its errors never happened: it is done again in parts.
+    pub(super) fn discard(self) {
+        WAITING.with_borrow_mut(|waiting| waiting.truncate(self.waiting));
+    }
+}
+
+impl Drop for Evaluation {
+    fn drop(&mut self) {
+        DEPTH.set(DEPTH.get() - 1);
+        if DEPTH.get() == 0 {
+            let waiting = WAITING.take();
+            waiting.into_iter().for_each(|(errors, message)| errors.report(message));
+        }
+    }
+}
 
 /// Where the expressions of one query leave the errors of single rows.
 ///
@@ -28,10 +94,23 @@ struct Shared {
 impl RowErrors {
     /// One row failed; `message` is only built while samples are still wanted.
     pub fn add(&self, message: impl FnOnce() -> String) {
+        fail_again();
+        if DEPTH.get() == 0 {
+            let wanted = self.samples().len() < SAMPLES_MAX;
+            return self.report(wanted.then(message));
+        }
+        let wanted = WAITING.with_borrow(|waiting| waiting.len() < SAMPLES_MAX);
+        let message = wanted.then(message);
+        WAITING.with_borrow_mut(|waiting| waiting.push((self.clone(), message)));
+    }
+
+    fn report(&self, message: Option<String>) {
         self.0.count.fetch_add(1, Ordering::Relaxed);
         let mut samples = self.samples();
-        if samples.len() < SAMPLES_MAX {
-            samples.push(message());
+        if let Some(message) = message
+            && samples.len() < SAMPLES_MAX
+        {
+            samples.push(message);
         }
     }
 

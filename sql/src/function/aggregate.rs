@@ -1,5 +1,6 @@
 //! Aggregate functions: one value per group, from all rows of the group.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,8 +8,9 @@ use arrow::array::ArrayRef;
 
 use crate::ast::Literal;
 use crate::error::SqlError;
+use crate::function::fold::Folding;
 use crate::function::resolve::{Casts, Match, resolve};
-use crate::function::{ArgType, Category, Signature};
+use crate::function::{ArgType, Category, Fold, Signature};
 use crate::types::SqlType;
 
 /// The states of one aggregate for many groups, each in a slot of its own.
@@ -53,19 +55,42 @@ pub struct AggregateCall<'a> {
     pub literals: &'a [Literal],
     /// The type of the result.
     pub return_type: &'a SqlType,
+    name: &'a str,
+    properties: &'a Properties,
 }
 
+impl AggregateCall<'_> {
+    /// A property of the function: the value of `ksql.functions.<function>.<name>`, or else of
+    /// `ksql.functions._global_.<name>`.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        let of = |owner: &str| self.properties.get(&format!("ksql.functions.{owner}.{name}"));
+        of(&self.name.to_lowercase()).or_else(|| of("_global_")).map(String::as_str)
+    }
+}
+
+/// Settings whose names begin with `ksql.functions.`.
+pub(super) type Properties = BTreeMap<String, String>;
+
 type Create = Arc<dyn Fn(&AggregateCall<'_>) -> Result<Box<dyn Accumulator>, SqlError> + Send + Sync>;
+type TypeOf = Arc<dyn Fn(&[SqlType]) -> SqlType + Send + Sync>;
 
 /// An aggregate function: a name, and one or more forms.
 #[derive(Clone)]
 pub struct AggregateFunction {
     pub(super) name: String,
+    shown: String,
     pub(super) description: String,
     pub(super) signatures: Vec<Signature>,
-    creates: Vec<Create>,
-    supports_tables: bool,
+    forms: Vec<Form>,
     pub(super) defect: Option<String>,
+}
+
+#[derive(Clone)]
+struct Form {
+    create: Create,
+    return_type: Option<TypeOf>,
+    state_type: Option<TypeOf>,
+    supports_tables: bool,
 }
 
 impl AggregateFunction {
@@ -73,17 +98,18 @@ impl AggregateFunction {
     pub fn new(name: &str, description: &str) -> Self {
         Self {
             name: name.to_uppercase(),
+            shown: name.to_string(),
             description: description.to_string(),
             signatures: Vec::new(),
-            creates: Vec::new(),
-            supports_tables: false,
+            forms: Vec::new(),
             defect: None,
         }
     }
 
     /// Adds forms, written as [`Signature`] says, and what makes their accumulators.
     ///
-    /// Literal parameters come last. A signature that cannot be read is an error when the function is registered.
+    /// Literal parameters come last: they are given to `create` when the function is called, not with the rows. A
+    /// signature that cannot be read is an error when the function is registered.
     #[must_use]
     pub fn forms(
         mut self,
@@ -95,7 +121,12 @@ impl AggregateFunction {
             match signature.parse() {
                 Ok(signature) => {
                     self.signatures.push(signature);
-                    self.creates.push(Arc::clone(&create));
+                    self.forms.push(Form {
+                        create: Arc::clone(&create),
+                        return_type: None,
+                        state_type: None,
+                        supports_tables: false,
+                    });
                 }
                 Err(error) => {
                     self.defect.get_or_insert(error.to_string());
@@ -105,10 +136,38 @@ impl AggregateFunction {
         self
     }
 
-    /// Its accumulators can undo, so that it may aggregate a table.
+    /// Adds forms, written as [`Signature`] says, and what makes the fold that computes them.
+    #[must_use]
+    pub fn fold<F: Fold>(
+        self,
+        signatures: &[&str],
+        create: impl Fn(&AggregateCall<'_>) -> Result<F, SqlError> + Send + Sync + 'static,
+    ) -> Self {
+        self.forms(signatures, move |call| create(call).map(Folding::boxed))
+    }
+
+    /// The return type of the form added last, from the types of all arguments, in place of what its signature says.
+    #[must_use]
+    pub fn returning(mut self, return_type: impl Fn(&[SqlType]) -> SqlType + Send + Sync + 'static) -> Self {
+        if let Some(form) = self.forms.last_mut() {
+            form.return_type = Some(Arc::new(return_type));
+        }
+        self
+    }
+
+    /// What ksqlDB would keep per group in all forms so far, from the types of the columns: where a state would not
+    /// fit into a topic's format, the query is refused. The type of the result unless said.
+    #[must_use]
+    pub fn state_type(mut self, state: impl Fn(&[SqlType]) -> SqlType + Send + Sync + 'static) -> Self {
+        let state: TypeOf = Arc::new(state);
+        self.forms.iter_mut().for_each(|form| form.state_type = Some(Arc::clone(&state)));
+        self
+    }
+
+    /// The accumulators of all forms so far can undo, so that they may aggregate a table.
     #[must_use]
     pub fn supports_tables(mut self) -> Self {
-        self.supports_tables = true;
+        self.forms.iter_mut().for_each(|form| form.supports_tables = true);
         self
     }
 
@@ -118,32 +177,49 @@ impl AggregateFunction {
     }
 
     /// The form that fits these arguments.
-    pub(super) fn resolve(&self, args: &[AggregateArg]) -> Result<ResolvedAggregate, SqlError> {
+    pub(super) fn resolve(
+        &self,
+        args: &[AggregateArg],
+        properties: &Arc<Properties>,
+    ) -> Result<ResolvedAggregate, SqlError> {
         let types: Vec<ArgType> = args.iter().map(|arg| arg.ty.clone()).collect();
-        let Match { form, mut arg_types, return_type } =
-            resolve(&self.name, &self.signatures, &types, Casts::Never)?;
+        let mut no_lambdas = |_: usize, _: &[SqlType]| {
+            Err(SqlError::invalid(format!("aggregate function '{}' takes no lambda", self.shown)))
+        };
+        let Match { form, mut arg_types, mut return_type } =
+            resolve(&self.shown, &self.signatures, &types, Casts::Never, &mut no_lambdas)?;
         let signature = &self.signatures[form];
+        let form = &self.forms[form];
+        if let Some(computed) = &form.return_type {
+            return_type = computed(&arg_types);
+        }
         let mut literals = Vec::new();
         for (i, arg) in args.iter().enumerate() {
-            if !signature.parameter(i).is_some_and(|p| p.literal) {
+            if !signature.parameter(i, args.len()).is_some_and(|p| p.literal) {
                 continue;
             }
             literals.push(arg.literal.clone().ok_or_else(|| {
                 SqlError::invalid(format!(
-                    "parameter {} of function '{}' must be a constant",
+                    "Parameter {} of function {} must be a constant",
                     i + 1,
-                    self.name
+                    self.shown
                 ))
             })?);
         }
         arg_types.truncate(args.len() - literals.len());
+        let state_type = match &form.state_type {
+            Some(state) => state(&arg_types),
+            None => return_type.clone(),
+        };
         let resolved = ResolvedAggregate {
             name: self.name.clone(),
             arg_types,
             literals,
             return_type,
-            supports_tables: self.supports_tables,
-            create: Arc::clone(&self.creates[form]),
+            state_type,
+            supports_tables: form.supports_tables,
+            create: Arc::clone(&form.create),
+            properties: Arc::clone(properties),
         };
         // Literals that make no sense are found here, not when the first record comes.
         resolved.accumulator()?;
@@ -176,8 +252,10 @@ pub struct ResolvedAggregate {
     arg_types: Vec<SqlType>,
     literals: Vec<Literal>,
     return_type: SqlType,
+    state_type: SqlType,
     supports_tables: bool,
     create: Create,
+    properties: Arc<Properties>,
 }
 
 impl ResolvedAggregate {
@@ -196,6 +274,11 @@ impl ResolvedAggregate {
         &self.return_type
     }
 
+    /// What ksqlDB keeps per group: a topic's format must be able to hold it.
+    pub fn state_type(&self) -> &SqlType {
+        &self.state_type
+    }
+
     /// Whether its accumulators can [undo](Accumulator::undo).
     pub fn supports_tables(&self) -> bool {
         self.supports_tables
@@ -203,8 +286,8 @@ impl ResolvedAggregate {
 
     /// An accumulator without slots.
     pub fn accumulator(&self) -> Result<Box<dyn Accumulator>, SqlError> {
-        let Self { arg_types, literals, return_type, .. } = self;
-        (self.create)(&AggregateCall { arg_types, literals, return_type })
+        let Self { arg_types, literals, return_type, name, properties, .. } = self;
+        (self.create)(&AggregateCall { arg_types, literals, return_type, name, properties })
     }
 }
 

@@ -4,14 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BooleanArray, BooleanBuilder,
-    ListArray, PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder, UInt32Array,
+    Array, ArrayAccessor, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder, BooleanArray,
+    BooleanBuilder, ListArray, ListBuilder, MapArray, PrimitiveArray, PrimitiveBuilder, StringArray,
+    StringBuilder, UInt32Array,
 };
 use arrow::compute;
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use crate::error::SqlError;
 use crate::expression::RowErrors;
+use crate::expression::cast::write_value;
+use crate::function::Lambda;
 use crate::types::SqlType;
 
 /// The arguments of a call, as columns of the types that the function's signature says, and what it must return:
@@ -23,6 +26,7 @@ pub struct Call<'a> {
     pub(super) name: &'a str,
     pub(super) args: &'a [ArrayRef],
     pub(super) constant: &'a [bool],
+    pub(super) lambdas: &'a [(usize, &'a dyn Lambda)],
     pub(super) arg_types: &'a [SqlType],
     pub(super) return_type: &'a SqlType,
     pub(super) rows: usize,
@@ -60,6 +64,16 @@ impl<'a> Call<'a> {
         self.constant[position].then_some(&self.args[position])
     }
 
+    /// The lambda that was passed as an argument.
+    ///
+    /// Fails if that argument is none, which its signature rules out.
+    pub fn lambda(&self, position: usize) -> Result<&'a dyn Lambda, SqlError> {
+        let found = self.lambdas.iter().find(|(place, _)| *place == position);
+        found.map(|(_, lambda)| *lambda).ok_or_else(|| {
+            SqlError::invalid(format!("argument {} of function '{}' is no lambda", position + 1, self.name))
+        })
+    }
+
     /// A STRING argument.
     pub fn strings(&self, position: usize) -> Column<'a, StringArray> {
         self.column(position, self.args[position].as_string())
@@ -88,6 +102,11 @@ impl<'a> Call<'a> {
     /// A DOUBLE argument.
     pub fn doubles(&self, position: usize) -> Column<'a, PrimitiveArray<Float64Type>> {
         self.primitives(position)
+    }
+
+    /// A MAP argument.
+    pub fn maps(&self, position: usize) -> Column<'a, MapArray> {
+        self.column(position, self.args[position].as_map())
     }
 
     /// An ARRAY argument.
@@ -172,6 +191,36 @@ impl<'a> Call<'a> {
         Ok(Arc::new(out.finish()))
     }
 
+    /// Builds a BYTES result, row by row: `write` appends to a buffer that is empty, or returns `None` for NULL.
+    pub fn build_bytes(
+        &self,
+        mut write: impl FnMut(usize, &mut Vec<u8>) -> Option<()>,
+    ) -> Result<ArrayRef, SqlError> {
+        let mut out = BinaryBuilder::with_capacity(self.rows, self.rows * 16);
+        let mut buffer = Vec::new();
+        for row in 0..self.rows {
+            buffer.clear();
+            match write(row, &mut buffer) {
+                Some(()) => out.append_value(&buffer),
+                None => out.append_null(),
+            }
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
+    /// Builds an `ARRAY<STRING>` result, row by row: `write` appends items, or returns `None` for NULL.
+    pub fn build_string_lists(
+        &self,
+        mut write: impl FnMut(usize, &mut StringBuilder) -> Option<()>,
+    ) -> Result<ArrayRef, SqlError> {
+        let mut out = ListBuilder::new(StringBuilder::new());
+        for row in 0..self.rows {
+            let found = write(row, out.values()).is_some();
+            out.append(found);
+        }
+        Ok(Arc::new(out.finish()))
+    }
+
     /// Builds a STRING result out of pieces of what exists already, row by row.
     pub fn build_slices<'s>(
         &self,
@@ -181,6 +230,13 @@ impl<'a> Call<'a> {
         (0..self.rows).for_each(|row| out.append_option(value(row)));
         Ok(Arc::new(out.finish()))
     }
+}
+
+/// A value of any column as CAST to STRING writes it: `1.0E10`, `[1, 2]`, `{a=1}`, `Struct{F=1}`, `null`.
+pub fn text_of(values: &dyn Array, row: usize) -> String {
+    let mut text = String::new();
+    write_value(values, row, &mut text);
+    text
 }
 
 /// An argument's values by row.

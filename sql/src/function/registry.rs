@@ -9,20 +9,23 @@ use millstream_log::Clock;
 use crate::ast::{Ident, is_reserved};
 use crate::error::SqlError;
 use crate::function::{
-    AggregateArg, AggregateFunction, ArgType, Category, ResolvedAggregate, ResolvedScalar, ScalarFunction,
-    Signature,
+    AggregateArg, AggregateFunction, ArgType, Category, ResolvedAggregate, ResolvedScalar, ResolvedTable,
+    ScalarFunction, Signature, TableFunction,
 };
+use crate::types::SqlType;
 
-/// The functions statements can call. A name is either a scalar or an aggregate function.
+/// The functions statements can call. A name is a scalar, an aggregate or a table function.
 #[derive(Clone, Debug, Default)]
 pub struct FunctionRegistry {
     functions: BTreeMap<String, Function>,
+    properties: Arc<BTreeMap<String, String>>,
 }
 
 #[derive(Clone, Debug)]
 enum Function {
     Scalar(Arc<ScalarFunction>),
     Aggregate(Arc<AggregateFunction>),
+    Table(Arc<TableFunction>),
 }
 
 /// Kinds of function.
@@ -32,6 +35,8 @@ pub enum FunctionKind {
     Scalar,
     /// One value per group.
     Aggregate,
+    /// Any number of rows per row.
+    Table,
 }
 
 impl fmt::Display for FunctionKind {
@@ -39,6 +44,7 @@ impl fmt::Display for FunctionKind {
         f.write_str(match self {
             Self::Scalar => "SCALAR",
             Self::Aggregate => "AGGREGATE",
+            Self::Table => "TABLE",
         })
     }
 }
@@ -48,7 +54,7 @@ impl fmt::Display for FunctionKind {
 pub struct FunctionInfo {
     /// The name.
     pub name: String,
-    /// Scalar or aggregate.
+    /// Scalar, aggregate or table.
     pub kind: FunctionKind,
     /// What it is about.
     pub category: Category,
@@ -72,6 +78,14 @@ impl FunctionRegistry {
         registry
     }
 
+    /// The same functions with these settings: those whose names begin with `ksql.functions.` are theirs.
+    #[must_use]
+    pub fn with_properties<'a>(&self, properties: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let own = properties.into_iter().filter(|(name, _)| name.starts_with("ksql.functions."));
+        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { functions: self.functions.clone(), properties: Arc::new(own.collect()) }
+    }
+
     /// Adds a scalar function.
     ///
     /// Fails if the name is taken or not a name, or if a signature cannot be read.
@@ -86,6 +100,14 @@ impl FunctionRegistry {
     pub fn register_aggregate(&mut self, function: AggregateFunction) -> Result<(), SqlError> {
         let (name, defect) = (function.name.clone(), function.defect.clone());
         self.insert(name, defect, function.signatures.len(), Function::Aggregate(Arc::new(function)))
+    }
+
+    /// Adds a table function.
+    ///
+    /// Fails if the name is taken or not a name, or if a signature cannot be read.
+    pub fn register_table(&mut self, function: TableFunction) -> Result<(), SqlError> {
+        let (name, defect) = (function.name.clone(), function.defect.clone());
+        self.insert(name, defect, function.signatures.len(), Function::Table(Arc::new(function)))
     }
 
     fn insert(
@@ -122,12 +144,37 @@ impl FunctionRegistry {
     ///
     /// Fails, pointing at `name`, if there is none.
     pub fn resolve_scalar(&self, name: &Ident, args: &[ArgType]) -> Result<ResolvedScalar, SqlError> {
+        self.resolve_scalar_with(name, args, &mut |_, _| {
+            Err(SqlError::invalid("a lambda cannot be used here").at(name.span))
+        })
+    }
+
+    /// As [`resolve_scalar`](Self::resolve_scalar), for a call with lambdas: `lambdas` is asked for the type that the one
+    /// at a position returns, given the types of its parameters.
+    pub fn resolve_scalar_with(
+        &self,
+        name: &Ident,
+        args: &[ArgType],
+        lambdas: &mut dyn FnMut(usize, &[SqlType]) -> Result<SqlType, SqlError>,
+    ) -> Result<ResolvedScalar, SqlError> {
         match self.find(name)? {
-            Function::Scalar(function) => function.resolve(args).map_err(|e| e.at(name.span)),
-            Function::Aggregate(_) => {
-                Err(SqlError::invalid(format!("aggregate function '{}' cannot be used here", name.name))
-                    .at(name.span))
-            }
+            Function::Scalar(function) => function.resolve(args, lambdas).map_err(|e| e.at(name.span)),
+            other => Err(SqlError::invalid(format!(
+                "{} function '{}' cannot be used here",
+                other.kind().to_string().to_lowercase(),
+                name.name
+            ))
+            .at(name.span)),
+        }
+    }
+
+    /// The table function and its form that a call means.
+    ///
+    /// Fails, pointing at `name`, if there is none.
+    pub fn resolve_table(&self, name: &Ident, args: &[ArgType]) -> Result<ResolvedTable, SqlError> {
+        match self.find(name)? {
+            Function::Table(function) => function.resolve(args).map_err(|e| e.at(name.span)),
+            _ => Err(SqlError::invalid(format!("'{}' is not a table function", name.name)).at(name.span)),
         }
     }
 
@@ -141,8 +188,10 @@ impl FunctionRegistry {
         args: &[AggregateArg],
     ) -> Result<ResolvedAggregate, SqlError> {
         match self.find(name)? {
-            Function::Aggregate(function) => function.resolve(args).map_err(|e| e.at(name.span)),
-            Function::Scalar(_) => {
+            Function::Aggregate(function) => {
+                function.resolve(args, &self.properties).map_err(|e| e.at(name.span))
+            }
+            _ => {
                 Err(SqlError::invalid(format!("'{}' is not an aggregate function", name.name)).at(name.span))
             }
         }
@@ -163,7 +212,7 @@ impl FunctionRegistry {
     fn find(&self, name: &Ident) -> Result<&Function, SqlError> {
         self.functions.get(&name.name.to_uppercase()).ok_or_else(|| {
             let names: Vec<&String> = self.functions.keys().collect();
-            SqlError::invalid(format!("can't find any functions with the name '{}'", name.name))
+            SqlError::invalid(format!("Can't find any functions with the name '{}'", name.name))
                 .at(name.span)
                 .hint(match crate::error::nearest(&name.name, &names) {
                     Some(near) => format!("did you mean {near}?"),
@@ -178,6 +227,7 @@ impl Function {
         match self {
             Self::Scalar(_) => FunctionKind::Scalar,
             Self::Aggregate(_) => FunctionKind::Aggregate,
+            Self::Table(_) => FunctionKind::Table,
         }
     }
 
@@ -185,6 +235,7 @@ impl Function {
         let (name, category, description, signatures) = match self {
             Self::Scalar(f) => (&f.name, f.category, &f.description, &f.signatures),
             Self::Aggregate(f) => (&f.name, f.category(), &f.description, &f.signatures),
+            Self::Table(f) => (&f.name, f.category(), &f.description, &f.signatures),
         };
         FunctionInfo {
             name: name.clone(),

@@ -1,7 +1,9 @@
 //! Which form of a function a call means.
 //!
 //! A form matches without casts, or, for scalar functions and only if none does, with implicit ones. Of several the
-//! winner is not variadic, has more parameters, fewer generic ones, and casts less.
+//! winner is not variadic, has more parameters, fewer generic ones, no `ANY...`, and its `...` stands further right;
+//! two that are alike in all this are an error. What lambdas return is found out afterwards, when their parameters' types
+//! are known.
 
 use std::cmp::Reverse;
 
@@ -14,7 +16,7 @@ use crate::types::SqlType;
 pub(super) struct Match {
     /// Its position among the function's forms.
     pub(super) form: usize,
-    /// The type each argument must be cast to.
+    /// The type each argument must be cast to; of a lambda the type of its result.
     pub(super) arg_types: Vec<SqlType>,
     /// The type of the result.
     pub(super) return_type: SqlType,
@@ -26,21 +28,23 @@ pub(super) enum Casts {
     IfNeeded,
 }
 
+/// Finds the result type of the lambda that is the argument at a position, given the types of its parameters.
+pub(super) type Lambdas<'a> = &'a mut dyn FnMut(usize, &[SqlType]) -> Result<SqlType, SqlError>;
+
 /// The form among `forms` that a call of `name` with arguments of these types means.
 pub(super) fn resolve(
     name: &str,
     forms: &[Signature],
     args: &[ArgType],
     casts: Casts,
+    lambdas: Lambdas<'_>,
 ) -> Result<Match, SqlError> {
     let passes: &[bool] = if casts == Casts::Never { &[false] } else { &[false, true] };
     for with_casts in passes {
         let mut fitting: Vec<_> = forms
             .iter()
             .enumerate()
-            .filter_map(|(i, form)| {
-                bind(form, args, *with_casts).map(|bound| (rank(form, bound.distance), i, bound))
-            })
+            .filter_map(|(i, form)| bind(form, args, *with_casts).map(|bound| (rank(form), i, bound)))
             .collect();
         fitting.sort_by_key(|(rank, i, _)| (*rank, *i));
         match fitting.as_slice() {
@@ -48,7 +52,8 @@ pub(super) fn resolve(
             [(first, ..), (second, ..), ..] if first == second => return Err(ambiguous(name, forms, args)),
             _ => {}
         }
-        let (_, form, bound) = fitting.swap_remove(0);
+        let (_, form, mut bound) = fitting.swap_remove(0);
+        bound.lambdas(name, args, lambdas)?;
         return bound
             .finish(&forms[form])
             .map(|(arg_types, return_type)| Match { form, arg_types, return_type })
@@ -60,11 +65,13 @@ pub(super) fn resolve(
     Err(no_match(name, forms, args))
 }
 
-type Rank = (bool, Reverse<usize>, usize, usize);
+type Rank = (bool, Reverse<usize>, usize, bool, Reverse<usize>);
 
-fn rank(form: &Signature, distance: usize) -> Rank {
+fn rank(form: &Signature) -> Rank {
     let generics = form.parameters.iter().filter(|p| p.pattern.is_generic()).count();
-    (form.variadic, Reverse(form.parameters.len()), generics, distance)
+    let variadic = form.variadic_at();
+    let any = variadic.is_some_and(|at| form.parameters[at].pattern == Pattern::Any);
+    (variadic.is_some(), Reverse(form.parameters.len()), generics, any, Reverse(variadic.unwrap_or(0)))
 }
 
 /// What the holes of a signature stand for in one call.
@@ -72,30 +79,31 @@ struct Bound {
     arg_patterns: Vec<Pattern>,
     generics: Vec<(char, SqlType)>,
     decimal: Option<(u8, i8)>,
-    distance: usize,
 }
 
 fn bind(form: &Signature, args: &[ArgType], with_casts: bool) -> Option<Bound> {
     if !form.accepts_count(args.len()) {
         return None;
     }
-    let mut bound = Bound {
-        arg_patterns: Vec::with_capacity(args.len()),
-        generics: Vec::new(),
-        decimal: None,
-        distance: 0,
-    };
+    let mut bound =
+        Bound { arg_patterns: Vec::with_capacity(args.len()), generics: Vec::new(), decimal: None };
     for (i, arg) in args.iter().enumerate() {
-        let pattern = &form.parameter(i)?.pattern;
-        bound.arg_patterns.push(pattern.clone());
-        let fits = match arg {
-            ArgType::Null => *pattern != Pattern::Unit,
-            ArgType::Unit => *pattern == Pattern::Unit,
-            ArgType::Sql(ty) => bound.fit(pattern, ty) || (with_casts && bound.widen(pattern, ty)),
+        let pattern = &form.parameter(i, args.len())?.pattern;
+        let fits = match (arg, pattern) {
+            (ArgType::Lambda(given), Pattern::Lambda(parameters, _)) => *given == parameters.len(),
+            (ArgType::Unit, pattern) => *pattern == Pattern::Unit,
+            (ArgType::Lambda(_), _) | (_, Pattern::Lambda(..) | Pattern::Unit) => false,
+            (ArgType::Null, _) => true,
+            (ArgType::Sql(ty), pattern) => bound.fit(pattern, ty) || (with_casts && bound.widen(pattern, ty)),
         };
         if !fits {
             return None;
         }
+        bound.arg_patterns.push(match (pattern, arg) {
+            (Pattern::Any, ArgType::Sql(ty)) => Pattern::Type(ty.clone()),
+            (Pattern::Any, _) => Pattern::Type(SqlType::String),
+            (pattern, _) => pattern.clone(),
+        });
     }
     Some(bound)
 }
@@ -104,6 +112,7 @@ impl Bound {
     fn fit(&mut self, pattern: &Pattern, ty: &SqlType) -> bool {
         match (pattern, ty) {
             (Pattern::Type(wanted), ty) => wanted == ty,
+            (Pattern::Any, _) => true,
             (Pattern::Decimal, SqlType::Decimal { precision, scale }) => {
                 self.widen_decimal(*precision, *scale)
             }
@@ -122,19 +131,35 @@ impl Bound {
         }
     }
 
+    /// Asks for what the lambdas return, in their order: what one returns may be what the next takes.
+    fn lambdas(&mut self, name: &str, args: &[ArgType], lambdas: Lambdas<'_>) -> Result<(), SqlError> {
+        for position in 0..self.arg_patterns.len() {
+            let Pattern::Lambda(parameters, result) = self.arg_patterns[position].clone() else { continue };
+            let types: Option<Vec<SqlType>> = parameters.iter().map(|pattern| self.fill(pattern)).collect();
+            let types = types.ok_or_else(|| {
+                SqlError::invalid(format!("function '{name}' cannot tell the type of NULL"))
+                    .hint("cast NULL to the type meant")
+            })?;
+            let ty = lambdas(position, &types)?;
+            if !self.fit(&result, &ty) {
+                let expected = self.fill(&result).map_or_else(|| result.to_string(), |ty| ty.to_string());
+                let given = args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+                return Err(SqlError::invalid(format!(
+                    "Function '{name}' does not accept parameters ({given}): its lambda returns {ty} where {expected} is due"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn widen(&mut self, pattern: &Pattern, ty: &SqlType) -> bool {
-        let fits = match (pattern, ty) {
+        match (pattern, ty) {
             (Pattern::Type(wanted), ty) => ty.can_widen_to(wanted),
             (Pattern::Decimal, ty) => {
                 ty.as_decimal().is_some_and(|(precision, scale)| self.widen_decimal(precision, scale))
             }
             _ => false,
-        };
-        self.distance += match pattern {
-            Pattern::Type(wanted) => width(wanted).abs_diff(width(ty)),
-            _ => width(&SqlType::Decimal { precision: 1, scale: 0 }).abs_diff(width(ty)),
-        };
-        fits
+        }
     }
 
     fn widen_decimal(&mut self, precision: u8, scale: i8) -> bool {
@@ -160,6 +185,8 @@ impl Bound {
         Some(match pattern {
             Pattern::Type(ty) => ty.clone(),
             Pattern::Unit => SqlType::String,
+            Pattern::Any => return None,
+            Pattern::Lambda(_, result) => self.fill(result)?,
             Pattern::Decimal => {
                 let (precision, scale) = self.decimal?;
                 SqlType::Decimal { precision, scale }
@@ -171,28 +198,23 @@ impl Bound {
     }
 }
 
-/// How wide a type is among those it can be cast to implicitly.
-fn width(ty: &SqlType) -> usize {
-    match ty {
-        SqlType::Int => 1,
-        SqlType::Bigint => 2,
-        SqlType::Decimal { .. } => 3,
-        SqlType::Double => 4,
-        _ => 0,
-    }
-}
-
 fn no_match(name: &str, forms: &[Signature], args: &[ArgType]) -> SqlError {
-    SqlError::invalid(format!("function '{name}' does not accept parameters ({})", types(args)))
-        .hint(format!("valid alternatives are: {}", alternatives(name, forms)))
+    SqlError::invalid(format!(
+        "Function '{name}' does not accept parameters ({}).\nValid alternatives are:\n{}\n\
+         For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;",
+        types(args),
+        alternatives(name, forms)
+    ))
 }
 
 fn ambiguous(name: &str, forms: &[Signature], args: &[ArgType]) -> SqlError {
     SqlError::invalid(format!(
-        "function '{name}' cannot be resolved due to ambiguous method parameters ({})",
-        types(args)
+        "Function '{name}' cannot be resolved due to ambiguous method parameters ({}).\n\
+         Use CAST to cast your parameters to the desired type.\nValid alternatives are:\n{}\n\
+         For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;",
+        types(args),
+        alternatives(name, forms)
     ))
-    .hint(format!("use CAST to choose among: {}", alternatives(name, forms)))
 }
 
 fn types(args: &[ArgType]) -> String {
@@ -200,7 +222,7 @@ fn types(args: &[ArgType]) -> String {
 }
 
 fn alternatives(name: &str, forms: &[Signature]) -> String {
-    forms.iter().map(|form| format!("{name}{form}")).collect::<Vec<_>>().join(", ")
+    forms.iter().map(|form| format!("{name}{form}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]
@@ -214,10 +236,12 @@ mod tests {
             .map(|text| match *text {
                 "NULL" => ArgType::Null,
                 "UNIT" => ArgType::Unit,
+                "x =>" => ArgType::Lambda(1),
                 text => ArgType::Sql(SqlType::parse(text).unwrap()),
             })
             .collect();
-        match resolve("F", &forms, &args, casts) {
+        // Lambdas of the test return BIGINT.
+        match resolve("F", &forms, &args, casts, &mut |_, _| Ok(SqlType::Bigint)) {
             Ok(found) => {
                 let args: Vec<_> = found.arg_types.iter().map(ToString::to_string).collect();
                 format!("{}: {} -> {}", found.form, args.join(", "), found.return_type)
@@ -232,7 +256,27 @@ mod tests {
         for (forms, args, expected) in [
             (&numbers[..], &["INT"][..], "0: INTEGER -> INTEGER"),
             (&numbers, &["DECIMAL(4, 2)"], "3: DECIMAL(4, 2) -> DECIMAL(4, 2)"),
-            (&["(BIGINT) -> BIGINT", "(DOUBLE) -> DOUBLE"], &["INT"], "0: BIGINT -> BIGINT"),
+            (
+                &["(BIGINT, INT) -> BIGINT", "(BIGINT...) -> DOUBLE"],
+                &["INT", "INT"],
+                "0: BIGINT, INTEGER -> BIGINT",
+            ),
+            (&["(INT, ANY...) -> INT"], &["INT", "STRING", "NULL"], "0: INTEGER, STRING, STRING -> INTEGER"),
+            (
+                &["(STRING, ANY...) -> INT", "(STRING, T...) -> INT"],
+                &["STRING", "INT"],
+                "1: STRING, INTEGER -> INTEGER",
+            ),
+            (
+                &["(INT..., STRING) -> INT", "(INT, INT...) -> INT"],
+                &["INT", "STRING"],
+                "0: INTEGER, STRING -> INTEGER",
+            ),
+            (
+                &["(ARRAY<T>, LAMBDA(T) => R) -> MAP<T, R>"],
+                &["ARRAY<INT>", "x =>"],
+                "0: ARRAY<INTEGER>, BIGINT -> MAP<INTEGER, BIGINT>",
+            ),
             (&["(DOUBLE) -> DOUBLE"], &["DECIMAL(4, 2)"], "0: DOUBLE -> DOUBLE"),
             (
                 &["(DECIMAL...) -> DECIMAL"],
@@ -264,15 +308,25 @@ mod tests {
             (
                 &["(INT) -> INT", "(STRING, INT) -> INT"][..],
                 &["STRING"][..],
-                "function 'F' does not accept parameters (STRING) (valid alternatives are: F(INTEGER), F(STRING, INTEGER))",
+                "Function 'F' does not accept parameters (STRING).\nValid alternatives are:\nF(INTEGER)\nF(STRING, INTEGER)",
             ),
             (
                 &["(T, T...) -> T"],
                 &["BIGINT", "INT"],
-                "function 'F' does not accept parameters (BIGINT, INTEGER)",
+                "Function 'F' does not accept parameters (BIGINT, INTEGER).",
             ),
-            (&["(INT) -> INT", "(STRING) -> INT"], &["NULL"], "ambiguous method parameters (NULL)"),
+            (&["(INT) -> INT", "(STRING) -> INT"], &["NULL"], "ambiguous method parameters (null)"),
             (&["(T) -> T"], &["NULL"], "cannot tell the type of NULL"),
+            (
+                &["(BIGINT) -> BIGINT", "(DOUBLE) -> DOUBLE"],
+                &["INT"],
+                "ambiguous method parameters (INTEGER)",
+            ),
+            (
+                &["(ARRAY<T>, LAMBDA(T) => T) -> T"],
+                &["ARRAY<INT>", "x =>"],
+                "returns BIGINT where INTEGER is due",
+            ),
         ] {
             let error = check(forms, args, Casts::IfNeeded);
             assert!(error.contains(expected), "{forms:?} {args:?}: {error}");

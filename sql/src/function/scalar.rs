@@ -10,12 +10,13 @@ use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::SqlError;
 use crate::expression::RowErrors;
-use crate::function::resolve::{Casts, Match, resolve};
-use crate::function::{ArgType, Call, Category, Signature};
+use crate::function::resolve::{Casts, Lambdas, Match, resolve};
+use crate::function::{ArgType, Call, Category, Lambda, Signature};
 use crate::types::SqlType;
 
-type Evaluate = Arc<dyn Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync>;
-type ReturnType = Arc<dyn Fn(&[SqlType]) -> Result<SqlType, String> + Send + Sync>;
+pub(super) type Evaluate = Arc<dyn Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync>;
+pub(super) type ReturnType = Arc<dyn Fn(&[SqlType]) -> Result<SqlType, String> + Send + Sync>;
+type Make = Arc<dyn Fn() -> Evaluate + Send + Sync>;
 
 /// A scalar function: a name, and one or more forms.
 ///
@@ -32,6 +33,8 @@ type ReturnType = Arc<dyn Fn(&[SqlType]) -> Result<SqlType, String> + Send + Syn
 #[derive(Clone)]
 pub struct ScalarFunction {
     pub(super) name: String,
+    /// The name as errors show it.
+    pub(super) shown: String,
     pub(super) description: String,
     pub(super) category: Category,
     pub(super) signatures: Vec<Signature>,
@@ -40,10 +43,33 @@ pub struct ScalarFunction {
     pub(super) defect: Option<String>,
 }
 
+/// What computes one form.
 #[derive(Clone)]
-struct Form {
-    evaluate: Evaluate,
-    return_type: Option<ReturnType>,
+pub(super) struct Form {
+    make: Make,
+    pub(super) return_type: Option<ReturnType>,
+}
+
+impl Form {
+    /// Computed by the same in every call.
+    pub(super) fn shared(evaluate: Evaluate) -> Self {
+        Self { make: Arc::new(move || Arc::clone(&evaluate)), return_type: None }
+    }
+
+    /// The type of the result where the signature says `returns`.
+    pub(super) fn returns(
+        &self,
+        name: &str,
+        args: &[SqlType],
+        returns: SqlType,
+    ) -> Result<SqlType, SqlError> {
+        match &self.return_type {
+            None => Ok(returns),
+            Some(computed) => {
+                computed(args).map_err(|e| SqlError::invalid(format!("Function '{name}': {e}")))
+            }
+        }
+    }
 }
 
 impl ScalarFunction {
@@ -51,6 +77,7 @@ impl ScalarFunction {
     pub fn new(name: &str, description: &str) -> Self {
         Self {
             name: name.to_uppercase(),
+            shown: name.to_string(),
             description: description.to_string(),
             category: Category::default(),
             signatures: Vec::new(),
@@ -76,7 +103,19 @@ impl ScalarFunction {
         signature: &str,
         evaluate: impl Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync + 'static,
     ) -> Self {
-        self.add(signature, Arc::new(evaluate));
+        self.add(signature, Form::shared(Arc::new(evaluate)));
+        self
+    }
+
+    /// Adds a form with something to remember: every place of a statement where it is called computes it with what
+    /// `make` makes for that place.
+    #[must_use]
+    pub fn form_per_call<F>(mut self, signature: &str, make: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync + 'static,
+    {
+        let make: Make = Arc::new(move || Arc::new(make()));
+        self.add(signature, Form { make, return_type: None });
         self
     }
 
@@ -89,7 +128,7 @@ impl ScalarFunction {
     ) -> Self {
         let evaluate: Evaluate = Arc::new(evaluate);
         for signature in signatures {
-            self.add(signature, Arc::clone(&evaluate));
+            self.add(signature, Form::shared(Arc::clone(&evaluate)));
         }
         self
     }
@@ -113,11 +152,11 @@ impl ScalarFunction {
         self
     }
 
-    fn add(&mut self, signature: &str, evaluate: Evaluate) {
+    fn add(&mut self, signature: &str, form: Form) {
         match signature.parse() {
             Ok(signature) => {
                 self.signatures.push(signature);
-                self.forms.push(Form { evaluate, return_type: None });
+                self.forms.push(form);
             }
             Err(error) => {
                 self.defect.get_or_insert(error.to_string());
@@ -126,25 +165,12 @@ impl ScalarFunction {
     }
 
     /// The form that fits arguments of these types.
-    pub(super) fn resolve(&self, args: &[ArgType]) -> Result<ResolvedScalar, SqlError> {
-        let Match { form, arg_types, mut return_type } =
-            resolve(&self.name, &self.signatures, args, Casts::IfNeeded)?;
-        let signature = &self.signatures[form];
-        let Form { evaluate, return_type: computed } = &self.forms[form];
-        if let Some(computed) = computed {
-            return_type = computed(&arg_types)
-                .map_err(|e| SqlError::invalid(format!("function '{}': {e}", self.name)))?;
-        }
-        let required =
-            (0..args.len()).filter(|i| signature.parameter(*i).is_some_and(|p| p.required)).collect();
-        Ok(ResolvedScalar {
-            name: self.name.clone(),
-            arg_types,
-            return_type,
-            required,
-            volatile: self.volatile,
-            evaluate: Arc::clone(evaluate),
-        })
+    pub(super) fn resolve(&self, args: &[ArgType], lambdas: Lambdas<'_>) -> Result<ResolvedScalar, SqlError> {
+        let mut found = resolve(&self.shown, &self.signatures, args, Casts::IfNeeded, lambdas)?;
+        let form = &self.forms[found.form];
+        found.return_type = form.returns(&self.shown, &found.arg_types, found.return_type)?;
+        let signature = &self.signatures[found.form];
+        Ok(ResolvedScalar::new(&self.name, signature, found, form, self.volatile))
     }
 }
 
@@ -169,12 +195,26 @@ pub struct ResolvedScalar {
 }
 
 impl ResolvedScalar {
+    pub(super) fn new(name: &str, signature: &Signature, found: Match, form: &Form, volatile: bool) -> Self {
+        let args = found.arg_types.len();
+        let required = |i: &usize| signature.parameter(*i, args).is_some_and(|p| p.required);
+        Self {
+            name: name.to_string(),
+            arg_types: found.arg_types,
+            return_type: found.return_type,
+            required: (0..args).filter(required).collect(),
+            volatile,
+            evaluate: (form.make)(),
+        }
+    }
+
     /// The function's name.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The types to cast the arguments to. A unit of time is passed as the STRING of its name.
+    /// The types to cast the arguments to. A unit of time is passed as the STRING of its name; for a lambda this is the
+    /// type of its result.
     pub fn arg_types(&self) -> &[SqlType] {
         &self.arg_types
     }
@@ -199,6 +239,18 @@ impl ResolvedScalar {
         rows: usize,
         errors: &RowErrors,
     ) -> Result<ArrayRef, SqlError> {
+        self.evaluate_with(args, &[], rows, errors)
+    }
+
+    /// As [`evaluate`](Self::evaluate), for a call with lambdas: each with the place of its argument, where `args` has a
+    /// value that nobody looks at.
+    pub fn evaluate_with(
+        &self,
+        args: &[ColumnarValue],
+        lambdas: &[(usize, &dyn Lambda)],
+        rows: usize,
+        errors: &RowErrors,
+    ) -> Result<ArrayRef, SqlError> {
         let mut arrays = Vec::with_capacity(args.len());
         let mut constant = Vec::with_capacity(args.len());
         for arg in args {
@@ -212,6 +264,7 @@ impl ResolvedScalar {
             name: &self.name,
             args: &arrays,
             constant: &constant,
+            lambdas,
             arg_types: &self.arg_types,
             return_type: &self.return_type,
             rows,

@@ -15,20 +15,27 @@ pub enum Pattern {
     Decimal,
     /// Any type; the same letter stands for the same type throughout a signature.
     Generic(char),
+    /// Any type, which may differ from argument to argument. Written `ANY`.
+    Any,
     /// An ARRAY.
     Array(Box<Pattern>),
     /// A MAP.
     Map(Box<Pattern>, Box<Pattern>),
     /// A bare unit of time; the function gets its name as a STRING.
     Unit,
+    /// A lambda with parameters of these types and a result of that one. Written `LAMBDA(T, U) => R`.
+    Lambda(Vec<Pattern>, Box<Pattern>),
 }
 
 impl Pattern {
     pub(super) fn is_generic(&self) -> bool {
         match self {
-            Self::Generic(_) => true,
+            Self::Generic(_) | Self::Any => true,
             Self::Array(item) => item.is_generic(),
             Self::Map(key, value) => key.is_generic() || value.is_generic(),
+            Self::Lambda(parameters, result) => {
+                parameters.iter().any(Self::is_generic) || result.is_generic()
+            }
             Self::Type(_) | Self::Decimal | Self::Unit => false,
         }
     }
@@ -40,9 +47,17 @@ impl fmt::Display for Pattern {
             Self::Type(ty) => ty.fmt(f),
             Self::Decimal => f.write_str("DECIMAL"),
             Self::Generic(letter) => letter.fmt(f),
+            Self::Any => f.write_str("ANY"),
             Self::Array(item) => write!(f, "ARRAY<{item}>"),
             Self::Map(key, value) => write!(f, "MAP<{key}, {value}>"),
-            Self::Unit => f.write_str("UNIT"),
+            Self::Unit => f.write_str("INTERVALUNIT"),
+            Self::Lambda(parameters, result) => {
+                f.write_str("LAMBDA (")?;
+                for (i, parameter) in parameters.iter().enumerate() {
+                    write!(f, "{}{parameter}", if i > 0 { ", " } else { "" })?;
+                }
+                write!(f, ") => {result}")
+            }
         }
     }
 }
@@ -56,35 +71,49 @@ pub struct Parameter {
     pub required: bool,
     /// Only a literal may stand here; of aggregates only. Written `LITERAL INT`.
     pub literal: bool,
+    /// May be given any number of times, also none; at most one is. Written `INT...`.
+    pub variadic: bool,
 }
 
 /// One form of a function: parameters, and the type of the result.
 ///
-/// Written `(STRING, INT!, T...) -> ARRAY<T>`: types as in SQL, single capital letters for any type, `UNIT` for a bare
-/// unit of time, `...` behind the last parameter if it may be given any number of times, also none.
+/// Written `(STRING, INT!, T...) -> ARRAY<T>`: types as in SQL, single capital letters for any type, `ANY` for types that
+/// need not agree, `UNIT` for a bare unit of time, `LAMBDA(T) => R` for a function that is passed in, and `...` behind
+/// the parameter, if there is one, that may be given any number of times, also none. For a table function the result is
+/// the type of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     /// The parameters, in order.
     pub parameters: Vec<Parameter>,
-    /// The last parameter may be given any number of times.
-    pub variadic: bool,
     /// The type of the result.
     pub returns: Pattern,
 }
 
 impl Signature {
-    /// The parameter for the argument at `position`; a variadic one repeats.
-    pub fn parameter(&self, position: usize) -> Option<&Parameter> {
-        let last = self.parameters.len().checked_sub(1)?;
-        if position <= last || self.variadic { Some(&self.parameters[position.min(last)]) } else { None }
+    /// The parameter for the argument at `position` of a call with so many arguments; a variadic one repeats.
+    pub fn parameter(&self, position: usize, arguments: usize) -> Option<&Parameter> {
+        let Some(variadic) = self.variadic_at() else { return self.parameters.get(position) };
+        let behind = self.parameters.len() - variadic - 1;
+        let from_end = arguments.checked_sub(position)?;
+        if position < variadic {
+            self.parameters.get(position)
+        } else if from_end <= behind {
+            self.parameters.get(self.parameters.len() - from_end)
+        } else {
+            self.parameters.get(variadic)
+        }
+    }
+
+    /// The place of the parameter that may be given any number of times.
+    pub fn variadic_at(&self) -> Option<usize> {
+        self.parameters.iter().position(|parameter| parameter.variadic)
     }
 
     /// Whether a call may have that many arguments.
     pub fn accepts_count(&self, arguments: usize) -> bool {
-        if self.variadic {
-            arguments + 1 >= self.parameters.len()
-        } else {
-            arguments == self.parameters.len()
+        match self.variadic_at() {
+            Some(_) => arguments + 1 >= self.parameters.len(),
+            None => arguments == self.parameters.len(),
         }
     }
 }
@@ -93,9 +122,10 @@ impl fmt::Display for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("(")?;
         for (i, parameter) in self.parameters.iter().enumerate() {
-            write!(f, "{}{}", if i > 0 { ", " } else { "" }, parameter.pattern)?;
+            let dots = if parameter.variadic { "..." } else { "" };
+            write!(f, "{}{}{dots}", if i > 0 { ", " } else { "" }, parameter.pattern)?;
         }
-        f.write_str(if self.variadic { "...)" } else { ")" })
+        f.write_str(")")
     }
 }
 
@@ -105,15 +135,18 @@ impl FromStr for Signature {
     fn from_str(text: &str) -> Result<Self, SqlError> {
         let mut reader = Reader { text, rest: text };
         reader.expect("(")?;
-        let (mut parameters, mut variadic) = (Vec::new(), false);
+        let mut parameters: Vec<Parameter> = Vec::new();
         if !reader.take(")") {
             loop {
                 let literal = reader.take("LITERAL ");
                 let pattern = reader.pattern()?;
                 let required = reader.take("!");
-                parameters.push(Parameter { pattern, required, literal });
-                variadic = reader.take("...");
-                if variadic || !reader.take(",") {
+                let variadic = reader.take("...");
+                if variadic && parameters.iter().any(|parameter| parameter.variadic) {
+                    return Err(reader.error("at most one '...'"));
+                }
+                parameters.push(Parameter { pattern, required, literal, variadic });
+                if !reader.take(",") {
                     break;
                 }
             }
@@ -122,7 +155,7 @@ impl FromStr for Signature {
         reader.expect("->")?;
         let returns = reader.pattern()?;
         if reader.rest.trim().is_empty() {
-            Ok(Self { parameters, variadic, returns })
+            Ok(Self { parameters, returns })
         } else {
             Err(reader.error("the end"))
         }
@@ -167,8 +200,37 @@ impl Reader<'_> {
             return Ok(Pattern::Generic(letter));
         }
         match word {
+            "DECIMAL" if self.rest.starts_with('(') => {
+                let end = self.rest.find(')').map_or(self.rest.len(), |end| end + 1);
+                let (digits, after) = self.rest.split_at(end);
+                let ty = SqlType::parse(&format!("DECIMAL{digits}"))?;
+                self.rest = after;
+                Ok(Pattern::Type(ty))
+            }
             "DECIMAL" => Ok(Pattern::Decimal),
             "UNIT" => Ok(Pattern::Unit),
+            "ANY" => Ok(Pattern::Any),
+            "LAMBDA" => {
+                self.expect("(")?;
+                let mut parameters = vec![self.pattern()?];
+                while self.take(",") {
+                    parameters.push(self.pattern()?);
+                }
+                self.expect(")")?;
+                self.expect("=>")?;
+                Ok(Pattern::Lambda(parameters, Box::new(self.pattern()?)))
+            }
+            "STRUCT" => {
+                let mut depth = 0;
+                let end = self.rest.find(|c| {
+                    depth += i32::from(c == '<') - i32::from(c == '>');
+                    depth == 0
+                });
+                let (fields, after) = self.rest.split_at(end.map_or(self.rest.len(), |end| end + 1));
+                let ty = SqlType::parse(&format!("STRUCT{fields}"))?;
+                self.rest = after;
+                Ok(Pattern::Type(ty))
+            }
             "ARRAY" => {
                 self.expect("<")?;
                 let item = Box::new(self.pattern()?);
@@ -203,14 +265,17 @@ pub enum ArgType {
     Null,
     /// A bare unit of time.
     Unit,
+    /// A lambda with that many parameters.
+    Lambda(usize),
 }
 
 impl fmt::Display for ArgType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sql(ty) => ty.fmt(f),
-            Self::Null => f.write_str("NULL"),
-            Self::Unit => f.write_str("UNIT"),
+            Self::Null => f.write_str("null"),
+            Self::Unit => f.write_str("INTERVALUNIT"),
+            Self::Lambda(_) => f.write_str("LAMBDA"),
         }
     }
 }
@@ -238,6 +303,12 @@ pub enum Category {
     DateTime,
     /// JSON in text.
     Json,
+    /// Parts of addresses.
+    Url,
+    /// Functions that take functions.
+    Lambda,
+    /// Functions that give several rows.
+    Table,
     /// Choices.
     Conditional,
     /// From one type to another.
@@ -259,6 +330,9 @@ impl fmt::Display for Category {
             Self::Mathematical => "MATHEMATICAL",
             Self::DateTime => "DATE / TIME",
             Self::Json => "JSON",
+            Self::Url => "URL",
+            Self::Lambda => "LAMBDA",
+            Self::Table => "TABLE",
             Self::Conditional => "CONDITIONAL",
             Self::Conversions => "CONVERSIONS",
             Self::Aggregate => "AGGREGATE",
@@ -281,6 +355,32 @@ mod tests {
         assert_eq!(marks, [(false, false), (true, false), (false, false), (false, true), (false, false)]);
         assert!(signature.accepts_count(4) && signature.accepts_count(9) && !signature.accepts_count(3));
         assert_eq!("() -> DOUBLE".parse::<Signature>().unwrap().parameters, []);
+        for text in [
+            "(ARRAY<T>, LAMBDA (T) => R)",
+            "(MAP<K, V>, LAMBDA (K, V) => BOOLEAN)",
+            "(STRUCT<A STRING, B ARRAY<STRUCT<C INTEGER>>>, ANY...)",
+        ] {
+            let read: Signature = format!("{text} -> STRUCT<`x` INT>").parse().unwrap();
+            assert_eq!(read.to_string(), text);
+            assert_eq!(read.returns.to_string(), "STRUCT<`x` INTEGER>");
+        }
+    }
+
+    #[test]
+    fn the_variadic_parameter_may_stand_anywhere() {
+        let signature: Signature = "(BIGINT, STRING..., LITERAL INT, DOUBLE) -> BIGINT".parse().unwrap();
+        for (arguments, expected) in [
+            (3, "BIGINT INTEGER DOUBLE"),
+            (4, "BIGINT STRING INTEGER DOUBLE"),
+            (6, "BIGINT STRING STRING STRING INTEGER DOUBLE"),
+        ] {
+            assert!(signature.accepts_count(arguments));
+            let patterns: Vec<_> = (0..arguments)
+                .map(|i| signature.parameter(i, arguments).unwrap().pattern.to_string())
+                .collect();
+            assert_eq!(patterns.join(" "), expected);
+        }
+        assert!(!signature.accepts_count(2));
     }
 
     #[test]
@@ -289,8 +389,9 @@ mod tests {
             ("INT -> INT", "expected ( before 'INT -> INT'"),
             ("(INTT) -> INT", "expected a type before 'INTT) -> INT'"),
             ("(INT) INT", "expected -> before 'INT'"),
-            ("(INT...,INT) -> INT", "expected ) before ',INT) -> INT'"),
+            ("(INT..., INT...) -> INT", "expected at most one '...' before ') -> INT'"),
             ("(INT) -> INT x", "expected the end before 'x'"),
+            ("(STRUCT<a INT) -> INT", "expected"),
         ] {
             let error = text.parse::<Signature>().unwrap_err().to_string();
             assert!(error.contains(expected), "{text}: {error}");

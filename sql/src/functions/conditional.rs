@@ -26,8 +26,8 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
             .form("(T, T) -> T", null_if),
         ScalarFunction::new("AS_VALUE", "The argument: copies a key column into the value.")
             .form("(T) -> T", |call| call.array(0)),
-        best("GREATEST", "The largest argument; NULLs are passed over.", Ordering::Greater),
-        best("LEAST", "The smallest argument; NULLs are passed over.", Ordering::Less),
+        best("greatest", "The largest argument; NULLs are passed over.", Ordering::Greater),
+        best("least", "The smallest argument; NULLs are passed over.", Ordering::Less),
     ]
 }
 

@@ -4,14 +4,23 @@ mod aggregates;
 mod arrays;
 mod conditional;
 mod datetime;
+mod encodings;
+mod geography;
 mod json;
+mod lambdas;
 mod last;
+mod lists;
+mod maps;
+mod masks;
 mod math;
-mod order;
+mod md5;
+pub(crate) mod order;
 mod regexes;
 mod rounding;
 mod strings;
+mod tables;
 mod units;
+mod urls;
 
 #[cfg(test)]
 mod tests;
@@ -29,16 +38,25 @@ pub(crate) fn register(registry: &mut FunctionRegistry, clock: &Arc<dyn Clock>) 
         arrays::functions(),
         conditional::functions(),
         datetime::functions(clock),
+        encodings::functions(),
+        geography::functions(),
         json::functions(),
-        math::functions(),
+        lambdas::functions(),
+        maps::functions(),
+        masks::functions(),
+        math::functions(clock),
         regexes::functions(),
         strings::functions(),
+        urls::functions(),
     ];
     for function in scalars.into_iter().flatten() {
         registry.register_scalar(function)?;
     }
     for function in aggregates::functions() {
         registry.register_aggregate(function)?;
+    }
+    for function in tables::functions() {
+        registry.register_table(function)?;
     }
     Ok(())
 }

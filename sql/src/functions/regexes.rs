@@ -11,17 +11,19 @@ use crate::function::{Call, Category, ScalarFunction};
 
 pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![
-        expression("REGEXP_EXTRACT", "The first match of the pattern, or one of its groups.")
+        expression("regexp_extract", "The first match of the pattern, or one of its groups.")
             .forms(&["(STRING, STRING) -> STRING", "(STRING, STRING, INT) -> STRING"], extract),
-        expression("REGEXP_EXTRACT_ALL", "All matches of the pattern, or one of its groups in each.").forms(
+        expression("regexp_extract_all", "All matches of the pattern, or one of its groups in each.").forms(
             &["(STRING, STRING) -> ARRAY<STRING>", "(STRING, STRING, INT) -> ARRAY<STRING>"],
             extract_all,
         ),
         expression(
-            "REGEXP_REPLACE",
+            "regexp_replace",
             "The text with all matches of the pattern replaced; $1 stands for the first group.",
         )
         .form("(STRING, STRING, STRING) -> STRING", replace),
+        expression("regexp_split_to_array", "The parts of the text between matches of the pattern.")
+            .form("(STRING, STRING) -> ARRAY<STRING>", split),
     ]
 }
 
@@ -30,7 +32,42 @@ fn expression(name: &str, description: &str) -> ScalarFunction {
 }
 
 fn compile(pattern: &str) -> Result<Regex, String> {
-    Regex::new(pattern).map_err(|e| format!("invalid regular expression '{pattern}': {}", reason(&e)))
+    Regex::new(&as_java(pattern))
+        .map_err(|e| format!("invalid regular expression '{pattern}': {}", reason(&e)))
+}
+
+/// The pattern with what Java understands in another way: its classes are those of ASCII, `\Q..\E` is text as it is.
+fn as_java(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        let (plain, escape) = rest.split_at(at);
+        out.push_str(plain);
+        let Some(letter) = escape[1..].chars().next() else {
+            out.push_str(escape);
+            return out;
+        };
+        rest = &escape[1 + letter.len_utf8()..];
+        match letter {
+            'w' => out.push_str("[0-9A-Za-z_]"),
+            'W' => out.push_str("[^0-9A-Za-z_]"),
+            'd' => out.push_str("[0-9]"),
+            'D' => out.push_str("[^0-9]"),
+            's' => out.push_str("[ \\t\\n\\x0B\\f\\r]"),
+            'S' => out.push_str("[^ \\t\\n\\x0B\\f\\r]"),
+            'Q' => {
+                let (text, after) = rest.split_once("\\E").unwrap_or((rest, ""));
+                out.push_str(&regex::escape(text));
+                rest = after;
+            }
+            letter => {
+                out.push('\\');
+                out.push(letter);
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 /// The last line of the error, which says what is wrong; those before draw the pattern.
@@ -130,4 +167,20 @@ fn expand(captures: &regex::Captures<'_>, new: &str, out: &mut String) -> Result
         }
     }
     Ok(())
+}
+
+/// A pattern that matches nothing splits between all characters.
+fn split(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
+    let (texts, patterns) = (call.strings(0), call.strings(1));
+    let mut compiled = Last::default();
+    call.build_string_lists(|row, out| {
+        let (text, pattern) = (texts.get(row)?, patterns.get(row)?);
+        let regex = call.check(compiled.get(pattern, compile))?;
+        if pattern.is_empty() || regex.is_match("") {
+            text.split("").filter(|part| !part.is_empty()).for_each(|part| out.append_value(part));
+        } else {
+            regex.split(text).for_each(|part| out.append_value(part));
+        }
+        Some(())
+    })
 }

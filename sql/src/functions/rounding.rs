@@ -9,7 +9,7 @@ use crate::types::SqlType;
 pub(super) fn functions() -> [ScalarFunction; 2] {
     [
         rounding(
-            "ROUND",
+            "Round",
             "The nearest whole number, or with that many places behind the point. Ties go up.",
             Mode::Round,
         ),

@@ -11,8 +11,8 @@ use crate::function::{Call, Category, ScalarFunction};
 
 pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![
-        text("UCASE", "Upper case.").form("(STRING) -> STRING", |call| change(call, upper)),
-        text("LCASE", "Lower case.").form("(STRING) -> STRING", |call| change(call, lower)),
+        text("ucase", "Upper case.").form("(STRING) -> STRING", |call| change(call, upper)),
+        text("lcase", "Lower case.").form("(STRING) -> STRING", |call| change(call, lower)),
         text("INITCAP", "Every word with a capital first letter, the rest in lower case.")
             .form("(STRING) -> STRING", |call| change(call, capitalize)),
         text("TRIM", "Without spaces and control characters at both ends.").form("(STRING) -> STRING", |call| {
@@ -28,7 +28,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
                 let bytes = call.bytes(0);
                 call.build::<Int32Type>(|row| i32::try_from(bytes.get(row)?.len()).ok())
             }),
-        text("CONCAT", "All arguments in a row; NULLs are passed over.")
+        text("concat", "All arguments in a row; NULLs are passed over.")
             .form("(STRING...) -> STRING", |call| {
                 let parts: Vec<_> = (0..call.arg_count()).map(|i| call.strings(i)).collect();
                 call.build_strings(|row, out| {
@@ -38,12 +38,12 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
             })
             .form("(BYTES...) -> BYTES", |call| {
                 let parts: Vec<_> = (0..call.arg_count()).map(|i| call.bytes(i)).collect();
-                build_bytes(call, |row, out| {
+                call.build_bytes(|row, out| {
                     parts.iter().filter_map(|part| part.get(row)).for_each(|part| out.extend_from_slice(part));
                     Some(())
                 })
             }),
-        text("CONCAT_WS", "All arguments but the first in a row, with the first between them; NULLs are passed over.")
+        text("concat_ws", "All arguments but the first in a row, with the first between them; NULLs are passed over.")
             .form("(STRING, STRING, STRING...) -> STRING", |call| {
                 let separators = call.strings(0);
                 let parts: Vec<_> = (1..call.arg_count()).map(|i| call.strings(i)).collect();
@@ -59,7 +59,7 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
             .form("(BYTES, BYTES, BYTES...) -> BYTES", |call| {
                 let separators = call.bytes(0);
                 let parts: Vec<_> = (1..call.arg_count()).map(|i| call.bytes(i)).collect();
-                build_bytes(call, |row, out| {
+                call.build_bytes(|row, out| {
                     let separator = separators.get(row)?;
                     for (i, part) in parts.iter().filter_map(|part| part.get(row)).enumerate() {
                         out.extend_from_slice(if i > 0 { separator } else { &[] });
@@ -88,38 +88,42 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
                 })
             },
         ),
-        text("INSTR", "Where the second argument starts in the first, from 1; 0 if nowhere. Optional: from which position, which occurrence.")
+        text("instr", "Where the second argument starts in the first, from 1; 0 if nowhere. Optional: from which position, which occurrence.")
             .forms(
                 &["(STRING, STRING) -> INT", "(STRING, STRING, INT!) -> INT", "(STRING, STRING, INT!, INT!) -> INT"],
                 instr,
             ),
-        pad("LPAD", "The text filled up at the start to a length, or cut to it.", Side::Left),
-        pad("RPAD", "The text filled up at the end to a length, or cut to it.", Side::Right),
-        text("SPLIT", "The parts between occurrences of the second argument; without it, single characters.")
+        pad("lpad", "The text filled up at the start to a length, or cut to it.", Side::Left),
+        pad("rpad", "The text filled up at the end to a length, or cut to it.", Side::Right),
+        text("split", "The parts between occurrences of the second argument; without it, single characters.")
             .form("(STRING, STRING) -> ARRAY<STRING>", split_text)
             .form("(BYTES, BYTES) -> ARRAY<BYTES>", split_bytes),
+        text("elt", "The nth of the texts behind the number, from 1.").form("(INT!, STRING...) -> STRING", |call| {
+            let places = call.ints(0);
+            let texts: Vec<_> = (1..call.arg_count()).map(|i| call.strings(i)).collect();
+            call.build_slices(|row| {
+                let place = usize::try_from(places.get(row)?).ok()?.checked_sub(1)?;
+                texts.get(place)?.get(row)
+            })
+        }),
+        text("field", "The place of the first text among those behind it, from 1; 0 if it is not there.").form(
+            "(STRING, STRING...) -> INT",
+            |call| {
+                let wanted = call.strings(0);
+                let texts: Vec<_> = (1..call.arg_count()).map(|i| call.strings(i)).collect();
+                call.build::<Int32Type>(|row| {
+                    let found = wanted.get(row).and_then(|wanted| {
+                        texts.iter().position(|column| column.get(row) == Some(wanted))
+                    });
+                    Some(found.map_or(0, |place| place as i32 + 1))
+                })
+            },
+        ),
     ]
 }
 
 fn text(name: &str, description: &str) -> ScalarFunction {
     ScalarFunction::new(name, description).category(Category::String)
-}
-
-/// Builds a BYTES result, row by row: `write` appends to a buffer that is empty, or returns `None` for NULL.
-fn build_bytes(
-    call: &Call<'_>,
-    mut write: impl FnMut(usize, &mut Vec<u8>) -> Option<()>,
-) -> Result<ArrayRef, SqlError> {
-    let mut out = BinaryBuilder::with_capacity(call.rows(), call.rows() * 16);
-    let mut buffer = Vec::new();
-    for row in 0..call.rows() {
-        buffer.clear();
-        match write(row, &mut buffer) {
-            Some(()) => out.append_value(&buffer),
-            None => out.append_null(),
-        }
-    }
-    Ok(Arc::new(out.finish()))
 }
 
 fn change(call: &Call<'_>, write: fn(&str, &mut String)) -> Result<ArrayRef, SqlError> {
@@ -178,7 +182,7 @@ fn substring_text(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
 fn substring_bytes(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
     let (bytes, positions) = (call.bytes(0), call.ints(1));
     let counts = (call.arg_count() > 2).then(|| call.ints(2));
-    build_bytes(call, |row, out| {
+    call.build_bytes(|row, out| {
         let (bytes, position) = (bytes.get(row)?, positions.get(row)?);
         let count = match &counts {
             Some(counts) => Some(counts.get(row)?),
@@ -237,7 +241,7 @@ fn pad(name: &str, description: &str, side: Side) -> ScalarFunction {
         })
         .form("(BYTES, INT, BYTES) -> BYTES", move |call| {
             let (values, lengths, pads) = (call.bytes(0), call.ints(1), call.bytes(2));
-            build_bytes(call, |row, out| {
+            call.build_bytes(|row, out| {
                 let (value, pad) = (values.get(row)?, pads.get(row)?);
                 let wanted = usize::try_from(lengths.get(row)?).ok()?;
                 if pad.is_empty() {

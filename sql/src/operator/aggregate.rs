@@ -22,7 +22,7 @@ use super::{
 use crate::{
     columnar::ColumnarBatch,
     error::SqlError,
-    expression::{Bound, RowErrors, bind},
+    expression::{Bound, RowErrors, bind, bind_condition},
     function::{Accumulator, ResolvedAggregate},
     plan::{self, Window},
 };
@@ -102,7 +102,8 @@ pub(crate) struct GroupRows {
 impl GroupRows {
     /// Prepares rows for a planned aggregation.
     pub(crate) fn new(step: &plan::Aggregate) -> Result<Self, KeyWriterError> {
-        let having = step.having.as_ref().map(|having| bind(&having.condition, &step.schema)).transpose()?;
+        let having =
+            step.having.as_ref().map(|having| bind_condition(&having.condition, &step.schema)).transpose()?;
         Ok(Self {
             keys: step.key_format.decoder(&group_fields(step), None)?,
             schema: step.schema.clone(),

@@ -9,10 +9,10 @@ use arrow::array::{
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use super::cell::Number;
-use super::fold::{Fold, Folding, take};
 use crate::error::SqlError;
 use crate::function::AggregateFunction;
-use crate::types::SqlType;
+use crate::function::fold::{Fold, Folding, take_exact};
+use crate::types::{SqlType, StructField};
 
 pub(super) fn avg() -> AggregateFunction {
     let forms = ["(INT) -> DOUBLE", "(BIGINT) -> DOUBLE", "(DOUBLE) -> DOUBLE"];
@@ -23,6 +23,10 @@ pub(super) fn avg() -> AggregateFunction {
                 SqlType::Bigint => Folding::boxed(Average::<Int64Type>(PhantomData)),
                 _ => Folding::boxed(Average::<Float64Type>(PhantomData)),
             })
+        })
+        .state_type(|args| {
+            let field = |name: &str, ty| StructField { name: name.to_owned(), ty };
+            SqlType::Struct(vec![field("SUM", args[0].clone()), field("COUNT", SqlType::Bigint)])
         })
         .supports_tables()
 }
@@ -84,7 +88,7 @@ where
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Self::State, SqlError> {
-        Ok(SumAndCount { sum: T::Native::load(bytes)?, count: i64::from_le_bytes(take(bytes)?) })
+        Ok(SumAndCount { sum: T::Native::load(bytes)?, count: i64::from_le_bytes(take_exact(bytes)?) })
     }
 
     fn output(&self, capacity: usize) -> Vec<f64> {

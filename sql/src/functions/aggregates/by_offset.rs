@@ -6,10 +6,11 @@ use arrow::array::ArrayRef;
 
 use super::cell::Cell;
 use super::collect::{ListOutput, any_cell};
-use super::fold::{Fold, Folding, put_count, take};
 use crate::ast::Literal;
 use crate::error::SqlError;
+use crate::function::fold::{Fold, Folding, put_count, take_exact};
 use crate::function::{Accumulator, AggregateCall, AggregateFunction};
+use crate::types::{SqlType, StructField};
 
 pub(super) fn functions() -> [AggregateFunction; 2] {
     let one = ["(T) -> T", "(T, LITERAL BOOLEAN) -> T"];
@@ -19,6 +20,10 @@ pub(super) fn functions() -> [AggregateFunction; 2] {
             .forms(&one, move |call| any_cell!(&call.arg_types[0], |cell| create_one(cell, call, end)))
             .forms(&several, move |call| {
                 any_cell!(&call.arg_types[0], |cell| create_several(cell, call, end))
+            })
+            .state_type(|args| {
+                let field = |name: &str, ty| StructField { name: name.to_owned(), ty };
+                SqlType::Struct(vec![field("SEQ", SqlType::Bigint), field("VAL", args[0].clone())])
             })
     };
     [
@@ -119,7 +124,7 @@ impl<C: Cell> Fold for One<C> {
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Self::State, SqlError> {
-        let [seen] = take(bytes)?;
+        let [seen] = take_exact(bytes)?;
         if seen == 0 { Ok(None) } else { self.cell.load_option(bytes).map(Some) }
     }
 
@@ -188,7 +193,7 @@ impl<C: Cell> Fold for Several<C> {
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Self::State, SqlError> {
-        let count = u32::from_le_bytes(take(bytes)?);
+        let count = u32::from_le_bytes(take_exact(bytes)?);
         (0..count).map(|_| self.cell.load_option(bytes)).collect()
     }
 

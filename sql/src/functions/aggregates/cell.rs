@@ -11,8 +11,8 @@ use arrow::array::{
 use arrow::datatypes::DataType;
 use arrow::row::{RowConverter, Rows, SortField};
 
-use super::fold::{put_slice, take, take_slice};
 use crate::error::SqlError;
+use crate::function::fold::{put_bytes, take_bytes, take_exact};
 use crate::functions::order::{compare_bytes, compare_text};
 use crate::types::SqlType;
 
@@ -51,7 +51,7 @@ macro_rules! number {
             }
 
             fn load(bytes: &mut &[u8]) -> Result<Self, SqlError> {
-                Ok(Self::from_le_bytes(take(bytes)?))
+                Ok(Self::from_le_bytes(take_exact(bytes)?))
             }
         }
     )*};
@@ -97,7 +97,7 @@ pub(super) trait Cell: Send + Sized + 'static {
     }
 
     fn load_option(&self, bytes: &mut &[u8]) -> Result<Option<Self::Value>, SqlError> {
-        let [present] = take(bytes)?;
+        let [present] = take_exact(bytes)?;
         if present == 0 { Ok(None) } else { self.load(bytes).map(Some) }
     }
 }
@@ -222,11 +222,11 @@ impl Cell for Text {
     }
 
     fn save(&self, value: &String, out: &mut Vec<u8>) {
-        put_slice(value.as_bytes(), out);
+        put_bytes(value.as_bytes(), out);
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<String, SqlError> {
-        let text = std::str::from_utf8(take_slice(bytes)?);
+        let text = std::str::from_utf8(take_bytes(bytes)?);
         Ok(text.map_err(|e| SqlError::failed("read the state of an aggregate", e))?.into())
     }
 
@@ -288,11 +288,11 @@ impl Cell for Binary {
     }
 
     fn save(&self, value: &Vec<u8>, out: &mut Vec<u8>) {
-        put_slice(value, out);
+        put_bytes(value, out);
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Vec<u8>, SqlError> {
-        Ok(take_slice(bytes)?.into())
+        Ok(take_bytes(bytes)?.into())
     }
 
     fn equal(&self, a: &Vec<u8>, b: &Vec<u8>) -> bool {
@@ -363,11 +363,11 @@ impl Cell for Nested {
     }
 
     fn save(&self, value: &Box<[u8]>, out: &mut Vec<u8>) {
-        put_slice(value, out);
+        put_bytes(value, out);
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Box<[u8]>, SqlError> {
-        Ok(take_slice(bytes)?.into())
+        Ok(take_bytes(bytes)?.into())
     }
 
     fn equal(&self, a: &Box<[u8]>, b: &Box<[u8]>) -> bool {

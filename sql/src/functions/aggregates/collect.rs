@@ -1,4 +1,4 @@
-//! COLLECT_LIST, and the parts that aggregates which return an ARRAY share.
+//! COLLECT_LIST and COLLECT_SET, and the parts that aggregates which return an ARRAY share.
 
 use std::sync::Arc;
 
@@ -7,18 +7,37 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field};
 
 use super::cell::Cell;
-use super::fold::{Fold, Folding, put_count, take};
 use crate::error::SqlError;
+use crate::function::fold::{Fold, Folding, put_count, take_exact};
 use crate::function::{Accumulator, AggregateCall, AggregateFunction};
 
 pub(super) fn collect_list() -> AggregateFunction {
     AggregateFunction::new("COLLECT_LIST", "All values in the order of arrival, NULLs included.")
-        .forms(&["(T) -> ARRAY<T>"], |call| any_cell!(&call.arg_types[0], |cell| create(cell, call)))
+        .forms(&["(T) -> ARRAY<T>"], |call| any_cell!(&call.arg_types[0], |cell| create(cell, call, false)))
         .supports_tables()
 }
 
-fn create<C: Cell>(cell: C, call: &AggregateCall<'_>) -> Result<Box<dyn Accumulator>, SqlError> {
-    Ok(Folding::boxed(CollectList { cell, item: call.arg_types[0].to_arrow() }))
+pub(super) fn collect_set() -> AggregateFunction {
+    AggregateFunction::new("COLLECT_SET", "All different values in the order of arrival, NULL included.")
+        .forms(&["(T) -> ARRAY<T>"], |call| any_cell!(&call.arg_types[0], |cell| create(cell, call, true)))
+}
+
+fn create<C: Cell>(
+    cell: C,
+    call: &AggregateCall<'_>,
+    distinct: bool,
+) -> Result<Box<dyn Accumulator>, SqlError> {
+    let item = call.arg_types[0].to_arrow();
+    Ok(Folding::boxed(Collect { cell, item, distinct, most: limit(call)? }))
+}
+
+/// The property `limit` of the function: the most values that are collected, any number if it is below 0.
+fn limit(call: &AggregateCall<'_>) -> Result<usize, SqlError> {
+    let Some(text) = call.property("limit") else { return Ok(usize::MAX) };
+    let limit: i64 = text.trim().parse().map_err(|_| {
+        SqlError::invalid(format!("the limit of a collection must be a whole number, not '{text}'"))
+    })?;
+    Ok(usize::try_from(limit).unwrap_or(usize::MAX))
 }
 
 /// Evaluates an expression with the [`Cell`](super::cell::Cell) of a type as `$cell`.
@@ -100,12 +119,32 @@ impl<B> ListOutput<B> {
     }
 }
 
-struct CollectList<C> {
+struct Collect<C> {
     cell: C,
     item: DataType,
+    /// Values that are there already are not collected again.
+    distinct: bool,
+    most: usize,
 }
 
-impl<C: Cell> Fold for CollectList<C> {
+impl<C: Cell> Collect<C> {
+    fn equal(&self, a: &Option<C::Value>, b: &Option<C::Value>) -> bool {
+        match (a, b) {
+            (Some(a), Some(b)) => self.cell.equal(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        }
+    }
+
+    fn push(&self, state: &mut Vec<Option<C::Value>>, value: Option<C::Value>) {
+        let wanted = state.len() < self.most
+            && !(self.distinct && state.iter().any(|known| self.equal(known, &value)));
+        if wanted {
+            state.push(value);
+        }
+    }
+}
+
+impl<C: Cell> Fold for Collect<C> {
     type State = Vec<Option<C::Value>>;
     type Input<'a> = C::View<'a>;
     type Output = ListOutput<C::Builder>;
@@ -119,25 +158,21 @@ impl<C: Cell> Fold for CollectList<C> {
     }
 
     fn add(&self, state: &mut Self::State, view: &C::View<'_>, row: usize) -> Result<(), SqlError> {
-        state.push(self.cell.get(view, row));
+        self.push(state, self.cell.get(view, row));
         Ok(())
     }
 
     /// Takes away the last value that equals the row's.
     fn remove(&self, state: &mut Self::State, view: &C::View<'_>, row: usize) -> Result<(), SqlError> {
         let value = self.cell.get(view, row);
-        let equal = |kept: &Option<C::Value>| match (kept, &value) {
-            (Some(kept), Some(value)) => self.cell.equal(kept, value),
-            (kept, value) => kept.is_none() && value.is_none(),
-        };
-        if let Some(last) = state.iter().rposition(equal) {
+        if let Some(last) = state.iter().rposition(|kept| self.equal(kept, &value)) {
             state.remove(last);
         }
         Ok(())
     }
 
     fn merge(&self, state: &mut Self::State, later: &Self::State) -> Result<(), SqlError> {
-        state.extend_from_slice(later);
+        later.iter().for_each(|value| self.push(state, value.clone()));
         Ok(())
     }
 
@@ -147,7 +182,7 @@ impl<C: Cell> Fold for CollectList<C> {
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<Self::State, SqlError> {
-        let count = u32::from_le_bytes(take(bytes)?);
+        let count = u32::from_le_bytes(take_exact(bytes)?);
         (0..count).map(|_| self.cell.load_option(bytes)).collect()
     }
 

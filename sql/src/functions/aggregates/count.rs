@@ -6,9 +6,9 @@ use arrow::array::Int64Array;
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
 
-use super::fold::{Fold, Folding, take};
 use crate::error::SqlError;
 use crate::function::AggregateFunction;
+use crate::function::fold::{Fold, Folding, take_exact};
 
 pub(super) fn count() -> AggregateFunction {
     AggregateFunction::new("COUNT", "Number of rows whose argument is not NULL; COUNT(*) counts all rows.")
@@ -51,7 +51,7 @@ impl Fold for Count {
     }
 
     fn load(&self, bytes: &mut &[u8]) -> Result<i64, SqlError> {
-        Ok(i64::from_le_bytes(take(bytes)?))
+        Ok(i64::from_le_bytes(take_exact(bytes)?))
     }
 
     fn output(&self, capacity: usize) -> Vec<i64> {

@@ -9,8 +9,8 @@ use arrow::datatypes::{
 };
 
 use super::cell::{Binary, OrderedCell, Primitive, Text};
-use super::fold::{Fold, Folding};
 use crate::error::SqlError;
+use crate::function::fold::{Fold, Folding};
 use crate::function::{Accumulator, AggregateFunction};
 use crate::types::SqlType;
 

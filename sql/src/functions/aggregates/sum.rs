@@ -7,9 +7,9 @@ use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArr
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
 
 use super::cell::Number;
-use super::fold::{Fold, Folding};
 use crate::error::SqlError;
 use crate::function::AggregateFunction;
+use crate::function::fold::{Fold, Folding};
 use crate::types::SqlType;
 
 pub(super) fn sum() -> AggregateFunction {

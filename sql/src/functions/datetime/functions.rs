@@ -22,7 +22,7 @@ const DAY: i64 = 86_400_000;
 const EPOCH_FROM_YEAR_1: i32 = 719_163;
 
 pub(in crate::functions) fn functions(clock: &Arc<dyn Clock>) -> Vec<ScalarFunction> {
-    let mut functions = vec![now_or("UNIX_TIMESTAMP", clock), today_or("UNIX_DATE", clock)];
+    let mut functions = vec![now_or("unix_timestamp", clock), today_or("unix_date", clock)];
     functions.extend(conversions());
     functions.extend(text_functions());
     functions.extend(shift::functions());
@@ -59,13 +59,13 @@ fn today_or(name: &str, clock: &Arc<dyn Clock>) -> ScalarFunction {
 
 fn conversions() -> [ScalarFunction; 3] {
     [
-        date_time("FROM_UNIXTIME", "The timestamp of milliseconds since 1970.")
+        date_time("from_unixtime", "The timestamp of milliseconds since 1970.")
             .form("(BIGINT) -> TIMESTAMP", |call| {
                 call.map::<Int64Type, TimestampMillisecondType>(|millis| millis)
             }),
-        date_time("FROM_DAYS", "The date of days since 1970.")
+        date_time("from_days", "The date of days since 1970.")
             .form("(INT!) -> DATE", |call| call.map::<Int32Type, Date32Type>(|days| days)),
-        date_time("CONVERT_TZ", "The timestamp moved by the difference between two zones.").form(
+        date_time("convert_tz", "The timestamp moved by the difference between two zones.").form(
             "(TIMESTAMP, STRING, STRING) -> TIMESTAMP",
             |call| {
                 let (times, froms, tos) =
@@ -84,33 +84,33 @@ fn conversions() -> [ScalarFunction; 3] {
 
 fn text_functions() -> [ScalarFunction; 10] {
     [
-        date_time("FORMAT_TIMESTAMP", "The timestamp as text by a pattern, in UTC or a zone.").forms(
+        date_time("format_timestamp", "The timestamp as text by a pattern, in UTC or a zone.").forms(
             &["(TIMESTAMP, STRING) -> STRING", "(TIMESTAMP, STRING, STRING) -> STRING"],
             |call| {
                 let times = call.primitives::<TimestampMillisecondType>(0);
                 format_column(call, None, |row| times.get(row))
             },
         ),
-        date_time("TIMESTAMPTOSTRING", "Milliseconds since 1970 as text by a pattern, in UTC or a zone.")
+        date_time("timestamptostring", "Milliseconds since 1970 as text by a pattern, in UTC or a zone.")
             .forms(&["(BIGINT!, STRING) -> STRING", "(BIGINT!, STRING, STRING) -> STRING"], |call| {
                 let times = call.bigints(0);
                 format_column(call, None, |row| times.get(row))
             }),
-        date_time("FORMAT_DATE", "The date as text by a pattern without fields of time.").form(
+        date_time("format_date", "The date as text by a pattern without fields of time.").form(
             "(DATE, STRING) -> STRING",
             |call| {
                 let dates = call.primitives::<Date32Type>(0);
                 format_column(call, Some(Kind::Date), |row| Some(i64::from(dates.get(row)?) * DAY))
             },
         ),
-        date_time("DATETOSTRING", "Days since 1970 as text by a pattern.").form(
+        date_time("datetostring", "Days since 1970 as text by a pattern.").form(
             "(INT!, STRING) -> STRING",
             |call| {
                 let dates = call.ints(0);
                 format_column(call, Some(Kind::Date), |row| Some(i64::from(dates.get(row)?) * DAY))
             },
         ),
-        date_time("FORMAT_TIME", "The time as text by a pattern without fields of date.").form(
+        date_time("format_time", "The time as text by a pattern without fields of date.").form(
             "(TIME, STRING) -> STRING",
             |call| {
                 let times = call.primitives::<Time32MillisecondType>(0);
@@ -118,7 +118,7 @@ fn text_functions() -> [ScalarFunction; 10] {
             },
         ),
         date_time(
-            "PARSE_TIMESTAMP",
+            "parse_timestamp",
             "The timestamp of text by a pattern, in UTC or a zone unless the text has one.",
         )
         .forms(&["(STRING, STRING) -> TIMESTAMP", "(STRING, STRING, STRING) -> TIMESTAMP"], |call| {
@@ -126,25 +126,25 @@ fn text_functions() -> [ScalarFunction; 10] {
             call.build::<TimestampMillisecondType>(|row| parser.get(row))
         }),
         date_time(
-            "STRINGTOTIMESTAMP",
+            "stringtotimestamp",
             "Milliseconds since 1970 of text by a pattern, in UTC or a zone unless the text has one.",
         )
         .forms(&["(STRING!, STRING) -> BIGINT", "(STRING!, STRING, STRING) -> BIGINT"], |call| {
             let mut parser = Timestamps::of(call);
             call.build::<Int64Type>(|row| parser.get(row))
         }),
-        date_time("PARSE_DATE", "The date of text by a pattern.").form("(STRING, STRING) -> DATE", |call| {
+        date_time("parse_date", "The date of text by a pattern.").form("(STRING, STRING) -> DATE", |call| {
             let mut pattern = Last::default();
             call.build::<Date32Type>(|row| parse_date(call, &mut pattern, row))
         }),
-        date_time("STRINGTODATE", "Days since 1970 of text by a pattern.").form(
+        date_time("stringtodate", "Days since 1970 of text by a pattern.").form(
             "(STRING!, STRING) -> INT",
             |call| {
                 let mut pattern = Last::default();
                 call.build::<Int32Type>(|row| parse_date(call, &mut pattern, row))
             },
         ),
-        date_time("PARSE_TIME", "The time of text by a pattern without fields of date.").form(
+        date_time("parse_time", "The time of text by a pattern without fields of date.").form(
             "(STRING, STRING) -> TIME",
             |call| {
                 let (texts, patterns) = (call.strings(0), call.strings(1));

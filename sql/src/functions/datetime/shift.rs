@@ -12,12 +12,12 @@ const DAY: i64 = 86_400_000;
 
 pub(super) fn functions() -> [ScalarFunction; 6] {
     [
-        timestamp("TIMESTAMPADD", "The timestamp so many units later.", 1),
-        timestamp("TIMESTAMPSUB", "The timestamp so many units earlier.", -1),
-        date("DATEADD", "The date so many units later; less than a day changes nothing.", 1),
-        date("DATESUB", "The date so many units earlier.", -1),
-        time("TIMEADD", "The time so many units later, beyond midnight from the start.", 1),
-        time("TIMESUB", "The time so many units earlier.", -1),
+        timestamp("timestampadd", "The timestamp so many units later.", 1),
+        timestamp("timestampsub", "The timestamp so many units earlier.", -1),
+        date("dateadd", "The date so many units later; less than a day changes nothing.", 1),
+        date("datesub", "The date so many units earlier.", -1),
+        time("timeadd", "The time so many units later, beyond midnight from the start.", 1),
+        time("timesub", "The time so many units earlier.", -1),
     ]
 }
 

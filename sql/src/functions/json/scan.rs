@@ -4,6 +4,8 @@ use std::borrow::Cow;
 
 use serde::de::IgnoredAny;
 
+use super::write::write_string;
+
 /// The text of one JSON value, without spaces around it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Value<'a>(&'a str);
@@ -47,20 +49,40 @@ impl<'a> Value<'a> {
         }))
     }
 
-    /// Appends a string's content, or the JSON text of anything else without spaces.
+    /// The text as it stands.
+    pub(super) fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// The content, if this is a string.
+    pub(super) fn string(self) -> Option<Cow<'a, str>> {
+        self.0.starts_with('"').then(|| unquote(self.0))
+    }
+
+    /// Appends a string's content, or the JSON text of anything else.
     pub(super) fn write_text(self, out: &mut String) {
-        if self.0.starts_with('"') {
-            return out.push_str(&unquote(self.0));
+        match self.string() {
+            Some(content) => out.push_str(&content),
+            None => self.write_json(out),
         }
+    }
+
+    /// Appends the JSON text without spaces; strings with as few escapes as possible.
+    pub(super) fn write_json(self, out: &mut String) {
         let mut rest = self.0;
         while let Some(at) = rest.find(|c| is_space(c) || c == '"') {
             let (plain, after) = rest.split_at(at);
             out.push_str(plain);
-            // Spaces within strings stay.
-            let length = if after.starts_with('"') { value_length(after) } else { 1 };
-            let (next, after) = after.split_at(length);
-            out.push_str(if length > 1 { next } else { "" });
-            rest = after;
+            if after.starts_with('"') {
+                let (string, after) = after.split_at(value_length(after));
+                match string.contains('\\') {
+                    true => write_string(&unquote(string), out),
+                    false => out.push_str(string),
+                }
+                rest = after;
+            } else {
+                rest = &after[1..];
+            }
         }
         out.push_str(rest);
     }
