@@ -1,5 +1,7 @@
 //! Distances on the earth.
 
+use std::f64::consts::PI;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::Float64Type;
 
@@ -40,9 +42,11 @@ fn distance(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
         if [lon1, lon2].iter().any(|lon| !(-180.0..=180.0).contains(lon)) {
             return call.fail(format!("longitudes {lon1} and {lon2} must be -180 to 180"));
         }
+        // In this order of steps, so that the last digit is as in ksqlDB.
+        let radians = |degrees: f64| degrees / 180.0 * PI;
         let haversine = |angle: f64| (angle / 2.0).sin().powi(2);
-        let chord = haversine((lat2 - lat1).to_radians())
-            + haversine((lon2 - lon1).to_radians()) * lat1.to_radians().cos() * lat2.to_radians().cos();
+        let chord = haversine(radians(lat2 - lat1))
+            + haversine(radians(lon2 - lon1)) * radians(lat1).cos() * radians(lat2).cos();
         Some(2.0 * chord.sqrt().asin() * radius)
     })
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Array, ListArray, ListBuilder,
-    StringArray, StringBuilder, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Array, ListArray, ListBuilder, StringArray,
+    StringBuilder, StructArray, UInt32Array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute;
@@ -44,7 +44,10 @@ fn struct_of(call: &Call<'_>, texts: ArrayRef) -> Result<ArrayRef, SqlError> {
 }
 
 /// The first argument where the second is true; elsewhere an error.
-fn only_if_expected<T: 'static>(call: &Call<'_>, result: impl Fn(usize) -> Option<T>) -> impl Fn(usize) -> Option<T> {
+fn only_if_expected<T: 'static>(
+    call: &Call<'_>,
+    result: impl Fn(usize) -> Option<T>,
+) -> impl Fn(usize) -> Option<T> {
     move |row| match call.booleans(1).get(row) {
         Some(true) => result(row),
         _ => call.fail("not expected to be called"),
@@ -81,7 +84,9 @@ fn scalars() -> Vec<ScalarFunction> {
                 let gives = AtomicBool::new(false);
                 move |call: &Call<'_>| {
                     let texts = call.strings(0);
-                    call.build_slices(|row| if gives.fetch_xor(true, Ordering::Relaxed) { texts.get(row) } else { None })
+                    call.build_slices(|row| {
+                        if gives.fetch_xor(true, Ordering::Relaxed) { texts.get(row) } else { None }
+                    })
                 }
             }),
         ScalarFunction::new("WhenCondition", "A condition that must be, or must not be, looked at.").form(
@@ -112,7 +117,8 @@ fn texts(
     let mut rows = ListBuilder::new(StringBuilder::new());
     for row in 0..call.rows() {
         for column in columns {
-            rows.values().append_option(value(column, row).map(|(values, place)| text_of(values.as_ref(), place)));
+            rows.values()
+                .append_option(value(column, row).map(|(values, place)| text_of(values.as_ref(), place)));
         }
         rows.append(true);
     }
@@ -129,10 +135,9 @@ fn one_row(call: &Call<'_>) -> Result<ArrayRef, SqlError> {
 
 fn tables() -> Vec<TableFunction> {
     let seven = ["INT", "BIGINT", "DOUBLE", "BOOLEAN", "STRING", "DECIMAL", "STRUCT<A STRING>"];
-    let all = |wrap: &dyn Fn(&str) -> String| {
-        format!("({}) -> STRING", seven.map(wrap).join(", "))
-    };
-    let columns = |call: &Call<'_>| (0..call.arg_count()).map(|i| call.array(i)).collect::<Result<Vec<_>, _>>();
+    let all = |wrap: &dyn Fn(&str) -> String| format!("({}) -> STRING", seven.map(wrap).join(", "));
+    let columns =
+        |call: &Call<'_>| (0..call.arg_count()).map(|i| call.array(i)).collect::<Result<Vec<_>, _>>();
     let bigint_first = format!(
         "(MAP<BIGINT, INT>, {}) -> STRING",
         seven[1..].iter().map(|ty| format!("MAP<STRING, {ty}>")).collect::<Vec<_>>().join(", ")
@@ -405,7 +410,9 @@ impl Fold for Appended {
         let converter = self.converter();
         out.extend_from_slice(&(state.len() as u32).to_le_bytes());
         for value in state {
-            let rows = converter.convert_columns(std::slice::from_ref(value)).expect("the type is that of the state");
+            let rows = converter
+                .convert_columns(std::slice::from_ref(value))
+                .expect("the type is that of the state");
             put_bytes(rows.row(0).as_ref(), out);
         }
     }
@@ -479,10 +486,10 @@ fn aggregates() -> Vec<AggregateFunction> {
         ),
         AggregateFunction::new("VAR_ARG", "A number and any number of texts.")
             .fold(&["(BIGINT, STRING...) -> BIGINT"], from_constants),
-        AggregateFunction::new("MID_VAR_ARG", "Any number of texts in the middle.").fold(
-            &["(BIGINT, STRING..., LITERAL INT, LITERAL INT) -> BIGINT"],
-            |call| Ok(Sum { start: 0, last: call.literals.iter().map(number).sum(), term: all_columns }),
-        ),
+        AggregateFunction::new("MID_VAR_ARG", "Any number of texts in the middle.")
+            .fold(&["(BIGINT, STRING..., LITERAL INT, LITERAL INT) -> BIGINT"], |call| {
+                Ok(Sum { start: 0, last: call.literals.iter().map(number).sum(), term: all_columns })
+            }),
         AggregateFunction::new("GENERIC_VAR_ARG", "Arguments of any types.")
             .fold(&["(A, B, C...) -> ARRAY<A>"], appended),
         AggregateFunction::new("OBJ_COL_ARG", "Arguments of different types.")

@@ -150,7 +150,7 @@ fn wrong_calls_are_refused() {
         ("TOPK", vec![Literal::Int(0)], "k must be at least 1"),
         ("LATEST_BY_OFFSET", vec![Literal::Int(0)], "at least 1"),
         ("SUM", vec![Literal::Int(0)], "does not accept parameters (INTEGER, INTEGER)"),
-        ("SUMM", vec![], "can't find any functions with the name 'SUMM' (did you mean SUM?)"),
+        ("SUMM", vec![], "Can't find any functions with the name 'SUMM' (did you mean SUM?)"),
     ] {
         let error = resolve(name, &column, &literals).unwrap_err().to_string();
         assert!(error.contains(expected), "{name}: {error}");
