@@ -407,7 +407,11 @@ pub(crate) fn java_double(value: f64) -> String {
     }
     let text = format!("{value:E}");
     match text.split_once('E') {
-        Some((mantissa, exponent)) if !mantissa.contains('.') => format!("{mantissa}.0E{exponent}"),
+        Some((mantissa, exponent)) if !mantissa.contains('.') => {
+            // Java writes at least two digits: the nearest, which are not always those and a zero.
+            let two = format!("{value:.1E}");
+            if two.parse() == Ok(value) { two } else { format!("{mantissa}.0E{exponent}") }
+        }
         _ => text,
     }
 }

@@ -191,11 +191,11 @@ impl<'a> Compiler<'a> {
             }
             ExprKind::Binary { op: BinaryOp::And, left, right } => {
                 let (left, right) = (self.truth(left)?, self.truth(right)?);
-                typed(left.and(right), SqlType::Boolean)
+                typed(known_first(left, |left| left.and(right)), SqlType::Boolean)
             }
             ExprKind::Binary { op: BinaryOp::Or, left, right } => {
                 let (left, right) = (self.truth(left)?, self.truth(right)?);
-                typed(left.or(right), SqlType::Boolean)
+                typed(known_first(left, |left| left.or(right)), SqlType::Boolean)
             }
             ExprKind::Binary { op, left, right } if op.is_arithmetic() => {
                 self.arithmetic(expr, arithmetic_operator(*op), left, right)
@@ -624,6 +624,16 @@ fn base_name(ty: &SqlType) -> &'static str {
         SqlType::Map(..) => "MAP",
         SqlType::Struct(_) => "STRUCT",
     }
+}
+
+/// `join` of AND or OR, whose left side is evaluated first: a NULL there is an error, so the outcome is NULL even if
+/// the right side could decide.
+fn known_first(left: Planned, join: impl FnOnce(Planned) -> Planned) -> Planned {
+    if never_null(&left) {
+        return join(left);
+    }
+    let unknown = (Box::new(left.clone().is_null()), Box::new(lit(ScalarValue::Boolean(None))));
+    Planned::Case(Case::new(None, vec![unknown], Some(Box::new(join(left)))))
 }
 
 /// Whether a truth value is known for every row.

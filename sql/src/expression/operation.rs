@@ -139,7 +139,7 @@ impl Operation {
 
     /// Whether its result is never NULL.
     pub(super) fn is_never_null(&self) -> bool {
-        matches!(self.kind, OperationKind::Comparison(_) | OperationKind::Truth)
+        matches!(self.kind, OperationKind::Comparison(_))
     }
 
     /// The comparison this is, if it is one.
@@ -354,9 +354,7 @@ impl Operation {
             (OperationKind::Subscript, [base, index]) => nested::subscript(base, index),
             (OperationKind::Array, items) => nested::array(items, rows),
             (OperationKind::Map, keys_and_values) => nested::map(keys_and_values, rows, &self.errors),
-            (OperationKind::Truth, [operand]) => {
-                Ok(Arc::new(comparison::false_for_null(operand.as_boolean())))
-            }
+            (OperationKind::Truth, [operand]) => Ok(operand.clone()),
             (OperationKind::Struct(fields), values) => nested::structure(fields, values, rows),
             (kind, args) => unreachable!("{kind:?} was given {} arguments", args.len()),
         }

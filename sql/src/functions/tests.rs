@@ -572,6 +572,11 @@ fn dates_and_times() {
         ("FORMAT_TIMESTAMP('2021-03-04', 'yyyy')", "2021"),
         ("PARSE_TIMESTAMP('2021-03-04 05:06', 'yyyy-MM-dd HH:mm')", "2021-03-04T05:06:00.000"),
         ("PARSE_TIMESTAMP('2021-03-04', 'yyyy-MM-dd', 'Europe/Berlin')", "2021-03-03T23:00:00.000"),
+        (
+            "PARSE_TIMESTAMP('2018-05-11T21:58:33 PST', 'yyyy-MM-dd''T''HH:mm:ss z')",
+            "2018-05-12T04:58:33.000",
+        ),
+        ("PARSE_TIMESTAMP('2018-01-11 CET', 'yyyy-MM-dd z')", "2018-01-10T23:00:00.000"),
         ("PARSE_TIMESTAMP('x', 'yyyy')", "null !PARSE_TIMESTAMP: 'x' could not be parsed at 'x'.."),
         ("FORMAT_DATE(FROM_DAYS(18690), 'd.M.yyyy')", "4.3.2021"),
         (

@@ -175,7 +175,11 @@ impl<'a> Reader<'a> {
         let end =
             self.rest.find(|c| if named { !is_id(c) } else { !is_offset(c) }).unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
-        let zone = if named { Zone::parse(text).ok() } else { parse_offset(text).map(Zone::Fixed) };
+        let zone = match field {
+            Field::ZoneName => Zone::named(text).or_else(|| Zone::parse(text).ok()),
+            _ if named => Zone::parse(text).ok(),
+            _ => parse_offset(text).map(Zone::Fixed),
+        };
         let zone = zone.filter(|_| !text.is_empty()).ok_or_else(|| self.wrong("a time zone"))?;
         self.rest = rest;
         Ok(zone)

@@ -3,6 +3,29 @@
 use chrono::{DateTime, LocalResult, NaiveDateTime, Offset, TimeDelta, TimeZone};
 use chrono_tz::Tz;
 
+/// Names that stand for places; of several places with one name the best known.
+const NAMES: &[(&[&str], Tz)] = &[
+    (&["PST", "PDT"], Tz::America__Los_Angeles),
+    (&["MST", "MDT"], Tz::America__Denver),
+    (&["CST", "CDT"], Tz::America__Chicago),
+    (&["EST", "EDT"], Tz::America__New_York),
+    (&["AST", "ADT"], Tz::America__Halifax),
+    (&["AKST", "AKDT"], Tz::America__Anchorage),
+    (&["HST"], Tz::Pacific__Honolulu),
+    (&["WET", "WEST"], Tz::Europe__Lisbon),
+    (&["BST"], Tz::Europe__London),
+    (&["CET", "CEST"], Tz::Europe__Paris),
+    (&["EET", "EEST"], Tz::Europe__Athens),
+    (&["MSK"], Tz::Europe__Moscow),
+    (&["IST"], Tz::Asia__Kolkata),
+    (&["HKT"], Tz::Asia__Hong_Kong),
+    (&["JST"], Tz::Asia__Tokyo),
+    (&["KST"], Tz::Asia__Seoul),
+    (&["AEST", "AEDT"], Tz::Australia__Sydney),
+    (&["AWST"], Tz::Australia__Perth),
+    (&["NZST", "NZDT"], Tz::Pacific__Auckland),
+];
+
 /// A zone: `UTC`, `Europe/Berlin`, `+02:00`, `GMT+2`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Zone {
@@ -26,6 +49,13 @@ impl Zone {
         text.parse()
             .map(Self::Place)
             .map_err(|_| format!("unknown time zone '{text}': write it like Europe/Berlin or +02:00"))
+    }
+
+    /// The zone of a name as clocks show it, such as PST; whether it is that of summer or winter makes no difference.
+    pub(super) fn named(name: &str) -> Option<Self> {
+        let name = name.to_ascii_uppercase();
+        let known = NAMES.iter().find(|(names, _)| names.contains(&name.as_str()));
+        known.map(|(_, place)| Self::Place(*place))
     }
 
     /// Seconds ahead of UTC at a moment.

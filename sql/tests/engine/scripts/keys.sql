@@ -47,7 +47,7 @@ k1 | true | true | false | false
 k2 | null | true | null | false
 k3 | false | false | false | false
 k1
-error: line 1:36: invalid input syntax for type BOOLEAN: 'maybe' (true, yes, false, no, or the beginning of one of them)
+error: line 1:36: Invalid Predicate: invalid input syntax for type BOOLEAN: "maybe".
 k1
 ===
 CREATE STREAM w (k STRING KEY, a INT) WITH (KAFKA_TOPIC='w', VALUE_FORMAT='JSON', PARTITIONS=1, WINDOW_TYPE='TUMBLING', WINDOW_SIZE='10 SECONDS');
