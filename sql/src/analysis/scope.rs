@@ -3,7 +3,7 @@
 use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use crate::{
-    ast::{Expr, Ident, SourceKind},
+    ast::{Expr, ExprKind, Ident, SourceKind},
     catalogue::{Catalogue, Column, PSEUDO_COLUMNS, Source},
     error::SqlError,
     expression::Names,
