@@ -7,7 +7,6 @@ use arrow::{
     compute::take,
     datatypes::{Field, Schema, SchemaRef},
 };
-use datafusion::error::DataFusionError;
 
 use super::{
     bound::{Bound, bind},
@@ -101,7 +100,7 @@ impl Lambda for AppliedLambda<'_> {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
         let batch = RecordBatch::try_new_with_options(self.lambda.schema.clone(), columns, &options)?;
-        let (values, failed) = self.lambda.body.evaluate_marked(&batch).map_err(DataFusionError::from)?;
+        let (values, failed) = self.lambda.body.evaluate_marked(&batch)?;
         if failed.is_some() {
             // One failure fails the call that the lambda was passed to.
             fail_again();

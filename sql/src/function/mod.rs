@@ -47,7 +47,7 @@ mod table;
 pub use aggregate::{Accumulator, AggregateArg, AggregateCall, AggregateFunction, ResolvedAggregate};
 pub use call::{Call, Column, text_of};
 pub use fold::{Fold, put_bytes, take_bytes, take_exact};
-pub use lambda::Lambda;
+pub use lambda::{Lambda, LambdaTypes};
 pub use registry::{FunctionInfo, FunctionKind, FunctionRegistry};
 pub use scalar::{ResolvedScalar, ScalarFunction};
 pub use signature::{ArgType, Category, Parameter, Pattern, Signature};

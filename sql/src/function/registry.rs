@@ -9,10 +9,9 @@ use millstream_log::Clock;
 use crate::ast::{Ident, is_reserved};
 use crate::error::SqlError;
 use crate::function::{
-    AggregateArg, AggregateFunction, ArgType, Category, ResolvedAggregate, ResolvedScalar, ResolvedTable,
-    ScalarFunction, Signature, TableFunction,
+    AggregateArg, AggregateFunction, ArgType, Category, LambdaTypes, ResolvedAggregate, ResolvedScalar,
+    ResolvedTable, ScalarFunction, Signature, TableFunction,
 };
-use crate::types::SqlType;
 
 /// The functions statements can call. A name is a scalar, an aggregate or a table function.
 #[derive(Clone, Debug, Default)]
@@ -155,7 +154,7 @@ impl FunctionRegistry {
         &self,
         name: &Ident,
         args: &[ArgType],
-        lambdas: &mut dyn FnMut(usize, &[SqlType]) -> Result<SqlType, SqlError>,
+        lambdas: LambdaTypes<'_>,
     ) -> Result<ResolvedScalar, SqlError> {
         match self.find(name)? {
             Function::Scalar(function) => function.resolve(args, lambdas).map_err(|e| e.at(name.span)),

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 
 use crate::error::SqlError;
-use crate::function::{ArgType, Pattern, Signature};
+use crate::function::{ArgType, LambdaTypes, Pattern, Signature};
 use crate::types::SqlType;
 
 /// A form that fits a call.
@@ -28,16 +28,13 @@ pub(super) enum Casts {
     IfNeeded,
 }
 
-/// Finds the result type of the lambda that is the argument at a position, given the types of its parameters.
-pub(super) type Lambdas<'a> = &'a mut dyn FnMut(usize, &[SqlType]) -> Result<SqlType, SqlError>;
-
 /// The form among `forms` that a call of `name` with arguments of these types means.
 pub(super) fn resolve(
     name: &str,
     forms: &[Signature],
     args: &[ArgType],
     casts: Casts,
-    lambdas: Lambdas<'_>,
+    lambdas: LambdaTypes<'_>,
 ) -> Result<Match, SqlError> {
     let passes: &[bool] = if casts == Casts::Never { &[false] } else { &[false, true] };
     for with_casts in passes {
@@ -132,7 +129,7 @@ impl Bound {
     }
 
     /// Asks for what the lambdas return, in their order: what one returns may be what the next takes.
-    fn lambdas(&mut self, name: &str, args: &[ArgType], lambdas: Lambdas<'_>) -> Result<(), SqlError> {
+    fn lambdas(&mut self, name: &str, args: &[ArgType], lambdas: LambdaTypes<'_>) -> Result<(), SqlError> {
         for position in 0..self.arg_patterns.len() {
             let Pattern::Lambda(parameters, result) = self.arg_patterns[position].clone() else { continue };
             let types: Option<Vec<SqlType>> = parameters.iter().map(|pattern| self.fill(pattern)).collect();

@@ -10,8 +10,8 @@ use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::SqlError;
 use crate::expression::RowErrors;
-use crate::function::resolve::{Casts, Lambdas, Match, resolve};
-use crate::function::{ArgType, Call, Category, Lambda, Signature};
+use crate::function::resolve::{Casts, Match, resolve};
+use crate::function::{ArgType, Call, Category, Lambda, LambdaTypes, Signature};
 use crate::types::SqlType;
 
 pub(super) type Evaluate = Arc<dyn Fn(&Call<'_>) -> Result<ArrayRef, SqlError> + Send + Sync>;
@@ -165,7 +165,11 @@ impl ScalarFunction {
     }
 
     /// The form that fits arguments of these types.
-    pub(super) fn resolve(&self, args: &[ArgType], lambdas: Lambdas<'_>) -> Result<ResolvedScalar, SqlError> {
+    pub(super) fn resolve(
+        &self,
+        args: &[ArgType],
+        lambdas: LambdaTypes<'_>,
+    ) -> Result<ResolvedScalar, SqlError> {
         let mut found = resolve(&self.shown, &self.signatures, args, Casts::IfNeeded, lambdas)?;
         let form = &self.forms[found.form];
         found.return_type = form.returns(&self.shown, &found.arg_types, found.return_type)?;
