@@ -1,6 +1,6 @@
 //! What travels between SQL operators: Arrow columns with a time, a key and a presence per row.
 
-use std::any::Any;
+use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{
@@ -11,6 +11,7 @@ use arrow::{
     datatypes::SchemaRef,
     error::ArrowError,
 };
+use millstream_log::Header;
 use millstream_streams::Batch;
 
 /// A run of rows of a stream, or of changes of a table.
@@ -25,6 +26,9 @@ use millstream_streams::Batch;
 /// * Every column, `timestamps`, `present` and `key_bytes` have [`rows`](Batch::rows) entries.
 /// * Key columns hold their values in absent rows too, all other columns are NULL there.
 /// * `key_bytes` is the serialized record key, kept only where a later operator asks for it.
+/// * `headers` are those of the records that the rows come from; `None` if no row has any.
+/// * `old` are the rows as they were before these changes, in a batch of the same layout whose `present` says which
+///   were there. It comes along only where an operator below asks for it.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnarBatch {
     schema: SchemaRef,
@@ -32,14 +36,19 @@ pub(crate) struct ColumnarBatch {
     timestamps: ScalarBuffer<i64>,
     present: Option<BooleanBuffer>,
     key_bytes: Option<BinaryArray>,
+    headers: Option<RowHeaders>,
+    old: Option<Box<ColumnarBatch>>,
 }
+
+/// The headers of each row.
+pub(crate) type RowHeaders = Vec<Arc<[Header]>>;
 
 impl ColumnarBatch {
     /// Rows that are all present and carry no key bytes.
     pub(crate) fn new(schema: SchemaRef, columns: Vec<ArrayRef>, timestamps: ScalarBuffer<i64>) -> Self {
         debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
         debug_assert!(columns.iter().all(|column| column.len() == timestamps.len()), "equal lengths");
-        Self { schema, columns, timestamps, present: None, key_bytes: None }
+        Self { schema, columns, timestamps, present: None, key_bytes: None, headers: None, old: None }
     }
 
     /// The same rows; those whose bit is false have no value. A mask without false bits is left out.
@@ -56,12 +65,29 @@ impl ColumnarBatch {
         self
     }
 
-    /// The same rows, times and keys with other columns.
+    /// The same rows with the headers of their records.
+    #[must_use]
+    pub(crate) fn with_headers(mut self, headers: Option<RowHeaders>) -> Self {
+        debug_assert!(headers.as_ref().is_none_or(|headers| headers.len() == self.timestamps.len()));
+        self.headers = headers;
+        self
+    }
+
+    /// The same changes with the rows before them.
+    #[must_use]
+    pub(crate) fn with_old(mut self, old: Option<ColumnarBatch>) -> Self {
+        debug_assert!(old.as_ref().is_none_or(|old| old.timestamps.len() == self.timestamps.len()));
+        self.old = old.map(Box::new);
+        self
+    }
+
+    /// The same rows, times and keys with other columns. Rows before these changes are left behind.
     #[must_use]
     pub(crate) fn with_columns(mut self, schema: SchemaRef, columns: Vec<ArrayRef>) -> Self {
         debug_assert_eq!(schema.fields().len(), columns.len(), "a column per field of {schema:?}");
         self.schema = schema;
         self.columns = columns;
+        self.old = None;
         self
     }
 
@@ -78,6 +104,31 @@ impl ColumnarBatch {
     /// Which rows have a value; `None` when all have.
     pub(crate) fn present(&self) -> Option<&BooleanBuffer> {
         self.present.as_ref()
+    }
+
+    /// Whether a row has a value.
+    pub(crate) fn is_present(&self, row: usize) -> bool {
+        self.present.as_ref().is_none_or(|present| present.value(row))
+    }
+
+    /// The rows before these changes, if they come along.
+    pub(crate) fn old(&self) -> Option<&ColumnarBatch> {
+        self.old.as_deref()
+    }
+
+    /// Takes the rows before these changes out.
+    pub(crate) fn take_old(&mut self) -> Option<ColumnarBatch> {
+        self.old.take().map(|old| *old)
+    }
+
+    /// The headers of each row; `None` if no row has any.
+    pub(crate) fn headers(&self) -> Option<&RowHeaders> {
+        self.headers.as_ref()
+    }
+
+    /// The headers of one row.
+    pub(crate) fn headers_of(&self, row: usize) -> &[Header] {
+        self.headers.as_ref().map_or(&[], |headers| &headers[row])
     }
 
     /// Serialized record keys, if an operator asked the source to keep them.
@@ -101,12 +152,18 @@ impl ColumnarBatch {
         };
         let columns = self.columns.iter().map(|column| predicate.filter(column)).collect::<Result<_, _>>()?;
         let key_bytes = self.key_bytes.as_ref().map(|keys| predicate.filter(keys)).transpose()?;
+        let headers = self.headers.as_ref().map(|headers| {
+            let kept = headers.iter().zip(keep.values()).filter(|(_, keep)| *keep);
+            kept.map(|(headers, _)| Arc::clone(headers)).collect()
+        });
         Ok(Self {
             schema: self.schema.clone(),
             columns,
             timestamps: int64_values(&predicate.filter(&times)?),
             present: self.present.as_ref().map(filter_bits).transpose()?,
             key_bytes: key_bytes.map(|keys| binary(&keys)),
+            headers,
+            old: self.old.as_ref().map(|old| old.filter(keep).map(Box::new)).transpose()?,
         })
     }
 
@@ -122,12 +179,18 @@ impl ColumnarBatch {
             BooleanBuffer::collect_bool(indices.len(), |row| bits.value(indices.value(row) as usize))
         });
         let key_bytes = self.key_bytes.as_ref().map(|keys| compute::take(keys, indices, None)).transpose()?;
+        let headers = self
+            .headers
+            .as_ref()
+            .map(|headers| indices.values().iter().map(|row| Arc::clone(&headers[*row as usize])).collect());
         Ok(Self {
             schema: self.schema.clone(),
             columns,
             timestamps: int64_values(&compute::take(&times, indices, None)?),
             present,
             key_bytes: key_bytes.map(|keys| binary(&keys)),
+            headers,
+            old: self.old.as_ref().map(|old| old.take(indices).map(Box::new)).transpose()?,
         })
     }
 
@@ -140,6 +203,8 @@ impl ColumnarBatch {
             timestamps: self.timestamps.slice(offset, rows),
             present: self.present.as_ref().map(|bits| bits.slice(offset, rows)),
             key_bytes: self.key_bytes.as_ref().map(|keys| keys.slice(offset, rows)),
+            headers: self.headers.as_ref().map(|headers| headers[offset..offset + rows].to_vec()),
+            old: self.old.as_ref().map(|old| Box::new(old.slice(offset, rows))),
         }
     }
 
@@ -200,6 +265,17 @@ mod tests {
         ColumnarBatch::new(schema, vec![ids], vec![10, 11, 12, 13].into())
             .with_present(Some(BooleanBuffer::from(vec![true, true, false, true])))
             .with_key_bytes(Some(BinaryArray::from(vec![&b"a"[..], b"b", b"c", b"d"])))
+            .with_headers(Some((0..4).map(|n| vec![header(n)].into()).collect()))
+    }
+
+    fn header(n: usize) -> Header {
+        Header { key: n.to_string(), value: None }
+    }
+
+    /// Changes of which the second is an update and the others are new rows.
+    fn changes() -> ColumnarBatch {
+        let old = batch().with_headers(None).with_key_bytes(None);
+        batch().with_old(Some(old.with_present(Some(BooleanBuffer::from(vec![false, true, false, false])))))
     }
 
     #[test]
@@ -211,12 +287,30 @@ mod tests {
             assert_eq!(rows.column(0).as_ref(), &Int32Array::from(vec![Some(1), None]));
             assert_eq!(rows.present().unwrap(), &BooleanBuffer::from(vec![true, false]));
             assert_eq!(rows.key_bytes().unwrap(), &BinaryArray::from(vec![&b"a"[..], b"c"]));
+            assert_eq!((rows.headers_of(0), rows.headers_of(1)), (&[header(0)][..], &[header(2)][..]));
         }
         let mut rest = batch();
         let front = ColumnarBatch::from_batch(rest.split_front(3));
         assert_eq!(front.timestamps(), [10, 11, 12]);
         assert_eq!(rest.timestamps(), [13]);
         assert_eq!(rest.key_bytes().unwrap().value(0), b"d");
+        assert_eq!(rest.headers_of(0), [header(3)]);
+    }
+
+    #[test]
+    fn rows_before_a_change_stay_with_it() {
+        let was = |rows: &ColumnarBatch| -> Vec<bool> {
+            let old = rows.old().expect("it comes along");
+            (0..rows.rows()).map(|row| old.is_present(row)).collect()
+        };
+        assert_eq!(
+            was(&changes().filter(&BooleanArray::from(vec![true, true, false, false])).unwrap()),
+            [false, true]
+        );
+        assert_eq!(was(&changes().take(&UInt32Array::from(vec![1, 0])).unwrap()), [true, false]);
+        let mut rest = changes();
+        rest.split_front(1);
+        assert_eq!(was(&rest), [true, false, false]);
     }
 
     #[test]

@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! Plan { source, steps, output }      source ─▶ filter ─▶ join ─▶ rekey ─▶ aggregate ─▶ project ─▶ output
+//!                                                           ▲
+//!                                 Branch { source, steps } ─┘
 //! ```
-//! Expressions are compiled and typed; each step names the columns that leave it. [`crate::topology`] turns a plan
+//! Joins are left-deep: what is joined is a branch of its own. Expressions are compiled and typed; each step names the columns that leave it. [`crate::topology`] turns a plan
 //! into processors, EXPLAIN prints it.
 
 use std::{fmt, sync::Arc};
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
 use millstream_formats::FormatSpec;
 
@@ -48,6 +50,8 @@ pub(crate) struct Output {
     pub(crate) schema: SchemaRef,
     /// How the serialized keys that come with the rows are written, if any come.
     pub(crate) key_bytes: Option<FormatSpec>,
+    /// Whether key columns that are all NULL mean that there is no key.
+    pub(crate) null_is_no_key: bool,
 }
 
 /// A column of a source's records, as a step needs it.
@@ -67,8 +71,8 @@ pub(crate) enum Origin {
     WindowStart,
     /// The end of a windowed key.
     WindowEnd,
-    /// The whole value as it was written.
-    ValueBytes,
+    /// The nth column of headers.
+    Header(usize),
 }
 
 /// Reads and decodes what the query needs of a topic.
@@ -86,6 +90,8 @@ pub(crate) struct SourceStep {
     pub(crate) time: Option<RowTime>,
     /// Whether the serialized keys travel along.
     pub(crate) keep_key_bytes: bool,
+    /// Whether the values are changes of a table's rows, as a repartition topic of a table has them.
+    pub(crate) changes: bool,
 }
 
 /// Row time from a column.
@@ -99,6 +105,27 @@ pub(crate) struct RowTime {
     pub(crate) schema: SchemaRef,
 }
 
+/// What is joined to the rows before.
+#[derive(Clone, Debug)]
+pub(crate) struct Branch {
+    /// The stream or table.
+    pub(crate) source: SourceStep,
+    /// What happens to its rows first.
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Branch {
+    /// A stream or table as it is read.
+    pub(crate) fn new(source: SourceStep) -> Self {
+        Self { source, steps: Vec::new() }
+    }
+
+    /// The layout of its rows where they are joined.
+    pub(crate) fn layout(&self) -> &SchemaRef {
+        self.steps.iter().fold(&self.source.schema, |layout, step| step.layout(layout))
+    }
+}
+
 /// One thing that happens to rows.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
@@ -106,14 +133,79 @@ pub(crate) enum Step {
     Filter(Filter),
     /// Stream-table join.
     Join(Box<TableJoin>),
+    /// Stream-stream join.
+    StreamJoin(Box<StreamJoin>),
+    /// Table-table join on the keys.
+    PairJoin(Box<PairJoin>),
+    /// Table-table join of a column with a key.
+    ForeignJoin(Box<ForeignJoin>),
     /// Through a repartition topic, so that equal keys meet in one task.
     Rekey(Rekey),
     /// GROUP BY, window and HAVING.
     Aggregate(Box<Aggregate>),
     /// SELECT.
     Project(Project),
-    /// Keeps the rows of a table, for queries on it and to know which deletes matter.
+    /// Keeps the rows of a table, for queries on it, to know which deletes matter, or to tell what rows were before.
     Materialize(Materialize),
+}
+
+impl Step {
+    /// The layout of what leaves it, if this enters.
+    pub(crate) fn layout<'a>(&'a self, input: &'a SchemaRef) -> &'a SchemaRef {
+        match self {
+            Self::Filter(_) | Self::Materialize(_) => input,
+            Self::Join(join) => &join.schema,
+            Self::StreamJoin(join) => &join.schema,
+            Self::PairJoin(join) => &join.schema,
+            Self::ForeignJoin(join) => &join.schema,
+            Self::Rekey(rekey) => &rekey.read.schema,
+            Self::Aggregate(aggregate) => &aggregate.schema,
+            Self::Project(project) => &project.schema,
+        }
+    }
+
+    /// What it joins, if it joins.
+    pub(crate) fn branch(&self) -> Option<&Branch> {
+        match self {
+            Self::Join(join) => Some(&join.table),
+            Self::StreamJoin(join) => Some(&join.right),
+            Self::PairJoin(join) => Some(&join.right),
+            Self::ForeignJoin(join) => Some(&join.right),
+            Self::Filter(_)
+            | Self::Rekey(_)
+            | Self::Aggregate(_)
+            | Self::Project(_)
+            | Self::Materialize(_) => None,
+        }
+    }
+}
+
+/// Where a step finds the serialized keys of its rows.
+#[derive(Clone, Debug)]
+pub(crate) struct RowKeys {
+    /// The key columns, and their values as the step finds them in its input.
+    pub(crate) columns: Vec<(Column, Expr)>,
+    /// How they are written.
+    pub(crate) format: FormatSpec,
+    /// Whether the serialized keys that come with the rows are these already.
+    pub(crate) carried: bool,
+    /// The columns of window bounds that belong to the key.
+    pub(crate) bounds: Vec<String>,
+}
+
+impl RowKeys {
+    /// The key columns as fields.
+    pub(crate) fn fields(&self) -> Fields {
+        self.columns.iter().map(|(column, _)| column.field()).collect()
+    }
+
+    /// The names of the key columns and window bounds.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns
+            .iter()
+            .map(|(column, _)| column.name.as_str())
+            .chain(self.bounds.iter().map(String::as_str))
+    }
 }
 
 /// Keeps the rows for which `condition` is true.
@@ -130,18 +222,83 @@ pub(crate) struct Filter {
 /// Adds the columns of a table's row to each row of a stream.
 #[derive(Clone, Debug)]
 pub(crate) struct TableJoin {
-    /// The table's topic and the columns needed of its values.
-    pub(crate) table: SourceStep,
+    /// The table.
+    pub(crate) table: Branch,
+    /// How its rows are kept.
+    pub(crate) rows: Materialize,
     /// INNER or LEFT.
     pub(crate) kind: JoinKind,
-    /// The join column of the stream, after the rekeying.
-    pub(crate) key: String,
-    /// Columns added: the table's key column, if needed.
-    pub(crate) key_column: Option<String>,
-    /// Whether the serialized keys that come along are those of the table's format.
-    pub(crate) key_bytes: bool,
-    /// The name of the store.
-    pub(crate) store: String,
+    /// The keys of the stream's rows, after the rekeying.
+    pub(crate) keys: RowKeys,
+    /// What leaves the step.
+    pub(crate) schema: SchemaRef,
+    /// The condition as written.
+    pub(crate) text: String,
+}
+
+/// Joins rows of two streams that are near in time. The key comes first, then the bounds of its window if it has any,
+/// then the left columns, then the right ones.
+#[derive(Clone, Debug)]
+pub(crate) struct StreamJoin {
+    /// The right stream.
+    pub(crate) right: Branch,
+    /// Which rows come out without match.
+    pub(crate) kind: JoinKind,
+    /// How much older than the left row the right one may be, in ms.
+    pub(crate) before_ms: i64,
+    /// How much younger it may be, in ms.
+    pub(crate) after_ms: i64,
+    /// How long late rows are waited for, in ms; rows without match then come when it has passed, and else at once.
+    pub(crate) grace_ms: Option<i64>,
+    /// The keys of the left rows.
+    pub(crate) left_keys: RowKeys,
+    /// The keys of the right rows.
+    pub(crate) right_keys: RowKeys,
+    /// What the names of its stores begin with.
+    pub(crate) name: String,
+    /// What leaves the step.
+    pub(crate) schema: SchemaRef,
+    /// The condition as written.
+    pub(crate) text: String,
+}
+
+/// Joins rows of two tables with equal keys. The key comes first, then the left columns, then the right ones.
+#[derive(Clone, Debug)]
+pub(crate) struct PairJoin {
+    /// The right table.
+    pub(crate) right: Branch,
+    /// Which rows come out without match.
+    pub(crate) kind: JoinKind,
+    /// How the left rows are kept, with their keys.
+    pub(crate) left_rows: Materialize,
+    /// How the right rows are kept, with their keys.
+    pub(crate) right_rows: Materialize,
+    /// The keys of the left rows as they leave their store.
+    pub(crate) left_keys: RowKeys,
+    /// The keys of the right rows as they leave their store.
+    pub(crate) right_keys: RowKeys,
+    /// What leaves the step.
+    pub(crate) schema: SchemaRef,
+    /// The condition as written.
+    pub(crate) text: String,
+}
+
+/// Joins each row of a table with the row of another one whose key it has in a column. The left columns come first,
+/// then the right ones; the key stays that of the left table.
+#[derive(Clone, Debug)]
+pub(crate) struct ForeignJoin {
+    /// The right table.
+    pub(crate) right: Branch,
+    /// INNER or LEFT.
+    pub(crate) kind: JoinKind,
+    /// How the left rows are kept, with their keys.
+    pub(crate) left_rows: Materialize,
+    /// How the right rows are kept, with their keys.
+    pub(crate) right_rows: Materialize,
+    /// The right keys in the left rows.
+    pub(crate) foreign_key: RowKeys,
+    /// What the names of its nodes, topics and stores begin with.
+    pub(crate) name: String,
     /// What leaves the step.
     pub(crate) schema: SchemaRef,
     /// The condition as written.
@@ -157,6 +314,8 @@ pub(crate) struct Rekey {
     pub(crate) keys: Vec<Expr>,
     /// What becomes of a row whose new key has a NULL.
     pub(crate) null_key: NullKey,
+    /// The columns that travel in the value, by their names before.
+    pub(crate) carried: Vec<String>,
     /// Reads the topic again: the new key, then the columns that travel in the value.
     pub(crate) read: SourceStep,
 }
@@ -175,16 +334,16 @@ pub(crate) enum NullKey {
 /// Aggregates per key, and per window.
 #[derive(Clone, Debug)]
 pub(crate) struct Aggregate {
-    /// The grouping columns, as this step finds them in its input.
-    pub(crate) group: Vec<(Column, Expr)>,
-    /// How grouping values become key bytes.
-    pub(crate) key_format: FormatSpec,
-    /// Whether the input's serialized keys are these key bytes already.
-    pub(crate) key_bytes: bool,
+    /// The grouping columns.
+    pub(crate) keys: RowKeys,
     /// The aggregates and their result columns.
     pub(crate) calls: Vec<AggregateCall>,
     /// The windows.
     pub(crate) window: Option<Window>,
+    /// Whether windows come out once, when they close (EMIT FINAL).
+    pub(crate) emits_final: bool,
+    /// Whether the rows are changes of a table, whose old rows are to be taken out of their groups.
+    pub(crate) changes: bool,
     /// HAVING.
     pub(crate) having: Option<Filter>,
     /// The name of the store.
@@ -206,9 +365,18 @@ pub(crate) struct AggregateCall {
     pub(crate) text: String,
 }
 
-/// Windows of an aggregation, in ms.
+/// Windows of an aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Window {
+pub(crate) enum Window {
+    /// Windows of one size.
+    Time(TimeWindow),
+    /// Windows that end when a key was silent for long enough.
+    Session(SessionWindow),
+}
+
+/// Windows of one size, in ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeWindow {
     /// Length.
     pub(crate) size_ms: i64,
     /// Distance between two starts.
@@ -219,14 +387,56 @@ pub(crate) struct Window {
     pub(crate) retention_ms: i64,
 }
 
+/// Sessions, in ms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SessionWindow {
+    /// The silence that ends a session.
+    pub(crate) gap_ms: i64,
+    /// How long after that a session takes records.
+    pub(crate) grace_ms: i64,
+    /// How long sessions can be queried.
+    pub(crate) retention_ms: i64,
+}
+
 impl Window {
     /// How keys made of these windows are windowed.
     pub(crate) fn windowing(self) -> Windowing {
-        if self.size_ms == self.advance_ms {
-            Windowing::Tumbling { size_ms: self.size_ms }
-        } else {
-            Windowing::Hopping { size_ms: self.size_ms }
+        match self {
+            Self::Time(window) if window.size_ms == window.advance_ms => {
+                Windowing::Tumbling { size_ms: window.size_ms }
+            }
+            Self::Time(window) => Windowing::Hopping { size_ms: window.size_ms },
+            Self::Session(_) => Windowing::Session,
         }
+    }
+
+    /// How long windows can be queried.
+    pub(crate) fn retention_ms(self) -> i64 {
+        match self {
+            Self::Time(window) => window.retention_ms,
+            Self::Session(window) => window.retention_ms,
+        }
+    }
+}
+
+/// As it is written.
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (", self.windowing().name())?;
+        let grace_ms = match self {
+            Self::Time(window) => {
+                write!(f, "SIZE {} MS", window.size_ms)?;
+                if window.size_ms != window.advance_ms {
+                    write!(f, ", ADVANCE BY {} MS", window.advance_ms)?;
+                }
+                window.grace_ms
+            }
+            Self::Session(window) => {
+                write!(f, "{} MS", window.gap_ms)?;
+                window.grace_ms
+            }
+        };
+        write!(f, ", RETENTION {} MS, GRACE PERIOD {grace_ms} MS)", self.retention_ms())
     }
 }
 
@@ -237,6 +447,8 @@ pub(crate) struct Project {
     pub(crate) exprs: Vec<Expr>,
     /// Each column as written.
     pub(crate) texts: Vec<String>,
+    /// The places of columns that are NULL where a row has no value, whatever their expressions make of that.
+    pub(crate) of_values: Vec<usize>,
     /// Their names and types.
     pub(crate) schema: SchemaRef,
 }
@@ -246,16 +458,23 @@ pub(crate) struct Project {
 pub(crate) struct Materialize {
     /// The name of the store.
     pub(crate) store: String,
-    /// Key columns, in front of the value columns.
-    pub(crate) key: Vec<Column>,
-    /// How keys are written.
-    pub(crate) key_format: FormatSpec,
-    /// Value columns.
-    pub(crate) value: Vec<Column>,
-    /// How values are written.
-    pub(crate) value_format: FormatSpec,
-    /// Whether the input's serialized keys are those of `key_format`.
-    pub(crate) key_bytes: bool,
+    /// The keys.
+    pub(crate) keys: RowKeys,
+    /// What is kept.
+    pub(crate) kept: Kept,
+    /// Whether the rows before go along with changes.
+    pub(crate) sends_old: bool,
+    /// Whether deletes of rows that are not there end here.
+    pub(crate) drops_unknown_deletes: bool,
+}
+
+/// What a store keeps of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// All columns, as only the query itself reads them.
+    Rows,
+    /// The columns behind the key in this format, for queries from outside.
+    Value(FormatSpec),
 }
 
 /// A batch layout of these columns.
@@ -268,109 +487,127 @@ impl Plan {
     pub(crate) fn window(&self) -> Option<Window> {
         self.steps.iter().find_map(|step| match step {
             Step::Aggregate(aggregate) => aggregate.window,
-            Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Project(_) | Step::Materialize(_) => {
-                None
-            }
+            _ => None,
         })
     }
 
     /// The names of the sources that are read.
     pub(crate) fn sources(&self) -> Vec<String> {
-        let mut names = vec![self.source.source.name.clone()];
-        names.extend(self.steps.iter().filter_map(|step| match step {
-            Step::Join(join) => Some(join.table.source.name.clone()),
-            Step::Filter(_)
-            | Step::Rekey(_)
-            | Step::Aggregate(_)
-            | Step::Project(_)
-            | Step::Materialize(_) => None,
-        }));
-        names
+        let joined = self.steps.iter().filter_map(Step::branch).map(|branch| &branch.source);
+        std::iter::once(&self.source).chain(joined).map(|step| step.source.name.clone()).collect()
     }
+}
+
+fn indented(f: &mut fmt::Formatter<'_>, depth: usize, line: fmt::Arguments<'_>) -> fmt::Result {
+    writeln!(f, "{}> {line}", "  ".repeat(depth))
+}
+
+fn names(columns: &[Column]) -> String {
+    columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+fn kind_of(kind: JoinKind) -> &'static str {
+    match kind {
+        JoinKind::Inner => "INNER",
+        JoinKind::Left => "LEFT",
+        JoinKind::Right => "RIGHT",
+        JoinKind::Full => "FULL",
+    }
+}
+
+/// The steps, the last first, each below what it feeds, and what they begin with.
+fn write_steps(
+    f: &mut fmt::Formatter<'_>,
+    steps: &[Step],
+    source: &SourceStep,
+    mut depth: usize,
+) -> fmt::Result {
+    for step in steps.iter().rev() {
+        match step {
+            Step::Filter(filter) => indented(f, depth, format_args!("FILTER {}", filter.text))?,
+            Step::Project(project) => {
+                let shown = project.texts.iter().zip(project.schema.fields()).map(|(text, field)| {
+                    if text == field.name() { text.clone() } else { format!("{text} AS {}", field.name()) }
+                });
+                indented(f, depth, format_args!("PROJECT {}", shown.collect::<Vec<_>>().join(", ")))?;
+            }
+            Step::Rekey(rekey) => {
+                let topic = &rekey.read.source;
+                indented(
+                    f,
+                    depth,
+                    format_args!(
+                        "REPARTITION BY {} (key {}, value {}: {})",
+                        names(&topic.columns.key),
+                        topic.key_format.format,
+                        topic.value_format.format,
+                        names(&topic.columns.value)
+                    ),
+                )?;
+            }
+            Step::Aggregate(aggregate) => {
+                if let Some(having) = &aggregate.having {
+                    indented(f, depth, format_args!("HAVING {}", having.text))?;
+                    depth += 1;
+                }
+                let group: Vec<&str> =
+                    aggregate.keys.columns.iter().map(|(column, _)| column.name.as_str()).collect();
+                let calls: Vec<&str> = aggregate.calls.iter().map(|call| call.text.as_str()).collect();
+                let mut line = format!("AGGREGATE {} GROUP BY {}", calls.join(", "), group.join(", "));
+                if let Some(window) = aggregate.window {
+                    line.push_str(&format!(" WINDOW {window}"));
+                }
+                if aggregate.emits_final {
+                    line.push_str(" EMIT FINAL");
+                }
+                let (store, format) = (&aggregate.store, aggregate.keys.format.format);
+                indented(f, depth, format_args!("{line} (store {store}, key {format})"))?;
+            }
+            Step::Join(join) => {
+                let (kind, text, store) = (kind_of(join.kind), &join.text, &join.rows.store);
+                indented(f, depth, format_args!("{kind} JOIN ON {text} (store {store})"))?;
+            }
+            Step::StreamJoin(join) => {
+                let (kind, text) = (kind_of(join.kind), &join.text);
+                let grace =
+                    join.grace_ms.map_or_else(String::new, |grace| format!(" GRACE PERIOD {grace} MS"));
+                let within = format!("({} MS, {} MS){grace}", join.before_ms, join.after_ms);
+                let stores = format!("{0}-left, {0}-right", join.name);
+                indented(f, depth, format_args!("{kind} JOIN WITHIN {within} ON {text} (stores {stores})"))?;
+            }
+            Step::PairJoin(join) => {
+                let (kind, text) = (kind_of(join.kind), &join.text);
+                let stores = format!("{}, {}", join.left_rows.store, join.right_rows.store);
+                indented(f, depth, format_args!("{kind} JOIN ON {text} (stores {stores})"))?;
+            }
+            Step::ForeignJoin(join) => {
+                let (kind, text) = (kind_of(join.kind), &join.text);
+                let stores = format!("{}, {}", join.left_rows.store, join.right_rows.store);
+                indented(f, depth, format_args!("{kind} FOREIGN-KEY JOIN ON {text} (stores {stores})"))?;
+            }
+            Step::Materialize(table) => {
+                indented(f, depth, format_args!("MATERIALIZE (store {})", table.store))?
+            }
+        }
+        depth += 1;
+        if let Some(branch) = step.branch() {
+            write_steps(f, &branch.steps, &branch.source, depth)?;
+        }
+    }
+    indented(f, depth, format_args!("{source}"))
 }
 
 /// The plan as EXPLAIN prints it: the last step first, each below what it feeds.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut depth = 0;
-        for step in self.steps.iter().rev() {
-            let indent = "  ".repeat(depth);
-            match step {
-                Step::Filter(filter) => writeln!(f, "{indent}> FILTER {}", filter.text)?,
-                Step::Project(project) => {
-                    let names = project.schema.fields().iter().map(|field| field.name());
-                    let columns: Vec<String> = project
-                        .texts
-                        .iter()
-                        .zip(names)
-                        .map(
-                            |(text, name)| {
-                                if text == name { text.clone() } else { format!("{text} AS {name}") }
-                            },
-                        )
-                        .collect();
-                    writeln!(f, "{indent}> PROJECT {}", columns.join(", "))?;
-                }
-                Step::Rekey(rekey) => {
-                    let topic = &rekey.read.source;
-                    let names = |columns: &[Column]| {
-                        columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
-                    };
-                    writeln!(
-                        f,
-                        "{indent}> REPARTITION BY {} (key {}, value {}: {})",
-                        names(&topic.columns.key),
-                        topic.key_format.format,
-                        topic.value_format.format,
-                        names(&topic.columns.value)
-                    )?;
-                }
-                Step::Aggregate(aggregate) => {
-                    if let Some(having) = &aggregate.having {
-                        writeln!(f, "{indent}> HAVING {}", having.text)?;
-                        depth += 1;
-                    }
-                    let indent = "  ".repeat(depth);
-                    let group: Vec<&str> =
-                        aggregate.group.iter().map(|(column, _)| column.name.as_str()).collect();
-                    let calls: Vec<&str> = aggregate.calls.iter().map(|call| call.text.as_str()).collect();
-                    write!(f, "{indent}> AGGREGATE {} GROUP BY {}", calls.join(", "), group.join(", "))?;
-                    if let Some(window) = aggregate.window {
-                        write!(f, " WINDOW {} (SIZE {} MS", window.windowing().name(), window.size_ms)?;
-                        if window.size_ms != window.advance_ms {
-                            write!(f, ", ADVANCE BY {} MS", window.advance_ms)?;
-                        }
-                        write!(
-                            f,
-                            ", RETENTION {} MS, GRACE PERIOD {} MS)",
-                            window.retention_ms, window.grace_ms
-                        )?;
-                    }
-                    writeln!(f, " (store {}, key {})", aggregate.store, aggregate.key_format.format)?;
-                }
-                Step::Join(join) => {
-                    let kind = if join.kind == JoinKind::Left { "LEFT" } else { "INNER" };
-                    writeln!(f, "{indent}> {kind} JOIN ON {} (store {})", join.text, join.store)?;
-                    writeln!(f, "{indent}  > {}", join.table)?;
-                }
-                Step::Materialize(table) => writeln!(f, "{indent}> MATERIALIZE (store {})", table.store)?,
-            }
-            depth += 1;
-        }
-        writeln!(f, "{}> {}", "  ".repeat(depth), self.source)
+        write_steps(f, &self.steps, &self.source, 0)
     }
 }
 
 impl fmt::Display for SourceStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let source = &self.source;
-        let named = self
-            .schema
-            .fields()
-            .iter()
-            .zip(&self.origins)
-            .filter(|(_, origin)| **origin != Origin::ValueBytes);
-        let names: Vec<&str> = named.map(|(field, _)| field.name().as_str()).collect();
+        let names: Vec<&str> = self.schema.fields().iter().map(|field| field.name().as_str()).collect();
         write!(
             f,
             "{} {} (topic {}, key {}, value {}): {}",

@@ -7,8 +7,19 @@ use std::{
 
 use arrow::datatypes::SchemaRef;
 use millstream_streams::{
-    Decoder, Encoder, Processor, SourceOptions, StoreHandle, StoreSpec, Topology, TopologyBuilder,
-    operator::{AggregateProcessor, JoinProcessor, MissingKey, TableProcessor, TimeWindows},
+    Batch, Context, Decoder, Encoder, Processor, SourceOptions, StoreHandle, StoreSpec, StreamsError,
+    Topology, TopologyBuilder,
+    operator::{
+        AggregateProcessor, EmitStrategy, JoinProcessor, JoinWindows, MissingKey, SessionProcessor,
+        SessionWindows, Side, StreamJoin as JoinRules, StreamJoinProcessor, TableProcessor, TimeWindows,
+        Unmatched,
+        foreign_key::{
+            ForeignJoin as ForeignRules, ForeignTableProcessor, ResponseResolver, SubscriptionArena,
+            SubscriptionReceiver, SubscriptionSender, message_decoder, message_encoder,
+        },
+        stream_join::JoinStores,
+    },
+    topology::RepartitionNames,
 };
 
 use crate::{
@@ -20,15 +31,25 @@ use crate::{
     operator::{
         aggregate::{AggregateArena, ColumnarAggregator},
         collect::CollectProcessor,
+        cut::CutProcessor,
         filter::FilterProcessor,
+        foreign_key::{ForeignLeft, ForeignResult, ForeignRight},
         join::ColumnarJoiner,
+        keys::Keys,
+        pair_join::PairJoiner,
         project::ProjectProcessor,
         rekey::RekeyEncoder,
+        rows::RowArena,
+        session::ColumnarSessions,
         sink::SinkEncoder,
         source::SourceDecoder,
-        table::{ColumnarTable, RowArena},
+        stream_join::ColumnarStreamJoiner,
+        table::ColumnarTable,
     },
-    plan::{Aggregate, Plan, Rekey, RowTime, SourceStep, Step, TableJoin, Window},
+    plan::{
+        Aggregate, Branch, ForeignJoin, Materialize, PairJoin, Plan, Rekey, RowTime, SessionWindow,
+        SourceStep, Step, StreamJoin, TableJoin, TimeWindow, Window,
+    },
 };
 
 /// Where the rows of a query go.
@@ -40,29 +61,26 @@ pub(crate) enum Destination<'a> {
         /// The column that becomes the records' time.
         time: Option<RowTime>,
     },
-    /// To a client.
-    Client(SyncSender<ColumnarBatch>),
     /// No further than the last store.
     Nowhere,
+    /// To a client.
+    Client(SyncSender<ColumnarBatch>),
 }
 
 /// Builds the topology of a plan.
 pub(crate) fn build(plan: &Plan, destination: Destination<'_>) -> Result<Topology, SqlError> {
-    let mut assembly = Assembly { plan, builder: TopologyBuilder::new(), last: String::new() };
-    assembly.last = assembly.source(&plan.source, "Source")?;
-    let mut layout = plan.source.schema.clone();
-    for (number, step) in plan.steps.iter().enumerate() {
-        layout = assembly.step(number, step, &layout)?;
-    }
-    assembly.end(destination)?;
+    let mut assembly = Assembly { plan, builder: TopologyBuilder::new(), nodes: 0 };
+    let source = assembly.source(&plan.source)?;
+    let (last, _) = assembly.steps(source, &plan.source.schema, &plan.steps)?;
+    assembly.end(&last, destination)?;
     assembly.builder.build().map_err(|error| SqlError::failed("build the topology", error))
 }
 
 struct Assembly<'a> {
     plan: &'a Plan,
     builder: TopologyBuilder,
-    /// The node that the next one follows.
-    last: String,
+    /// Numbers nodes that would have the same name.
+    nodes: usize,
 }
 
 /// A node's parts are made once here, so that what is wrong with them shows before the query starts, and again per task.
@@ -74,12 +92,32 @@ fn prepared<T: 'static, E: std::error::Error + Send + Sync + 'static>(
 }
 
 impl Assembly<'_> {
-    fn source(&mut self, step: &SourceStep, prefix: &str) -> Result<String, SqlError> {
-        let name = format!("{prefix}-{}", step.source.name);
+    fn source(&mut self, step: &SourceStep) -> Result<String, SqlError> {
+        let name = format!("Source-{}", step.source.name);
         let decoder = self.decoder(step)?;
         let topic = step.source.topic.as_str();
         self.builder.add_source(&name, [topic], decoder, SourceOptions::default());
         Ok(name)
+    }
+
+    /// Adds what is joined; returns its last node and the layout of its rows.
+    fn branch(&mut self, branch: &Branch) -> Result<(String, SchemaRef), SqlError> {
+        let source = self.source(&branch.source)?;
+        self.steps(source, &branch.source.schema, &branch.steps)
+    }
+
+    fn steps(
+        &mut self,
+        mut last: String,
+        layout: &SchemaRef,
+        steps: &[Step],
+    ) -> Result<(String, SchemaRef), SqlError> {
+        let mut layout = layout.clone();
+        for step in steps {
+            last = self.step(&last, step, &layout)?;
+            layout = step.layout(&layout).clone();
+        }
+        Ok((last, layout))
     }
 
     fn decoder(
@@ -91,123 +129,278 @@ impl Assembly<'_> {
         Ok(Arc::new(move || Box::new(make()) as Box<dyn Decoder>))
     }
 
+    /// Adds a processor below a node; returns its name.
     fn processor<P: Processor + 'static>(
         &mut self,
-        name: String,
+        name: &str,
+        parents: &[&str],
         make: impl Fn() -> P + Send + Sync + 'static,
         stores: &[StoreHandle],
-    ) {
+    ) -> String {
         let supplier = Arc::new(move || Box::new(make()) as Box<dyn Processor>);
-        self.builder.add_processor(&name, supplier, &[self.last.as_str()], stores);
-        self.last = name;
+        self.builder.add_processor(name, supplier, parents, stores);
+        name.to_owned()
     }
 
-    /// Adds a step below the last node; returns the layout of what leaves it.
-    fn step(&mut self, number: usize, step: &Step, input: &SchemaRef) -> Result<SchemaRef, SqlError> {
+    fn numbered(&mut self, name: &str) -> String {
+        self.nodes += 1;
+        format!("{name}-{}", self.nodes)
+    }
+
+    /// Adds a step below a node; returns the node that the next one follows.
+    fn step(&mut self, last: &str, step: &Step, input: &SchemaRef) -> Result<String, SqlError> {
         let errors = self.plan.errors.clone();
         match step {
             Step::Filter(filter) => {
                 let (condition, table) = (bind_condition(&filter.condition, input)?, filter.table);
                 let make = move || FilterProcessor::new(condition.clone(), table, errors.clone());
-                self.processor(format!("Filter-{number}"), make, &[]);
-                Ok(input.clone())
+                let name = self.numbered("Filter");
+                Ok(self.processor(&name, &[last], make, &[]))
             }
             Step::Project(project) => {
                 let exprs: Vec<_> =
                     project.exprs.iter().map(|expr| bind(expr, input)).collect::<Result<_, _>>()?;
-                let schema = project.schema.clone();
-                let make = move || ProjectProcessor::new(exprs.clone(), schema.clone(), errors.clone());
-                self.processor(format!("Project-{number}"), make, &[]);
-                Ok(project.schema.clone())
+                let (schema, of_values) = (project.schema.clone(), project.of_values.clone());
+                let make = move || {
+                    ProjectProcessor::new(exprs.clone(), of_values.clone(), schema.clone(), errors.clone())
+                };
+                let name = self.numbered("Project");
+                Ok(self.processor(&name, &[last], make, &[]))
             }
-            Step::Rekey(rekey) => self.rekey(rekey, input),
-            Step::Join(join) => self.join(join, input),
-            Step::Aggregate(aggregate) => self.aggregate(aggregate, input),
-            Step::Materialize(materialize) => {
-                let store =
-                    self.builder.add_store(StoreSpec::key_value(&materialize.store, RowArena::default));
-                let (step, layout) = (materialize.clone(), input.clone());
-                let make = prepared(move || ColumnarTable::materialized(&step, &layout))?;
-                let make = move || TableProcessor::new(make(), store);
-                self.processor(materialize.store.clone(), make, &[store]);
-                Ok(input.clone())
-            }
+            Step::Rekey(rekey) => self.rekey(last, rekey, input),
+            Step::Join(join) => self.join(last, join, input),
+            Step::StreamJoin(join) => self.stream_join(last, join, input),
+            Step::PairJoin(join) => self.pair_join(last, join, input),
+            Step::ForeignJoin(join) => self.foreign_join(last, join, input),
+            Step::Aggregate(aggregate) => self.aggregate(last, aggregate, input),
+            Step::Materialize(materialize) => Ok(self.materialize(last, materialize, input)?.0),
         }
     }
 
-    fn rekey(&mut self, rekey: &Rekey, input: &SchemaRef) -> Result<SchemaRef, SqlError> {
+    /// Keeps the rows of a table; returns the node and the store.
+    fn materialize(
+        &mut self,
+        last: &str,
+        step: &Materialize,
+        input: &SchemaRef,
+    ) -> Result<(String, StoreHandle), SqlError> {
+        let store = self.builder.add_store(StoreSpec::key_value(&step.store, RowArena::default));
+        let (table, layout) = (step.clone(), input.clone());
+        let make = prepared(move || ColumnarTable::new(&table, &layout))?;
+        let make = move || TableProcessor::new(make(), store);
+        Ok((self.processor(&step.store, &[last], make, &[store]), store))
+    }
+
+    fn rekey(&mut self, last: &str, rekey: &Rekey, input: &SchemaRef) -> Result<String, SqlError> {
         let (step, layout, errors) = (rekey.clone(), input.clone(), self.plan.errors.clone());
         let make = prepared(move || RekeyEncoder::new(&step, &layout, &errors))?;
         let encoder = Arc::new(move || Box::new(make()) as Box<dyn Encoder>);
         let decoder = self.decoder(&rekey.read)?;
-        self.last = self.builder.add_repartition(&rekey.name, None, encoder, decoder, &[self.last.as_str()]);
-        Ok(rekey.read.schema.clone())
+        Ok(self.builder.add_repartition(&rekey.name, None, encoder, decoder, &[last]))
     }
 
-    fn join(&mut self, join: &TableJoin, input: &SchemaRef) -> Result<SchemaRef, SqlError> {
-        let store = self.builder.add_store(StoreSpec::key_value(&join.store, RowArena::default));
-        let table = self.source(&join.table, "Table")?;
-        let value_bytes = join.table.origins.len() - 1;
-        let make = move || {
-            let table = TableProcessor::new(ColumnarTable::for_join(value_bytes), store);
-            Box::new(table) as Box<dyn Processor>
-        };
-        self.builder.add_processor(&join.store, Arc::new(make), &[table.as_str()], &[store]);
-        self.builder.copartition(&[self.last.as_str(), table.as_str()]);
+    fn join(&mut self, last: &str, join: &TableJoin, input: &SchemaRef) -> Result<String, SqlError> {
+        let (table, layout) = self.branch(&join.table)?;
+        let (_, store) = self.materialize(&table, &join.rows, &layout)?;
+        self.builder.copartition(&[last, &table]);
         let missing_key = if join.kind == JoinKind::Left { MissingKey::Keep } else { MissingKey::Drop };
         let (step, layout) = (join.clone(), input.clone());
         let make = prepared(move || ColumnarJoiner::new(&step, &layout))?;
         let make = move || JoinProcessor::new(make(), store, missing_key);
-        self.processor(format!("Join-{}", join.table.source.name), make, &[store]);
-        Ok(join.schema.clone())
+        let name = self.numbered("Join");
+        Ok(self.processor(&name, &[last], make, &[store]))
     }
 
-    fn aggregate(&mut self, aggregate: &Aggregate, input: &SchemaRef) -> Result<SchemaRef, SqlError> {
+    fn stream_join(&mut self, last: &str, join: &StreamJoin, left: &SchemaRef) -> Result<String, SqlError> {
+        let (other, right) = self.branch(&join.right)?;
+        self.builder.copartition(&[last, &other]);
+        let windows = JoinWindows::of(Duration::ZERO).bounds_ms(join.before_ms, join.after_ms);
+        let rules = JoinRules {
+            windows: windows.grace(millis(join.grace_ms.unwrap_or(DEFAULT_GRACE_MS))),
+            keeps_left: matches!(join.kind, JoinKind::Left | JoinKind::Full),
+            keeps_right: matches!(join.kind, JoinKind::Right | JoinKind::Full),
+            unmatched: if join.grace_ms.is_some() { Unmatched::Closed } else { Unmatched::Eager },
+        };
+        let retention = rules.windows.retention();
+        let mut rows = |side: &str| {
+            let name = format!("{}-{side}", join.name);
+            self.builder.add_store(StoreSpec::stream_rows(&name, retention, RowArena::default))
+        };
+        let (of_left, of_right) = (rows("left"), rows("right"));
+        let waiting = rules
+            .waits()
+            .then(|| self.builder.add_store(StoreSpec::ordered(&format!("{}-waiting", join.name))));
+        let mut sides = Vec::new();
+        for (side, parent) in [(Side::Left, last), (Side::Right, other.as_str())] {
+            let (step, left, right) = (join.clone(), left.clone(), right.clone());
+            let make = prepared(move || match side {
+                Side::Left => ColumnarStreamJoiner::new(&step, side, &left, &right),
+                Side::Right => ColumnarStreamJoiner::new(&step, side, &right, &left),
+            })?;
+            let (this, other, name) = match side {
+                Side::Left => (of_left, of_right, "JoinThis"),
+                Side::Right => (of_right, of_left, "JoinOther"),
+            };
+            let stores = JoinStores { this, other, waiting };
+            let make = move || StreamJoinProcessor::new(make(), side, rules, stores);
+            let name = self.numbered(name);
+            let connected: Vec<StoreHandle> = [this, other].into_iter().chain(waiting).collect();
+            sides.push(self.processor(&name, &[parent], make, &connected));
+        }
+        let name = self.numbered("Merge");
+        Ok(self.processor(&name, &[&sides[0], &sides[1]], || PassProcessor, &[]))
+    }
+
+    fn pair_join(&mut self, last: &str, join: &PairJoin, left: &SchemaRef) -> Result<String, SqlError> {
+        let (other, right) = self.branch(&join.right)?;
+        self.builder.copartition(&[last, &other]);
+        let (left_table, left_store) = self.materialize(last, &join.left_rows, left)?;
+        let (right_table, right_store) = self.materialize(&other, &join.right_rows, &right)?;
+        let mut sides = Vec::new();
+        for side in [Side::Left, Side::Right] {
+            let (step, left, right) = (join.clone(), left.clone(), right.clone());
+            let make = prepared(move || match side {
+                Side::Left => PairJoiner::new(&step, side, &left, &right),
+                Side::Right => PairJoiner::new(&step, side, &right, &left),
+            })?;
+            let (parent, store, name) = match side {
+                Side::Left => (left_table.as_str(), right_store, "JoinThis"),
+                Side::Right => (right_table.as_str(), left_store, "JoinOther"),
+            };
+            let make = move || JoinProcessor::new(make(), store, MissingKey::Drop);
+            let name = self.numbered(name);
+            sides.push(self.processor(&name, &[parent], make, &[store]));
+        }
+        let name = self.numbered("Merge");
+        Ok(self.processor(&name, &[&sides[0], &sides[1]], || PassProcessor, &[]))
+    }
+
+    fn foreign_join(&mut self, last: &str, join: &ForeignJoin, left: &SchemaRef) -> Result<String, SqlError> {
+        let (other, right) = self.branch(&join.right)?;
+        let (left_table, left_store) = self.materialize(last, &join.left_rows, left)?;
+        let (right_table, right_store) = self.materialize(&other, &join.right_rows, &right)?;
+        let rules = if join.kind == JoinKind::Left { ForeignRules::Left } else { ForeignRules::Inner };
+        let named = |part: &str| format!("{}-{part}", join.name);
+        let subscriptions = StoreSpec::key_value(&named("subscription-store"), SubscriptionArena::default);
+        let subscriptions = self.builder.add_store(subscriptions);
+
+        let (step, layout) = (join.clone(), left.clone());
+        let make = prepared(move || ForeignLeft::new(&step, &layout))?;
+        let make = move || SubscriptionSender::new(make(), rules);
+        let sender = self.processor(&named("subscription"), &[&left_table], make, &[]);
+        let registered = self.messages(&named("subscription-registration"), &[&sender]);
+        let make = move || SubscriptionReceiver::<RowArena>::new(subscriptions, right_store);
+        let receiver =
+            self.processor(&named("receiver"), &[&registered], make, &[subscriptions, right_store]);
+        let (step, layout) = (join.clone(), right.clone());
+        let make = prepared(move || ForeignRight::new(&step, &layout))?;
+        let make = move || ForeignTableProcessor::new(make(), subscriptions);
+        let teller = self.processor(&named("foreign"), &[&right_table], make, &[subscriptions]);
+        let answered = self.messages(&named("subscription-response"), &[&receiver, &teller]);
+        let (step, left, right) = (join.clone(), left.clone(), right.clone());
+        let make = prepared(move || ForeignResult::new(&step, &left, &right))?;
+        let make = move || ResponseResolver::new(make(), rules, left_store);
+        let resolver = self.processor(&named("resolver"), &[&answered], make, &[left_store]);
+        self.builder.copartition(&[&other, &registered]).copartition(&[last, &answered]);
+        Ok(resolver)
+    }
+
+    /// An internal topic of messages between the sides of a foreign-key join; returns the node that reads it.
+    fn messages(&mut self, name: &str, parents: &[&str]) -> String {
+        let topic = format!("{name}-topic");
+        let (sink, source) = (format!("{topic}-sink"), format!("{topic}-source"));
+        let names = RepartitionNames { topic, sink, source };
+        self.builder.add_named_repartition(names, None, message_encoder(), message_decoder(), parents)
+    }
+
+    fn aggregate(
+        &mut self,
+        last: &str,
+        aggregate: &Aggregate,
+        input: &SchemaRef,
+    ) -> Result<String, SqlError> {
         let functions: Vec<_> = aggregate.calls.iter().map(|call| call.function.clone()).collect();
         let having = aggregate.having.is_some();
         let arena = prepared(move || AggregateArena::new(&functions, having))?;
+        let name = &aggregate.store;
         let spec = match aggregate.window {
-            None => StoreSpec::key_value(&aggregate.store, arena),
-            Some(window) => StoreSpec::window(
-                &aggregate.store,
-                millis(window.size_ms),
-                millis(window.retention_ms),
-                arena,
-            ),
+            None => StoreSpec::key_value(name, arena),
+            Some(Window::Time(window)) => {
+                StoreSpec::window(name, millis(window.size_ms), millis(window.retention_ms), arena)
+            }
+            Some(Window::Session(window)) => StoreSpec::session(name, millis(window.retention_ms), arena),
         };
         let store = self.builder.add_store(spec);
+        let emit = match aggregate.emits_final {
+            true => EmitStrategy::OnWindowClose,
+            false => EmitStrategy::OnWindowUpdate,
+        };
         let (step, layout, errors) = (aggregate.clone(), input.clone(), self.plan.errors.clone());
+        let windows = match aggregate.window {
+            None => None,
+            Some(Window::Time(window)) => Some(window),
+            Some(Window::Session(window)) => {
+                let make = prepared(move || ColumnarSessions::new(&step, &layout, &errors))?;
+                let windows = session_windows(window);
+                let make = move || SessionProcessor::new(make(), store, windows).emit(emit);
+                return Ok(self.processor(name, &[last], make, &[store]));
+            }
+        };
+        let mut last = last.to_owned();
+        if let Some(window) = windows.filter(|_| aggregate.emits_final) {
+            let (cut, keys, layout) = (self.numbered("Cut"), aggregate.keys.clone(), input.clone());
+            let make = prepared(move || Keys::new(&keys, &layout))?;
+            last = self.processor(&cut, &[&last], move || CutProcessor::new(make(), window), &[]);
+        }
         let make = prepared(move || ColumnarAggregator::new(&step, &layout, &errors))?;
-        let windows = aggregate.window.map(time_windows);
-        let make = move || AggregateProcessor::new(make(), store, windows);
-        self.processor(aggregate.store.clone(), make, &[store]);
-        Ok(aggregate.schema.clone())
+        let make = move || AggregateProcessor::new(make(), store, windows.map(time_windows)).emit(emit);
+        Ok(self.processor(name, &[&last], make, &[store]))
     }
 
-    fn end(&mut self, destination: Destination<'_>) -> Result<(), SqlError> {
+    fn end(&mut self, last: &str, destination: Destination<'_>) -> Result<(), SqlError> {
         match destination {
             Destination::Nowhere => {}
             Destination::Client(client) => {
                 let make = move || CollectProcessor::new(client.clone());
-                self.processor("Client".to_owned(), make, &[]);
+                self.processor("Client", &[last], make, &[]);
             }
             Destination::Sink { sink, time } => {
-                let (target, carried) = (sink.clone(), self.plan.output.key_bytes);
+                let (target, output) = (sink.clone(), self.plan.output.clone());
                 let errors = self.plan.errors.clone();
-                let make = prepared(move || SinkEncoder::new(&target, carried, time.as_ref(), &errors))?;
+                let make = prepared(move || SinkEncoder::new(&target, &output, time.as_ref(), &errors))?;
                 let encoder = Arc::new(move || Box::new(make()) as Box<dyn Encoder>);
                 let name = format!("Sink-{}", sink.name);
-                self.builder.add_sink(&name, &sink.topic, encoder, &[self.last.as_str()]);
+                self.builder.add_sink(&name, &sink.topic, encoder, &[last]);
             }
         }
         Ok(())
     }
 }
 
-fn time_windows(window: Window) -> TimeWindows {
+/// How long rows are kept for late ones where a join does not say: a day.
+const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Where the two sides of a join become one.
+struct PassProcessor;
+
+impl Processor for PassProcessor {
+    fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        context.forward(batch)
+    }
+
+    fn can_fail(&self) -> bool {
+        false
+    }
+}
+
+fn time_windows(window: TimeWindow) -> TimeWindows {
     TimeWindows::of(millis(window.size_ms))
         .advance_by(millis(window.advance_ms))
         .grace(millis(window.grace_ms))
+}
+
+fn session_windows(window: SessionWindow) -> SessionWindows {
+    SessionWindows::of(millis(window.gap_ms)).grace(millis(window.grace_ms))
 }
 
 fn millis(ms: i64) -> Duration {

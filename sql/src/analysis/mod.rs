@@ -3,6 +3,7 @@
 //! Order of work: sources, SELECT list, used columns, joins, WHERE, GROUP BY, HAVING, SELECT, keys of the result.
 //! Every error names the place in the text and what would be valid.
 
+mod flow;
 mod grouping;
 mod join;
 mod names;
@@ -10,7 +11,7 @@ mod output;
 mod scope;
 mod select;
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use datafusion::logical_expr::{Expr as Planned, lit};
 use millstream_formats::{Format, FormatSpec};
@@ -18,7 +19,9 @@ use millstream_formats::{Format, FormatSpec};
 pub(crate) use scope::{column_of, whole_source};
 
 use self::{
+    flow::{Carrier, Flow, Rekeying, rekeyed},
     grouping::{Grouped, is_aggregate, unqualified},
+    join::Criteria,
     output::KeyKind,
     scope::{Scope, is_stream},
     select::{Item, Namer},
@@ -27,11 +30,14 @@ use crate::{
     ast::{
         Emit, Expr, ExprKind, Ident, Literal, Query, SourceKind, WindowClause, WindowKind, quote_if_needed,
     },
-    catalogue::{Catalogue, Column, Columns, Source, Windowing},
+    catalogue::{Catalogue, Column, Columns, PSEUDO_COLUMNS, Source},
     error::SqlError,
     expression::{Compiler, Names, RowErrors, column},
     function::FunctionRegistry,
-    plan::{Aggregate, Filter, NullKey, Origin, Plan, Rekey, RowTime, SourceStep, Step, Window, layout},
+    plan::{
+        Aggregate, AggregateCall, Filter, Kept, Materialize, NullKey, Origin, Plan, RowKeys, RowTime,
+        SessionWindow, SourceStep, Step, TimeWindow, Window, layout,
+    },
     types::SqlType,
     with::With,
 };
@@ -54,6 +60,8 @@ pub(crate) struct Context<'a> {
     pub(crate) catalogue: &'a Catalogue,
     /// Functions.
     pub(crate) functions: &'a FunctionRegistry,
+    /// How many partitions a topic has, if it is there.
+    pub(crate) partitions: &'a dyn Fn(&str) -> Option<u32>,
 }
 
 /// Checks a query and plans its steps.
@@ -63,9 +71,15 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
     let errors = RowErrors::default();
     let compiler = Compiler::new(context.functions, &scope, errors.clone());
     let client = matches!(purpose, Purpose::Client);
+    names::check_joins(query, &scope)?;
+    let criteria = join::criteria(query, &scope, &compiler)?;
     names::check(query, &scope)?;
+    join::check_formats(query, &scope)?;
     let items = select::expand(query, &scope, &compiler, client)?;
     mark_used(query, &items, &scope, context.functions);
+    let aggregates = items.iter().any(|item| aggregate_in(&item.expr, context.functions).is_some());
+    let aggregates = aggregates || !query.group_by.is_empty();
+    join::mark_keys(&scope, aggregates);
     if !client && scope.sources[0].source.window.is_some() {
         if !is_stream(&scope.sources[0].source) {
             return Err(SqlError::invalid("KSQL does not support persistent queries on windowed tables.")
@@ -76,12 +90,25 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
         scope.mark(0, Origin::WindowStart);
         scope.mark(0, Origin::WindowEnd);
     }
-    let mut source = scope.source_step(0, false);
+    let mut source = scope.source_step(0);
     source.time = row_time(&source.source, context.functions, &errors)?;
-    let mut planner =
-        Planner { query, scope: &scope, compiler: &compiler, flow: Flow::new(source), steps: Vec::new() };
-    planner.joins_and_filter()?;
-    let aggregates = planner.is_aggregation(&items);
+    let keys = scope.sources[0].source.columns.key.iter();
+    let keys = keys.map(|key| Column::new(scope.internal_name(0, &key.name), key.ty.clone())).collect();
+    let bounds = match source.source.window {
+        None => Vec::new(),
+        Some(_) => PSEUDO_COLUMNS[3..].iter().map(|bound| scope.internal_name(0, bound)).collect(),
+    };
+    let flow = Flow::new(source, keys, bounds);
+    let mut planner = Planner {
+        query,
+        scope: &scope,
+        compiler: &compiler,
+        flow,
+        criteria,
+        partitions: context.partitions,
+        steps: Vec::new(),
+    };
+    planner.joins_and_filter(aggregates)?;
     let plan = match aggregates {
         true => planner.aggregation(purpose, items, errors)?,
         false => planner.projection(purpose, items, errors)?,
@@ -145,11 +172,6 @@ fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
             .at(having.span)
             .hint("use WHERE"));
     }
-    if query.emit == Some(Emit::Final) && query.window.is_some() {
-        return Err(SqlError::unsupported("EMIT FINAL is not supported by this version")
-            .at(query.span)
-            .hint("EMIT CHANGES is"));
-    }
     if let Some(first) = query.partition_by.first()
         && !query.group_by.is_empty()
     {
@@ -187,37 +209,6 @@ fn mark_used(query: &Query, items: &[Item], scope: &Scope<'_>, functions: &Funct
     }
 }
 
-/// What is known of the rows between two steps.
-struct Flow {
-    source: SourceStep,
-    columns: Vec<Column>,
-    /// The columns that the record key holds, by their names inside the plan, whether they are in `columns` or not.
-    key: Vec<String>,
-    /// Other columns that always equal the key.
-    same_as_key: Vec<String>,
-    /// How the serialized key of the last topic is written, while it is still that of the rows.
-    key_format: FormatSpec,
-    /// The rekeying that the rows came through last; none since the source.
-    rekeyed: Option<usize>,
-    kind: SourceKind,
-    window: Option<Windowing>,
-}
-
-impl Flow {
-    fn new(source: SourceStep) -> Self {
-        Self {
-            columns: columns_of(&source),
-            key: Vec::new(),
-            same_as_key: Vec::new(),
-            key_format: source.source.key_format,
-            rekeyed: None,
-            kind: source.source.kind,
-            window: source.source.window,
-            source,
-        }
-    }
-}
-
 fn columns_of(step: &SourceStep) -> Vec<Column> {
     let names = step.schema.fields().iter().map(|field| field.name().clone());
     let types = step.origins.iter().map(|origin| column_of(&step.source, *origin).ty);
@@ -229,14 +220,16 @@ struct Planner<'a> {
     scope: &'a Scope<'a>,
     compiler: &'a Compiler<'a>,
     flow: Flow,
+    /// What each JOIN clause compares.
+    criteria: Vec<Criteria>,
+    partitions: &'a dyn Fn(&str) -> Option<u32>,
     steps: Vec<Step>,
 }
 
 impl Planner<'_> {
-    /// FROM and WHERE. A condition on the left source alone is checked before anything is joined to it.
-    fn joins_and_filter(&mut self) -> Result<(), SqlError> {
-        let keys = &self.flow.source.source.columns.key;
-        self.flow.key = keys.iter().map(|column| self.scope.internal_name(0, &column.name)).collect();
+    /// FROM and WHERE. A condition on a stream alone is checked before tables are joined to it. If the rows are to be
+    /// aggregated, changes of a table come with the rows before them.
+    fn joins_and_filter(&mut self, aggregates: bool) -> Result<(), SqlError> {
         let mut filter = match &self.query.filter {
             None => None,
             Some(condition) => {
@@ -254,9 +247,12 @@ impl Planner<'_> {
                 })
             }
         };
+        let only_tables = self.scope.sources[1..].iter().all(|known| !is_stream(&known.source));
         let left_only = match &self.query.filter {
-            Some(condition) => self.scope.sources_of(condition)?.iter().all(|place| *place == 0),
-            None => false,
+            Some(condition) if is_stream(&self.scope.sources[0].source) && only_tables => {
+                self.scope.sources_of(condition)?.iter().all(|place| *place == 0)
+            }
+            _ => false,
         };
         if left_only {
             self.steps.extend(filter.take().map(Step::Filter));
@@ -264,40 +260,23 @@ impl Planner<'_> {
         for place in 0..self.query.from.joins.len() {
             self.join(place)?;
         }
+        if aggregates && self.flow.kind == SourceKind::Table && !self.flow.has_old {
+            let keys = self.flow.row_keys(self.flow.key_format, self.steps.as_mut_slice());
+            self.steps.push(Step::Materialize(Materialize {
+                store: "Rows-Changes".to_owned(),
+                keys,
+                kept: Kept::Rows,
+                sends_old: true,
+                drops_unknown_deletes: false,
+            }));
+            self.flow.has_old = true;
+        }
         self.steps.extend(filter.map(Step::Filter));
         Ok(())
     }
 
     fn aggregate_in<'e>(&self, expr: &'e Expr) -> Option<&'e Expr> {
-        let mut found = None;
-        expr.walk(&mut |part| {
-            if let ExprKind::Call { name, .. } = &part.kind
-                && is_aggregate(self.compiler.functions(), name)
-            {
-                found = found.or(Some(part));
-            }
-        });
-        found
-    }
-
-    fn is_aggregation(&self, items: &[Item]) -> bool {
-        !self.query.group_by.is_empty() || items.iter().any(|item| self.aggregate_in(&item.expr).is_some())
-    }
-
-    /// Whether the serialized keys of the rows can be used as keys of `format`; then they travel along.
-    fn use_key_bytes(&mut self, format: FormatSpec) -> bool {
-        if self.flow.key_format != format || self.flow.key.is_empty() || format.format == Format::None {
-            return false;
-        }
-        match self.flow.rekeyed {
-            None => self.flow.source.keep_key_bytes = true,
-            Some(step) => {
-                if let Step::Rekey(rekey) = &mut self.steps[step] {
-                    rekey.read.keep_key_bytes = true;
-                }
-            }
-        }
-        true
+        aggregate_in(expr, self.compiler.functions())
     }
 
     /// Sends the rows through a repartition topic. All of `needed` that are not in the key travel in the value.
@@ -305,74 +284,35 @@ impl Planner<'_> {
         &mut self,
         name: &str,
         keys: Vec<(Column, Planned)>,
-        needed: &BTreeSet<String>,
+        needed: Option<&BTreeSet<String>>,
         key_format: FormatSpec,
         null_key: NullKey,
     ) -> Result<(), SqlError> {
-        // The time of a row is that of its record, there and back.
-        let row_time = self.scope.internal_name(0, "ROWTIME");
-        let is_key = |column: &Column| keys.iter().any(|(key, _)| key.name == column.name);
-        let stays = |column: &Column| !is_key(column) && needed.contains(&column.name);
-        let (timed, carried): (Vec<Column>, Vec<Column>) = self
-            .flow
-            .columns
-            .iter()
-            .filter(|column| stays(column))
-            .cloned()
-            .partition(|c| c.name == row_time);
-        let fields = carried.iter().map(Column::field).collect();
-        let inherited = self.flow.source.source.value_format;
-        if inherited.format == Format::Kafka {
-            let (names, what) = match self.scope.joins() {
-                true => (self.scope.sources.iter().map(|known| known.source.name.clone()).collect(), "JOIN"),
-                false => (vec![self.flow.source.source.name.clone()], "GROUP BY"),
-            };
-            return Err(SqlError::invalid(format!(
-                "Source(s) {} are using the 'KAFKA' value format. This format does not yet support {what}.",
-                names.join(", ")
-            ))
-            .at(self.query.span)
-            .hint("declare the source with VALUE_FORMAT JSON or DELIMITED"));
-        }
-        let json = FormatSpec::value(Format::Json);
-        let usual = FormatSpec { wrapped: inherited.format.can_wrap(), ..inherited };
-        let value_format = if carried.is_empty() || usual.check(&fields).is_err() { json } else { usual };
-        value_format
-            .check(&fields)
-            .map_err(|error| SqlError::invalid(error.to_string()).at(self.query.span))?;
-        let (key, keys): (Vec<Column>, Vec<Planned>) = keys.into_iter().unzip();
-        let origins = (0..key.len()).map(Origin::Key).chain((0..carried.len()).map(Origin::Value));
-        let origins = origins.chain(timed.iter().map(|_| Origin::RowTime)).collect();
-        let columns: Vec<Column> = key.iter().chain(&carried).chain(&timed).cloned().collect();
-        self.flow.key = key.iter().map(|column| column.name.clone()).collect();
-        self.flow.same_as_key.clear();
-        self.flow.key_format = key_format;
-        self.flow.rekeyed = Some(self.steps.len());
-        let topic = Source {
+        let key: Vec<Column> = keys.iter().map(|(key, _)| key.clone()).collect();
+        // The time of a row is that of its record, there and back; that of a joined row is not that of its sources.
+        let joined = self.steps.iter().any(|step| step.branch().is_some());
+        let (rekey, columns) = rekeyed(Rekeying {
             name: name.to_owned(),
-            kind: SourceKind::Stream,
-            columns: Columns::new(key, carried),
-            topic: format!("{name}-repartition"),
+            columns: &self.flow.columns,
+            keys,
+            needed,
+            row_time: (!joined).then(|| self.scope.internal_name(0, "ROWTIME")),
             key_format,
-            inherited_key_format: key_format,
-            value_format,
-            wraps_explicitly: false,
-            timestamp: None,
-            window: None,
-            read_only: true,
-            statement: String::new(),
-            query: None,
-        };
-        let read = SourceStep {
-            alias: name.to_owned(),
-            source: Arc::new(topic),
-            origins,
-            schema: layout(&columns),
-            time: None,
+            null_key,
+            value_format: self.flow.source.source.value_format,
+            kind: SourceKind::Stream,
+            changes: self.flow.kind == SourceKind::Table,
             keep_key_bytes: false,
-        };
+        })
+        .map_err(|error| error.at(self.query.span))?;
+        self.flow.key = key;
+        self.flow.same.clear();
+        self.flow.key_format = key_format;
+        self.flow.carrier = Carrier::Rekey(self.steps.len());
+        self.flow.window = None;
+        self.flow.bounds.clear();
         self.flow.columns = columns;
-        self.steps.push(Step::Rekey(Rekey { name: name.to_owned(), keys, null_key, read }));
+        self.steps.push(Step::Rekey(rekey));
         Ok(())
     }
 
@@ -396,20 +336,35 @@ impl Planner<'_> {
     fn partition_keys(&self) -> Result<Vec<output::Key>, SqlError> {
         let by = &self.query.partition_by;
         if by.is_empty() {
-            let mut keys = Vec::new();
-            for name in &self.flow.key {
-                let mut values = vec![column(name)];
-                values.extend(self.flow.same_as_key.iter().map(|name| column(name)));
-                let (shown, kind) = match self.scope.joins() {
-                    true => (
-                        std::iter::once(name).chain(&self.flow.same_as_key).cloned().collect(),
-                        KeyKind::Join,
-                    ),
-                    false => (vec![quote_if_needed(name)], KeyKind::Column),
-                };
-                keys.push(output::Key { shown, values, kind, name: None });
-            }
-            return Ok(keys);
+            let named = |key: &Column, values: Vec<Planned>, shown: Vec<String>, kind: KeyKind| output::Key {
+                shown,
+                values,
+                value: column(&key.name),
+                kind,
+                name: None,
+            };
+            let plain = |key: &Column, kind: KeyKind, shown: String| {
+                named(key, vec![column(&key.name)], vec![shown], kind)
+            };
+            return Ok(match (self.scope.joins(), self.flow.foreign, self.scope.synthetic()) {
+                (false, _, _) => {
+                    let keys = self.flow.key.iter();
+                    keys.map(|key| plain(key, KeyKind::Column, quote_if_needed(&key.name))).collect()
+                }
+                (true, true, _) => {
+                    let keys = self.flow.key.iter();
+                    keys.map(|key| plain(key, KeyKind::Foreign, key.name.clone())).collect()
+                }
+                (true, false, Some((name, _))) => {
+                    let keys = self.flow.key.iter();
+                    keys.map(|key| plain(key, KeyKind::Synthetic, name.clone())).collect()
+                }
+                (true, false, None) => {
+                    let (values, shown) = (self.flow.key_values.clone(), self.flow.key_shown.clone());
+                    let keys = self.flow.key.iter();
+                    keys.map(|key| named(key, values.clone(), shown.clone(), KeyKind::Join)).collect()
+                }
+            });
         }
         if !is_stream(&self.flow.source.source) {
             return Err(SqlError::invalid("Cannot repartition a TABLE source. If this is a join, make sure that the criteria uses the TABLE's key column")
@@ -437,6 +392,7 @@ impl Planner<'_> {
             typed.known_type()?;
             Ok(output::Key {
                 shown: vec![self.scope.qualified(expr).to_string()],
+                value: typed.expr.clone(),
                 values: vec![typed.expr],
                 kind: KeyKind::Partitioning,
                 name: None,
@@ -452,18 +408,16 @@ impl Planner<'_> {
         items: Vec<Item>,
         errors: RowErrors,
     ) -> Result<Plan, SqlError> {
-        if self.flow.kind == SourceKind::Table {
-            return Err(SqlError::unsupported("aggregation of a TABLE is not supported by this version")
-                .at(self.query.span)
-                .hint("aggregate the stream that the table was made of"));
-        }
-        if self.flow.window.is_some() && self.query.window.is_none() {
-            return Err(SqlError::unsupported(
-                "GROUP BY of a windowed source is not supported by this version",
+        let table = self.flow.kind == SourceKind::Table;
+        if let Some(window) = self.query.window.as_ref().filter(|_| table) {
+            return Err(SqlError::invalid(
+                "WINDOW clause is only supported on streams: Windowing not supported for table aggregations.",
             )
-            .at(self.query.span));
+            .at(window.span)
+            .hint("leave the WINDOW clause out"));
         }
-        let window = self.query.window.as_ref().map(window).transpose()?;
+        let emits_final = self.query.emit == Some(Emit::Final);
+        let window = self.query.window.as_ref().map(|clause| window(clause, emits_final)).transpose()?;
         let group = self.grouping()?;
         let grouped = Grouped::new(self.scope, self.compiler, &group, window.is_some());
         let after = Compiler::new(self.compiler.functions(), &grouped, errors.clone());
@@ -491,21 +445,26 @@ impl Planner<'_> {
                 table: true,
             }),
         };
+        if table {
+            check_undo(&calls).map_err(|error| error.at(self.query.span))?;
+        }
         let key_format = self.group_format(purpose, &group)?;
-        let plain = match group.as_slice() {
-            [(_, Planned::Column(column))] => self.flow.key.len() == 1 && column.name == self.flow.key[0],
-            _ => false,
-        };
+        let keyed = group.len() == self.flow.key.len()
+            && group.iter().zip(&self.flow.key).all(|((_, value), key)| *value == column(&key.name));
+        // Groups of a windowed source are those of its windows, if they are its keys.
+        let by_window = keyed && self.flow.window.is_some() && window.is_none();
+        let plain =
+            keyed && !table && (group.len() == 1 || by_window) && (by_window || self.flow.window.is_none());
         if !plain {
             let mut needed = BTreeSet::new();
             for arg in calls.iter().flat_map(|call| &call.args) {
                 needed.extend(arg.column_refs().iter().map(|column| column.name.clone()));
             }
-            self.rekey("Aggregate-GroupBy", group.clone(), &needed, key_format, NullKey::Report)?;
+            self.rekey("Aggregate-GroupBy", group.clone(), Some(&needed), key_format, NullKey::Report)?;
         }
-        let key_bytes = self.use_key_bytes(key_format);
+        let carried = self.flow.carries(key_format, self.steps.as_mut_slice());
         let mut columns: Vec<Column> = group.iter().map(|(column, _)| column.clone()).collect();
-        if window.is_some() {
+        if window.is_some() || by_window {
             columns.push(Column::new("WINDOWSTART", SqlType::Bigint));
             columns.push(Column::new("WINDOWEND", SqlType::Bigint));
         }
@@ -515,11 +474,16 @@ impl Planner<'_> {
             (group.clone(), value)
         };
         let aggregate = Aggregate {
-            group: group.iter().map(in_key).collect(),
-            key_format,
-            key_bytes,
+            keys: RowKeys {
+                columns: group.iter().map(in_key).collect(),
+                format: key_format,
+                carried,
+                bounds: if by_window { self.flow.bounds.clone() } else { Vec::new() },
+            },
             calls,
             window,
+            emits_final,
+            changes: table,
             having,
             store: "Aggregate-Materialize".to_owned(),
             schema: layout(&columns),
@@ -528,16 +492,24 @@ impl Planner<'_> {
         let keys = group.iter().enumerate().map(|(place, (group, _))| output::Key {
             shown: vec![self.query.group_by.get(place).map_or_else(|| group.name.clone(), unqualified)],
             values: vec![column(&group.name)],
+            value: column(&group.name),
             kind: KeyKind::Grouping,
             name: None,
         });
         let keys: Vec<output::Key> = keys.collect();
         // From here on the rows carry the store's keys.
-        self.flow.key = group.iter().map(|(column, _)| column.name.clone()).collect();
-        self.flow.same_as_key.clear();
+        self.flow.key = group.iter().map(|(column, _)| column.clone()).collect();
+        self.flow.same.clear();
         self.flow.key_format = key_format;
+        self.flow.carrier = Carrier::Always;
         self.flow.kind = SourceKind::Table;
-        self.flow.window = window.map(Window::windowing);
+        if !by_window {
+            self.flow.window = window.map(Window::windowing);
+        }
+        self.flow.bounds = match self.flow.window {
+            None => Vec::new(),
+            Some(_) => PSEUDO_COLUMNS[3..].iter().map(|bound| (*bound).to_owned()).collect(),
+        };
         self.flow.columns = columns;
         let (output, steps) = output::project(&mut self, purpose, &items, typed, keys, false)?;
         self.steps.extend(steps);
@@ -626,18 +598,43 @@ impl Planner<'_> {
     }
 }
 
+/// The first aggregate of an expression.
+fn aggregate_in<'e>(expr: &'e Expr, functions: &FunctionRegistry) -> Option<&'e Expr> {
+    let mut found = None;
+    expr.walk(&mut |part| {
+        if let ExprKind::Call { name, .. } = &part.kind
+            && is_aggregate(functions, name)
+        {
+            found = found.or(Some(part));
+        }
+    });
+    found
+}
+
+/// An aggregate of a table must be able to take rows out again.
+fn check_undo(calls: &[AggregateCall]) -> Result<(), SqlError> {
+    let without = calls.iter().filter(|call| !call.function.supports_tables());
+    let mut names: Vec<&str> = without.map(|call| call.function.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let (plural, list) = match names.as_slice() {
+        [] => return Ok(()),
+        [one] => ("", (*one).to_owned()),
+        [first @ .., last] => ("s", format!("{} and {last}", first.join(", "))),
+    };
+    Err(SqlError::invalid(format!(
+        "The aggregation function{plural} {list} cannot be applied to a table source, only to a stream source."
+    )))
+}
+
 /// The default grace period makes a window take records for a day.
 const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
 
-fn window(clause: &WindowClause) -> Result<Window, SqlError> {
+fn window(clause: &WindowClause, emits_final: bool) -> Result<Window, SqlError> {
     let (size_ms, advance_ms) = match clause.kind {
         WindowKind::Tumbling { size } => (size.millis(), size.millis()),
         WindowKind::Hopping { size, advance } => (size.millis(), advance.millis()),
-        WindowKind::Session { .. } => {
-            return Err(SqlError::unsupported("WINDOW SESSION is not supported by this version")
-                .at(clause.span)
-                .hint("TUMBLING and HOPPING are"));
-        }
+        WindowKind::Session { gap } => (gap.millis(), gap.millis()),
     };
     if size_ms <= 0 || advance_ms <= 0 || advance_ms > size_ms {
         return Err(SqlError::invalid(
@@ -645,17 +642,29 @@ fn window(clause: &WindowClause) -> Result<Window, SqlError> {
         )
         .at(clause.span));
     }
-    let grace_ms = clause.grace.map_or_else(|| (DEFAULT_GRACE_MS - size_ms).max(0), |grace| grace.millis());
+    let grace_ms = match clause.grace {
+        Some(grace) => grace.millis(),
+        // Who wants each result once does not want to wait for it a day.
+        None if emits_final => 0,
+        None => (DEFAULT_GRACE_MS - size_ms).max(0),
+    };
     let least = size_ms.saturating_add(grace_ms);
     let retention_ms = clause.retention.map_or(least, |retention| retention.millis());
     if retention_ms < least {
         return Err(SqlError::invalid(format!(
-            "The RETENTION of {retention_ms} ms is below window size plus grace period, {least} ms"
+            "RETENTION of {retention_ms} ms is below window size plus grace period, {least} ms"
         ))
         .at(clause.span)
         .hint("raise RETENTION, or lower GRACE PERIOD (by default a day less the window size)"));
     }
-    Ok(Window { size_ms, advance_ms, grace_ms, retention_ms })
+    Ok(match clause.kind {
+        WindowKind::Session { .. } => {
+            Window::Session(SessionWindow { gap_ms: size_ms, grace_ms, retention_ms })
+        }
+        WindowKind::Tumbling { .. } | WindowKind::Hopping { .. } => {
+            Window::Time(TimeWindow { size_ms, advance_ms, grace_ms, retention_ms })
+        }
+    })
 }
 
 /// Resolves types in declarations.
@@ -724,7 +733,7 @@ pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPl
         columns.push(Column::new(&item.name, typed.known_type()?.clone()));
         exprs.push(typed.expr);
     }
-    let mut source = scope.source_step(0, false);
+    let mut source = scope.source_step(0);
     source.time = row_time(&source.source, context.functions, &errors)?;
     let hidden =
         source.origins.iter().any(|origin| matches!(origin, Origin::RowPartition | Origin::RowOffset));

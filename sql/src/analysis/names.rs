@@ -7,15 +7,18 @@ use crate::{
     error::SqlError,
 };
 
-/// Checks the columns and aliases of a query.
+/// Checks the columns that joins compare.
+pub(super) fn check_joins(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
+    query.from.joins.iter().try_for_each(|join| scope.check(&join.on, "JOIN ON", &|_| false))
+}
+
+/// Checks the other columns and the aliases of a query.
 pub(super) fn check(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
     // The key that a join makes up where no column of its sources can be it.
-    let made_up = |name: &str| scope.joins() && name.starts_with("ROWKEY");
+    let synthetic = scope.synthetic();
+    let made_up = |name: &str| synthetic.as_ref().is_some_and(|(known, _)| known == name);
     let bounds = query.window.is_some() && !scope.joins();
     let selected = |name: &str| made_up(name) || (bounds && is_window_bound(name));
-    for join in &query.from.joins {
-        scope.check(&join.on, "JOIN ON", &|_| false)?;
-    }
     for item in &query.select {
         let (expr, alias) = match item {
             SelectItem::Expr { expr, alias } => (expr, alias.as_ref()),

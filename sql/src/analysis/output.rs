@@ -18,8 +18,10 @@ use crate::{
 pub(super) struct Key {
     /// As messages show it; for joins all columns that mean it.
     pub(super) shown: Vec<String>,
-    /// Expressions that mean this key.
+    /// Expressions that mean this key, the best first.
     pub(super) values: Vec<Planned>,
+    /// What holds it.
+    pub(super) value: Planned,
     /// What it is.
     pub(super) kind: KeyKind,
     /// Its name in the result, once found.
@@ -33,6 +35,10 @@ pub(super) enum KeyKind {
     Column,
     /// What a join compares.
     Join,
+    /// The key of a join that no column can be.
+    Synthetic,
+    /// A key column of the left table of a foreign-key join.
+    Foreign,
     /// An expression of GROUP BY.
     Grouping,
     /// An expression of PARTITION BY.
@@ -43,7 +49,8 @@ impl KeyKind {
     fn name(self) -> &'static str {
         match self {
             Self::Column => "key column",
-            Self::Join => "join expression",
+            Self::Join | Self::Synthetic => "join expression",
+            Self::Foreign => "primary key column",
             Self::Grouping => "grouping expression",
             Self::Partitioning => "partitioning expression",
         }
@@ -53,6 +60,18 @@ impl KeyKind {
 /// The error that keys are not in the SELECT list of the query that builds `sink`.
 fn key_missing(sink: &str, keys: &[Key]) -> SqlError {
     let kind = keys[0].kind;
+    if kind == KeyKind::Foreign {
+        let missing = keys.iter().filter(|key| key.name.is_none());
+        let parts: Vec<(&str, &str)> = missing.filter_map(|key| key.shown[0].split_once('.')).collect();
+        let columns: Vec<String> = parts.iter().map(|(_, column)| quoted(column)).collect();
+        let plural = if columns.len() > 1 { "s" } else { "" };
+        return SqlError::invalid(format!(
+            "Primary key column{plural} missing in projection. For foreign-key table-table joins, the projection must \
+             include all primary key columns from the left input table ({}). Missing column{plural}: {}.",
+            quoted(parts.first().map_or("", |(table, _)| table)),
+            columns.join(", ")
+        ));
+    }
     // All key columns of a source belong together; of expressions only those left out are said.
     let named = keys.iter().filter(|key| kind == KeyKind::Column || key.name.is_none());
     let list: Vec<&str> = named.flat_map(|key| key.shown.iter().map(String::as_str)).collect();
@@ -65,9 +84,16 @@ fn key_missing(sink: &str, keys: &[Key]) -> SqlError {
         [first @ .., last] if !first.is_empty() => format!("{} {word} {last}", first.join(", ")),
         _ => list.concat(),
     };
+    let made_up = match kind {
+        KeyKind::Synthetic => format!(
+            "\n{shown} was added as a synthetic key column because the join criteria did not match any source column. \
+             This expression must be included in the projection and may be aliased. "
+        ),
+        _ => String::new(),
+    };
     SqlError::invalid(format!(
         "Key missing from projection (ie, SELECT). See https://cnfl.io/2LV7ouS.\nThe query used to build {} must \
-         include the {}{plural} {shown} in its projection (eg, SELECT {example}...).",
+         include the {}{plural} {shown} in its projection (eg, SELECT {example}...).{made_up}",
         quoted(sink),
         kind.name()
     ))
@@ -85,8 +111,8 @@ fn key_twice(key: &Key, second: &Item) -> SqlError {
             );
             return SqlError::invalid(message);
         }
-        KeyKind::Join => key.shown[0].replacen('.', "_", 1),
-        KeyKind::Column | KeyKind::Partitioning => first.to_owned(),
+        KeyKind::Join | KeyKind::Foreign => key.shown[0].replacen('.', "_", 1),
+        KeyKind::Column | KeyKind::Partitioning | KeyKind::Synthetic => first.to_owned(),
     };
     let mut names = [first, &second.name];
     names.sort_unstable();
@@ -146,6 +172,7 @@ fn for_client(
     let project = Project {
         exprs: typed.into_iter().map(|typed| typed.expr).collect(),
         texts: items.iter().map(|item| item.expr.to_string()).collect(),
+        of_values: Vec::new(),
         schema: schema.clone(),
     };
     let output = Output {
@@ -155,6 +182,7 @@ fn for_client(
         window: planner.flow.window,
         schema,
         key_bytes: None,
+        null_is_no_key: true,
     };
     Ok((output, vec![Step::Project(project)]))
 }
@@ -182,6 +210,11 @@ fn persistent(
     rekeyed: bool,
 ) -> Result<(Output, Vec<Step>), SqlError> {
     let windowed = planner.flow.window;
+    // Of several columns that mean the key, the best that is selected is it.
+    for key in &mut keys {
+        let selected = key.values.iter().find(|value| typed.iter().any(|typed| typed.expr == **value));
+        key.values = selected.cloned().into_iter().collect();
+    }
     let mut key_columns: Vec<Option<(Column, Planned, String)>> = vec![None; keys.len()];
     let mut values: Vec<(Column, Planned, String)> = Vec::new();
     for (item, typed) in items.iter().zip(typed) {
@@ -200,14 +233,12 @@ fn persistent(
         }
         let text = item.expr.to_string();
         let column = Column::new(&item.name, ty);
-        let free = keys.iter().position(|key| key.name.is_none() && key.values.contains(&typed.expr));
-        let same = keys.iter().position(|key| key.values.first() == Some(&typed.expr));
-        match (free, same) {
-            (Some(place), _) => {
+        match keys.iter().position(|key| key.values.contains(&typed.expr)) {
+            Some(place) if keys[place].name.is_none() => {
                 keys[place].name = Some(item.name.clone());
-                key_columns[place] = Some((column, typed.expr, text));
+                key_columns[place] = Some((column, keys[place].value.clone(), text));
             }
-            (None, Some(place)) if keys[place].values.len() == 1 => {
+            Some(place) => {
                 return Err(key_twice(&keys[place], item)
                     .at(item.span)
                     .hint(format!("copy it into the value with AS_VALUE({})", item.expr)));
@@ -244,12 +275,8 @@ fn persistent(
     let value: Vec<Column> = values.iter().map(|(column, _, _)| column.clone()).collect();
     let mut all: Vec<(Column, Planned, String)> = key_columns.into_iter().flatten().collect();
     if windowed.is_some() {
-        for bound in &PSEUDO_COLUMNS[3..] {
-            let expr = match planner.query.window {
-                Some(_) => column(bound),
-                None => column(&planner.scope.internal_name(0, bound)),
-            };
-            all.push((Column::new(*bound, SqlType::Bigint), expr, (*bound).to_owned()));
+        for (bound, held) in PSEUDO_COLUMNS[3..].iter().zip(&planner.flow.bounds) {
+            all.push((Column::new(*bound, SqlType::Bigint), column(held), (*bound).to_owned()));
         }
     }
     all.extend(values);
@@ -260,14 +287,34 @@ fn persistent(
         exprs.push(expr);
         texts.push(text);
     }
-    let key_bytes = (!rekeyed && !key.is_empty()).then(|| carried_keys(planner)).flatten();
-    let output =
-        Output { kind: planner.flow.kind, key, value, window: windowed, schema: schema.clone(), key_bytes };
-    Ok((output, vec![Step::Project(Project { exprs, texts, schema })]))
+    let key_bytes = (!rekeyed && !key.is_empty()).then(|| carried_keys(planner, &key)).flatten();
+    let source_keys = &planner.flow.source.source.columns.key;
+    let is_key = |name: &str| source_keys.iter().any(|key| planner.scope.internal_name(0, &key.name) == name);
+    let of_values = match rekeyed {
+        false => Vec::new(),
+        true => (0..key.len())
+            .filter(|place| exprs[*place].column_refs().iter().any(|column| !is_key(&column.name)))
+            .collect(),
+    };
+    let output = Output {
+        kind: planner.flow.kind,
+        key,
+        value,
+        window: windowed,
+        schema: schema.clone(),
+        key_bytes,
+        null_is_no_key: !rekeyed,
+    };
+    Ok((output, vec![Step::Project(Project { exprs, texts, of_values, schema })]))
 }
 
-/// The format of the serialized keys that come with the rows, which the sink may write as they are.
-fn carried_keys(planner: &mut Planner<'_>) -> Option<FormatSpec> {
+/// The format of the serialized keys that come with the rows, which the sink may write as they are if names in
+/// them are those of the sink.
+fn carried_keys(planner: &mut Planner<'_>, key: &[Column]) -> Option<FormatSpec> {
     let format = planner.flow.key_format;
-    (format.format != Format::None && planner.use_key_bytes(format)).then_some(format)
+    let same_names = key.iter().map(|key| &key.name).eq(planner.flow.key.iter().map(|key| &key.name));
+    if format.format == Format::None || (format.wrapped && !same_names) {
+        return None;
+    }
+    planner.flow.carries(format, planner.steps.as_mut_slice()).then_some(format)
 }

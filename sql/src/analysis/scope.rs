@@ -25,16 +25,28 @@ pub(super) struct Scope<'a> {
     catalogue: &'a Catalogue,
     pub(super) sources: Vec<ScopedSource>,
     used: RefCell<BTreeSet<(usize, usize)>>,
+    /// The key of a join that no column of its sources can be: its name, and the column inside the plan.
+    synthetic: RefCell<Option<(String, Column)>>,
 }
 
 impl<'a> Scope<'a> {
     pub(super) fn new(catalogue: &'a Catalogue, sources: Vec<ScopedSource>) -> Self {
-        Self { catalogue, sources, used: RefCell::default() }
+        Self { catalogue, sources, used: RefCell::default(), synthetic: RefCell::default() }
     }
 
     /// Whether the query joins.
     pub(super) fn joins(&self) -> bool {
         self.sources.len() > 1
+    }
+
+    /// Gives a name to the key of a join that no column can be.
+    pub(super) fn set_synthetic(&self, name: String, column: Column) {
+        *self.synthetic.borrow_mut() = Some((name, column));
+    }
+
+    /// The made-up key of a join: its name, and the column inside the plan.
+    pub(super) fn synthetic(&self) -> Option<(String, Column)> {
+        self.synthetic.borrow().clone()
     }
 
     /// The name inside the plan of a column of the nth source.
@@ -169,7 +181,7 @@ impl<'a> Scope<'a> {
     }
 
     /// How many sources have a column of that name.
-    fn owners(&self, name: &Ident) -> usize {
+    pub(super) fn owners(&self, name: &Ident) -> usize {
         self.sources.iter().filter(|known| origin(&known.source, &name.name).is_some()).count()
     }
 
@@ -188,7 +200,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Whether a column of a source is used.
-    pub(super) fn is_used(&self, place: usize, origin: Origin) -> bool {
+    fn is_used(&self, place: usize, origin: Origin) -> bool {
         self.used.borrow().contains(&(place, order(&self.sources[place].source, origin)))
     }
 
@@ -197,6 +209,10 @@ impl<'a> Scope<'a> {
         let mut places = BTreeSet::new();
         let mut error = None;
         expr.walk_columns(&mut |source, name| match self.resolve(source, name) {
+            // A key that a join makes up is of all of them.
+            Err(_) if source.is_none() && self.synthetic().is_some_and(|(key, _)| key == name.name) => {
+                places.extend(0..self.sources.len());
+            }
             Ok((place, _)) => {
                 places.insert(place);
             }
@@ -205,13 +221,13 @@ impl<'a> Scope<'a> {
         error.map_or(Ok(places), Err)
     }
 
-    /// The step that reads the used columns of the nth source. `values_only` leaves the key columns to the caller.
-    pub(super) fn source_step(&self, place: usize, values_only: bool) -> SourceStep {
+    /// The step that reads the used columns of the nth source.
+    pub(super) fn source_step(&self, place: usize) -> SourceStep {
         let ScopedSource { alias, source } = &self.sources[place];
         let mut origins = Vec::new();
         let mut columns = Vec::new();
         for origin in origins_of(source) {
-            if !self.is_used(place, origin) || (values_only && matches!(origin, Origin::Key(_))) {
+            if !self.is_used(place, origin) {
                 continue;
             }
             let column = column_of(source, origin);
@@ -225,12 +241,18 @@ impl<'a> Scope<'a> {
             schema: layout(&columns),
             time: None,
             keep_key_bytes: false,
+            changes: false,
         }
     }
 }
 
 impl Names for Scope<'_> {
     fn column(&self, source: Option<&Ident>, name: &Ident) -> Result<(String, SqlType), SqlError> {
+        if let (None, Some((synthetic, column))) = (source, self.synthetic())
+            && synthetic == name.name
+        {
+            return Ok((column.name, column.ty));
+        }
         let (place, origin) = self.resolve(source, name)?;
         let column = column_of(&self.sources[place].source, origin);
         Ok((self.internal_name(place, &column.name), column.ty))
@@ -248,6 +270,7 @@ fn origins_of(source: &Source) -> impl Iterator<Item = Origin> {
     (0..source.columns.key.len())
         .map(Origin::Key)
         .chain((0..source.columns.value.len()).map(Origin::Value))
+        .chain((0..source.columns.headers.len()).map(Origin::Header))
         .chain(pseudo)
 }
 
@@ -274,6 +297,7 @@ pub(crate) fn whole_source(source: &Arc<Source>, wanted: &dyn Fn(&str) -> bool) 
         schema: layout(&columns),
         time: None,
         keep_key_bytes: false,
+        changes: false,
     }
 }
 
@@ -288,7 +312,7 @@ fn order(source: &Source, origin: Origin) -> usize {
         Origin::RowTime => columns + 2,
         Origin::RowPartition => columns + 3,
         Origin::RowOffset => columns + 4,
-        Origin::ValueBytes => columns + 5,
+        Origin::Header(place) => columns + 5 + place,
     }
 }
 
@@ -303,7 +327,7 @@ pub(crate) fn column_of(source: &Source, origin: Origin) -> Column {
         Origin::RowOffset => Column::new(row_offset, SqlType::Bigint),
         Origin::WindowStart => Column::new(window_start, SqlType::Bigint),
         Origin::WindowEnd => Column::new(window_end, SqlType::Bigint),
-        Origin::ValueBytes => Column::new("VALUE BYTES", SqlType::Bytes),
+        Origin::Header(place) => source.columns.headers[place].column.clone(),
     }
 }
 
@@ -315,6 +339,9 @@ fn origin(source: &Source, name: &str) -> Option<Origin> {
     }
     if let Some(place) = by_name(&source.columns.value) {
         return Some(Origin::Value(place));
+    }
+    if let Some(place) = source.columns.headers.iter().position(|header| header.column.name == name) {
+        return Some(Origin::Header(place));
     }
     match name {
         "ROWTIME" => Some(Origin::RowTime),

@@ -45,15 +45,20 @@ pub(super) fn expand(
                     let name = namer.key(by, scope);
                     items.push(Item { expr: by.clone(), name, span: *span });
                 }
+                if let Some((name, _)) = scope.synthetic() {
+                    let key =
+                        ExprKind::Column { source: None, name: Ident { name: name.clone(), span: *span } };
+                    items.push(Item { expr: Expr { kind: key, span: *span }, name, span: *span });
+                }
                 for place in 0..scope.sources.len() {
-                    all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
+                    all_of(query, place, *span, scope, window_bounds, &mut items);
                 }
             }
             SelectItem::AllOf { source, span } => {
                 let Some(place) = scope.sources.iter().position(|known| known.alias == source.name) else {
                     return Err(scope.unknown_source(source));
                 };
-                all_of(place, *span, scope, window_bounds, scope.joins(), &mut items);
+                all_of(query, place, *span, scope, window_bounds, &mut items);
             }
             SelectItem::Fields { base, span } => {
                 let typed = compiler.compile(base)?;
@@ -85,13 +90,21 @@ fn is_computed(expr: &Expr) -> bool {
     }
 }
 
-fn all_of(place: usize, span: Span, scope: &Scope<'_>, bounds: bool, prefixed: bool, items: &mut Vec<Item>) {
+/// The columns that `*` means of a source: keys, window bounds if they are wanted, values. PARTITION BY puts the keys
+/// behind the values, and in joins the pseudo columns between them.
+fn all_of(query: &Query, place: usize, span: Span, scope: &Scope<'_>, bounds: bool, items: &mut Vec<Item>) {
     let known = &scope.sources[place];
-    let source = &known.source;
-    let bounds = if bounds && source.window.is_some() { &PSEUDO_COLUMNS[3..] } else { &[] };
+    let (source, prefixed) = (&known.source, scope.joins());
+    let bounds = if (bounds || prefixed) && source.window.is_some() { &PSEUDO_COLUMNS[3..] } else { &[] };
     let keys = source.columns.key.iter().map(|column| column.name.as_str());
-    let values = source.columns.value.iter().map(|column| column.name.as_str());
-    for name in keys.chain(bounds.iter().copied()).chain(values) {
+    let headers = source.columns.headers.iter().map(|header| &header.column);
+    let values = source.columns.value.iter().chain(headers).map(|column| column.name.as_str());
+    let pseudo = if prefixed { &PSEUDO_COLUMNS[..3] } else { &[] };
+    let names: Vec<&str> = match query.partition_by.is_empty() {
+        true => keys.chain(bounds.iter().copied()).chain(values).collect(),
+        false => values.chain(pseudo.iter().copied()).chain(keys).collect(),
+    };
+    for name in names {
         let column = ExprKind::Column {
             source: Some(Ident { name: known.alias.clone(), span }),
             name: Ident { name: name.to_owned(), span },
@@ -125,9 +138,7 @@ impl Namer {
     pub(super) fn name(&mut self, expr: &Expr, scope: &Scope<'_>) -> String {
         match &expr.kind {
             ExprKind::Column { source, name } => {
-                let everywhere = scope.sources.iter();
-                let owners =
-                    everywhere.filter(|known| known.source.columns.find(&name.name).is_some()).count();
+                let owners = scope.owners(name);
                 match source {
                     Some(alias) if owners > 1 => format!("{}_{}", alias.name, name.name),
                     _ => name.name.clone(),

@@ -270,7 +270,11 @@ impl Engine {
 
     fn push(&self, session: &Session, query: &Query) -> Result<PushQuery, SqlError> {
         let mut state = self.lock();
-        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let context = Context {
+            catalogue: &state.catalogue,
+            functions: &self.functions,
+            partitions: &|topic| self.partitions(topic),
+        };
         let plan = analysis::analyse(query, Purpose::Client, context)?;
         let number = state.transient;
         state.transient += 1;
@@ -292,7 +296,11 @@ impl Engine {
             .at(query.span));
         }
         let state = self.lock();
-        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let context = Context {
+            catalogue: &state.catalogue,
+            functions: &self.functions,
+            partitions: &|topic| self.partitions(topic),
+        };
         let plan = analysis::analyse_pull(query, context)?;
         let source = &plan.source.source;
         let schema = plan.source.schema.clone();

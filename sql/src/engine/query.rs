@@ -19,9 +19,12 @@ use crate::{
     catalogue::{Column, Columns, Source},
     command::Command,
     error::SqlError,
-    expression::operation::{Operation, OperationKind},
+    expression::{
+        column,
+        operation::{Operation, OperationKind},
+    },
     parser::parse_one,
-    plan::{Materialize, Origin, Plan, Step, layout},
+    plan::{Kept, Materialize, Plan, RowKeys, Step, layout},
     query::{PersistentQuery, Target},
     result::Outcome,
     types::SqlType,
@@ -56,7 +59,11 @@ impl Engine {
             .at(create.name.span)
             .hint("TERMINATE queries, or raise ksql.query.persistent.active.limit"));
         }
-        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let context = Context {
+            catalogue: &state.catalogue,
+            functions: &self.functions,
+            partitions: &|topic| self.partitions(topic),
+        };
         let purpose = Purpose::Persistent { kind: create.kind, name: &create.name.name, with: &with };
         let mut plan = analysis::analyse(&create.query, purpose, context)?;
         let left = plan.source.source.clone();
@@ -154,7 +161,11 @@ impl Engine {
             limit: None,
             span: Span::default(),
         };
-        let context = Context { catalogue: &catalogue, functions: &self.functions };
+        let context = Context {
+            catalogue: &catalogue,
+            functions: &self.functions,
+            partitions: &|topic| self.partitions(topic),
+        };
         let with = With::default();
         let purpose = Purpose::Persistent { kind: source.kind, name: &source.name, with: &with };
         let mut plan = analysis::analyse(&everything, purpose, context)?;
@@ -255,7 +266,11 @@ impl Engine {
             return refused(format!("Cannot insert into {} because it has header columns", target.name));
         }
         let with = With::default();
-        let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+        let context = Context {
+            catalogue: &state.catalogue,
+            functions: &self.functions,
+            partitions: &|topic| self.partitions(topic),
+        };
         let query = with_decimals(&insert.query, &target.columns);
         let purpose = Purpose::Insert { name: &target.name, with: &with };
         let mut plan = analysis::analyse(&query, purpose, context)?;
@@ -401,15 +416,23 @@ fn materialize(plan: &mut Plan, sink: &Source) {
     if sink.kind == SourceKind::Stream || aggregates || sink.window.is_some() {
         return;
     }
+    let has = |wanted: fn(&Step) -> bool| plan.steps.iter().any(wanted);
+    let filters = has(|step| matches!(step, Step::Filter(_)));
+    let foreign = has(|step| matches!(step, Step::ForeignJoin(_)));
+    let keys = sink.columns.key.iter().map(|key| (key.clone(), column(&key.name)));
     plan.steps.push(Step::Materialize(Materialize {
         store: "Rows-Materialize".to_owned(),
-        key: sink.columns.key.clone(),
-        key_format: sink.key_format,
-        value: sink.columns.value.clone(),
-        value_format: sink.value_format,
-        key_bytes: plan.output.key_bytes == Some(sink.key_format),
+        keys: RowKeys {
+            columns: keys.collect(),
+            format: sink.key_format,
+            carried: plan.output.key_bytes == Some(sink.key_format),
+            bounds: Vec::new(),
+        },
+        kept: Kept::Value(sink.value_format),
+        sends_old: false,
+        // What does not pass a filter is deleted, and nobody need hear of what never passed.
+        drops_unknown_deletes: filters && !foreign,
     }));
     // The rows that come out of the store carry its keys.
     plan.output.key_bytes = Some(sink.key_format);
-    debug_assert!(plan.source.origins.iter().all(|origin| *origin != Origin::ValueBytes), "for joins only");
 }

@@ -156,7 +156,11 @@ impl Engine {
                 Ok(Outcome::Message(text))
             }
             ExplainTarget::Statement(statement) => {
-                let context = Context { catalogue: &state.catalogue, functions: &self.functions };
+                let context = Context {
+                    catalogue: &state.catalogue,
+                    functions: &self.functions,
+                    partitions: &|topic| self.partitions(topic),
+                };
                 let nowhere = || sync_channel(1).0;
                 match &**statement {
                     Statement::CreateAs(create) => {

@@ -231,6 +231,11 @@ impl Engine {
         Ok(())
     }
 
+    /// How many partitions a topic has, if it is there.
+    pub(super) fn partitions(&self, topic: &str) -> Option<u32> {
+        self.log.describe_topic(topic).ok().map(|topic| topic.partitions)
+    }
+
     /// Makes sure that the topic of a new source is there and is what the statement asks for. What a query's sink is
     /// not told, it takes over from the topic the query reads first.
     pub(super) fn provide_topic(
@@ -281,7 +286,7 @@ impl Engine {
         if policy != "compact" {
             let inherited = left.as_ref().and_then(|left| left.configs.get("retention.ms")?.parse().ok());
             let asked = with.retention_ms.or(inherited).unwrap_or(RETENTION_MS);
-            let windows = plan.and_then(Plan::window).map_or(0, |window| window.retention_ms);
+            let windows = plan.and_then(Plan::window).map_or(0, crate::plan::Window::retention_ms);
             // Without a limit already, or at least as long as the windows can be queried.
             let retention_ms = if asked < 0 { asked } else { asked.max(windows) };
             topic = topic.config("retention.ms", retention_ms.to_string());
@@ -465,11 +470,6 @@ fn declared_columns(state: &EngineState, create: &CreateSource) -> Result<Column
         return Err(SqlError::invalid("No columns supplied. The statement does not define any columns.")
             .at(create.name.span)
             .hint("declare them: (ID INT KEY, NAME STRING)"));
-    }
-    if !columns.headers.is_empty() {
-        return Err(
-            SqlError::unsupported("HEADERS columns are not supported by this version").at(create.name.span)
-        );
     }
     Ok(columns)
 }

@@ -3,12 +3,13 @@
 use std::{cell::Cell, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BinaryArray, BinaryBuilder, Int64Array, UInt32Array},
+    array::{Array, ArrayRef, BinaryArray, BinaryBuilder, Int64Array, UInt32Array},
     buffer::{BooleanBuffer, ScalarBuffer},
     compute,
-    datatypes::{Fields, SchemaRef},
+    datatypes::{DataType, SchemaRef},
 };
-use millstream_formats::{Decoder, FormatSpec};
+use datafusion::logical_expr::Expr;
+use millstream_formats::Decoder;
 use millstream_streams::{
     Arena, Batch, ByteColumn, CachedStore, StreamsError,
     operator::{Aggregator, aggregate::Running},
@@ -17,14 +18,14 @@ use millstream_streams::{
 
 use super::{
     failed,
-    keys::{KeyWriter, KeyWriterError, Keys, decode_keys},
+    keys::{KeyWriterError, Keys, decode_keys},
 };
 use crate::{
     columnar::ColumnarBatch,
     error::SqlError,
     expression::{Bound, RowErrors, bind, bind_condition},
     function::{Accumulator, ResolvedAggregate},
-    plan::{self, Window},
+    plan,
 };
 
 /// About what an accumulator's slot and its part of the tables take.
@@ -35,16 +36,30 @@ const ACCUMULATOR_BYTES: usize = 48;
 /// State bytes are those of each accumulator one after another, and with HAVING one byte more: whether the group was
 /// let through when it was last emitted.
 pub(crate) struct AggregateArena {
-    accumulators: Vec<Box<dyn Accumulator>>,
+    pub(super) accumulators: Vec<Box<dyn Accumulator>>,
     /// Cells, because a group is emitted while its store is only read.
     passed: Option<Vec<Cell<bool>>>,
+    /// Which slots have a state, where that is asked for.
+    filled: Vec<bool>,
 }
 
 impl AggregateArena {
     /// Accumulators without slots.
     pub(crate) fn new(functions: &[ResolvedAggregate], having: bool) -> Result<Self, SqlError> {
         let accumulators = functions.iter().map(ResolvedAggregate::accumulator).collect::<Result<_, _>>()?;
-        Ok(Self { accumulators, passed: having.then(Vec::new) })
+        Ok(Self { accumulators, passed: having.then(Vec::new), filled: Vec::new() })
+    }
+
+    /// Whether a HAVING decides which groups come out.
+    pub(super) fn filters(&self) -> bool {
+        self.passed.is_some()
+    }
+
+    /// Takes a group for one that HAVING let through.
+    pub(super) fn assume_passed(&self, slot: u32) {
+        if let Some(passed) = &self.passed {
+            passed[slot as usize].set(true);
+        }
     }
 
     /// The value of every aggregate in these slots.
@@ -59,6 +74,7 @@ impl Arena for AggregateArena {
         if let Some(passed) = &mut self.passed {
             passed.resize(slots.max(passed.len()), Cell::new(false));
         }
+        self.filled.resize(slots.max(self.filled.len()), false);
     }
 
     fn reset(&mut self, slot: u32) {
@@ -66,6 +82,7 @@ impl Arena for AggregateArena {
         if let Some(passed) = &self.passed {
             passed[slot as usize].set(false);
         }
+        self.filled[slot as usize] = false;
     }
 
     fn load(&mut self, slot: u32, mut bytes: &[u8]) -> Result<(), StreamsError> {
@@ -75,6 +92,7 @@ impl Arena for AggregateArena {
         if let Some(passed) = &self.passed {
             passed[slot as usize].set(bytes.first() == Some(&1));
         }
+        self.filled[slot as usize] = true;
         Ok(())
     }
 
@@ -95,9 +113,14 @@ impl Arena for AggregateArena {
 pub(crate) struct GroupRows {
     keys: Decoder,
     schema: SchemaRef,
-    window: Option<Window>,
+    windowed: bool,
+    /// How many of the columns are aggregates.
+    calls: usize,
     having: Option<Bound>,
 }
+
+/// The start and end of the window of each row, in ms; empty without windows.
+pub(crate) type Bounds = (Vec<i64>, Vec<i64>);
 
 impl GroupRows {
     /// Prepares rows for a planned aggregation.
@@ -105,40 +128,47 @@ impl GroupRows {
         let having =
             step.having.as_ref().map(|having| bind_condition(&having.condition, &step.schema)).transpose()?;
         Ok(Self {
-            keys: step.key_format.decoder(&group_fields(step), None)?,
+            keys: step.keys.format.decoder(&step.keys.fields(), None)?,
             schema: step.schema.clone(),
-            window: step.window,
+            windowed: step.window.is_some(),
+            calls: step.calls.len(),
             having,
         })
     }
 
-    /// The rows of groups by their key bytes and window starts; `results` are the aggregates' columns.
+    /// The rows of groups by their key bytes and windows; `results` are the aggregates' columns.
     pub(crate) fn rows(
         &mut self,
         keys: &[Option<&[u8]>],
-        starts: &[i64],
+        bounds: Bounds,
         timestamps: Vec<i64>,
         results: Vec<ArrayRef>,
     ) -> Result<ColumnarBatch, StreamsError> {
         let columns = decode_keys(&mut self.keys, keys)?;
-        Ok(self.assemble(columns, starts, timestamps, results))
+        Ok(self.assemble(columns, bounds, timestamps, results))
     }
 
-    fn assemble(
+    /// The same with the grouping columns.
+    pub(super) fn assemble(
         &self,
         mut columns: Vec<ArrayRef>,
-        starts: &[i64],
+        bounds: Bounds,
         timestamps: Vec<i64>,
         results: Vec<ArrayRef>,
     ) -> ColumnarBatch {
-        if let Some(window) = self.window {
-            columns.push(Arc::new(Int64Array::from_iter_values(starts.iter().copied())));
-            columns.push(Arc::new(Int64Array::from_iter_values(
-                starts.iter().map(|start| start + window.size_ms),
-            )));
+        if self.windowed {
+            let (starts, ends) = bounds;
+            columns.push(Arc::new(Int64Array::from(starts)));
+            columns.push(Arc::new(Int64Array::from(ends)));
         }
         columns.extend(results);
         ColumnarBatch::new(self.schema.clone(), columns, ScalarBuffer::from(timestamps))
+    }
+
+    /// The types of the aggregates.
+    pub(super) fn aggregates(&self) -> Vec<DataType> {
+        let fields = self.schema.fields();
+        fields[fields.len() - self.calls..].iter().map(|field| field.data_type().clone()).collect()
     }
 
     /// Which groups HAVING lets through; `None` for all.
@@ -146,20 +176,165 @@ impl GroupRows {
         let Some(having) = &self.having else { return Ok(None) };
         Ok(having.select(rows).map_err(failed)?.map(|passed| passed.values().clone()))
     }
+
+    /// Applies HAVING: groups that no longer pass become deletes, those that never did are left out. `output` has a row
+    /// per slot, and those that are not present do not pass.
+    pub(super) fn finish(
+        &self,
+        output: ColumnarBatch,
+        slots: &[u32],
+        arena: &AggregateArena,
+    ) -> Result<ColumnarBatch, StreamsError> {
+        let Some(before) = &arena.passed else { return Ok(output) };
+        let passing = self.having(&output)?;
+        let mut relevant = Vec::with_capacity(slots.len());
+        let mut present = Vec::with_capacity(slots.len());
+        for (row, slot) in (0u32..).zip(slots) {
+            let passes = passing.as_ref().is_none_or(|passing| passing.value(row as usize))
+                && output.is_present(row as usize);
+            if before[*slot as usize].replace(passes) || passes {
+                relevant.push(row);
+                present.push(passes);
+            }
+        }
+        let output = output.take(&UInt32Array::from(relevant)).map_err(failed)?;
+        Ok(output.with_present(Some(BooleanBuffer::from(present))))
+    }
 }
 
-fn group_fields(step: &plan::Aggregate) -> Fields {
-    step.group.iter().map(|(column, _)| column.field()).collect()
-}
-
-/// The columnar skin of the aggregation core.
-pub(crate) struct ColumnarAggregator {
+/// What an aggregation takes of its input: keys, grouping columns and the arguments of the aggregates, computed once
+/// per batch.
+pub(super) struct GroupInput {
     keys: Keys,
-    /// Writes grouping columns, for rows that are emitted one by one.
     group: Vec<Bound>,
     args: Vec<Vec<Bound>>,
-    rows: GroupRows,
     errors: RowErrors,
+    /// Of the present batch.
+    pub(super) columns: Vec<ArrayRef>,
+    pub(super) key_bytes: BinaryArray,
+    new: Vec<Vec<ArrayRef>>,
+    old: Vec<Vec<ArrayRef>>,
+}
+
+impl GroupInput {
+    pub(super) fn new(
+        step: &plan::Aggregate,
+        input: &SchemaRef,
+        errors: &RowErrors,
+    ) -> Result<Self, KeyWriterError> {
+        let bind_all = |exprs: &mut dyn Iterator<Item = &Expr>| {
+            exprs.map(|expr| bind(expr, input)).collect::<Result<Vec<_>, _>>()
+        };
+        Ok(Self {
+            keys: Keys::new(&step.keys, input)?,
+            group: bind_all(&mut step.keys.columns.iter().map(|(_, value)| value))?,
+            args: step.calls.iter().map(|call| bind_all(&mut call.args.iter())).collect::<Result<_, _>>()?,
+            errors: errors.clone(),
+            columns: Vec::new(),
+            key_bytes: BinaryBuilder::new().finish(),
+            new: Vec::new(),
+            old: Vec::new(),
+        })
+    }
+
+    /// Takes in a batch, and appends the keys of its rows. Rows without value have none, unless `changes` are wanted.
+    pub(super) fn take_in(
+        &mut self,
+        input: &ColumnarBatch,
+        changes: bool,
+        keys: &mut ByteColumn,
+    ) -> Result<(), StreamsError> {
+        self.keys.append(input, !changes, keys)?;
+        let mut carried = BinaryBuilder::with_capacity(input.rows(), input.rows() * 8);
+        keys.iter().for_each(|key| carried.append_option(key));
+        self.key_bytes = carried.finish();
+        let rows = input.record_batch().map_err(failed)?;
+        let group = self.group.iter().map(|expr| expr.evaluate(&rows)).collect::<Result<_, _>>();
+        self.columns = group.map_err(failed)?;
+        self.new = self.arguments(input)?;
+        log_row_errors(&self.errors);
+        if let Some(old) = input.old() {
+            self.old = self.arguments(old)?;
+            // That the old row failed was said when it was new.
+            self.errors.drain();
+        }
+        Ok(())
+    }
+
+    fn arguments(&self, input: &ColumnarBatch) -> Result<Vec<Vec<ArrayRef>>, StreamsError> {
+        let rows = input.record_batch().map_err(failed)?;
+        let evaluate = |exprs: &Vec<Bound>| exprs.iter().map(|expr| expr.evaluate(&rows)).collect();
+        self.args.iter().map(evaluate).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// The arguments of every aggregate, a value per entry of `rows`.
+    fn at(&self, rows: &[u32]) -> Result<Vec<Vec<ArrayRef>>, StreamsError> {
+        let all =
+            rows.len() == self.key_bytes.len() && rows.iter().zip(0u32..).all(|(row, place)| *row == place);
+        if all {
+            return Ok(self.new.clone());
+        }
+        let indices = UInt32Array::from(rows.to_vec());
+        let taken =
+            |args: &Vec<ArrayRef>| args.iter().map(|arg| compute::take(arg, &indices, None)).collect();
+        self.new.iter().map(taken).collect::<Result<_, _>>().map_err(failed)
+    }
+
+    /// Adds one row to a slot.
+    pub(super) fn add(&self, row: usize, slot: u32, arena: &mut AggregateArena) -> Result<(), StreamsError> {
+        for (accumulator, args) in arena.accumulators.iter_mut().zip(&self.new) {
+            let args: Vec<ArrayRef> = args.iter().map(|arg| arg.slice(row, 1)).collect();
+            accumulator.update(&[slot], &args).map_err(failed)?;
+        }
+        arena.filled[slot as usize] = true;
+        Ok(())
+    }
+
+    /// Takes the row before a change out of a slot, and adds the row after it.
+    fn change(
+        &self,
+        input: &ColumnarBatch,
+        row: usize,
+        slot: u32,
+        arena: &mut AggregateArena,
+    ) -> Result<(), StreamsError> {
+        // There is nothing to take out of a group that is not known.
+        if arena.filled[slot as usize] && input.old().is_some_and(|old| old.is_present(row)) {
+            for (accumulator, args) in arena.accumulators.iter_mut().zip(&self.old) {
+                let args: Vec<ArrayRef> = args.iter().map(|arg| arg.slice(row, 1)).collect();
+                accumulator.undo(&[slot], &args).map_err(failed)?;
+            }
+        }
+        if input.is_present(row) {
+            self.add(row, slot, arena)?;
+        }
+        Ok(())
+    }
+
+    /// The grouping columns of these rows.
+    pub(super) fn groups(&self, rows: &UInt32Array) -> Result<Vec<ArrayRef>, StreamsError> {
+        self.columns.iter().map(|column| compute::take(column, rows, None).map_err(failed)).collect()
+    }
+
+    /// The serialized keys of these rows.
+    pub(super) fn carried(&self, rows: &[u32]) -> BinaryArray {
+        BinaryArray::from_iter(
+            rows.iter().map(|row| {
+                self.key_bytes.is_valid(*row as usize).then(|| self.key_bytes.value(*row as usize))
+            }),
+        )
+    }
+}
+
+/// The columnar skin of the aggregation core, without windows or over windows of one size.
+pub(crate) struct ColumnarAggregator {
+    input: GroupInput,
+    rows: GroupRows,
+    window: Option<plan::TimeWindow>,
+    /// Whether the rows are changes of a table.
+    changes: bool,
+    /// The highest time of rows with a key.
+    newest: i64,
 }
 
 impl ColumnarAggregator {
@@ -169,39 +344,34 @@ impl ColumnarAggregator {
         input: &SchemaRef,
         errors: &RowErrors,
     ) -> Result<Self, KeyWriterError> {
-        let group: Vec<_> = step.group.iter().map(|(_, value)| value.clone()).collect();
-        let keys = match step.key_bytes {
-            true => Keys::Carried,
-            false => {
-                let format: FormatSpec = step.key_format;
-                Keys::Written(Box::new(KeyWriter::new(&group, &group_fields(step), input, format)?))
-            }
-        };
-        let bind_all = |exprs: &[datafusion::logical_expr::Expr]| {
-            exprs.iter().map(|expr| bind(expr, input)).collect::<Result<Vec<_>, _>>()
+        let window = match step.window {
+            Some(plan::Window::Time(window)) => Some(window),
+            Some(plan::Window::Session(_)) | None => None,
         };
         Ok(Self {
-            keys,
-            group: bind_all(&group)?,
-            args: step.calls.iter().map(|call| bind_all(&call.args)).collect::<Result<_, _>>()?,
+            input: GroupInput::new(step, input, errors)?,
             rows: GroupRows::new(step)?,
-            errors: errors.clone(),
+            window,
+            changes: step.changes,
+            newest: i64::MIN,
         })
     }
 
-    /// The arguments of every aggregate, a value per entry of `rows`.
-    fn arguments(&self, input: &ColumnarBatch, rows: &[u32]) -> Result<Vec<Vec<ArrayRef>>, StreamsError> {
-        let batch = input.record_batch().map_err(failed)?;
-        let all = rows.len() == batch.num_rows() && rows.iter().zip(0u32..).all(|(row, place)| *row == place);
-        let indices = (!all).then(|| UInt32Array::from(rows.to_vec()));
-        let argument = |expr: &Bound| -> Result<ArrayRef, StreamsError> {
-            let values = expr.evaluate(&batch).map_err(failed)?;
-            match &indices {
-                None => Ok(values),
-                Some(indices) => compute::take(&values, indices, None).map_err(failed),
-            }
-        };
-        self.args.iter().map(|exprs| exprs.iter().map(argument).collect()).collect()
+    /// The bounds of windows with these starts.
+    fn bounds(&self, starts: &[i64]) -> Bounds {
+        let size = self.window.map_or(0, |window| window.size_ms);
+        (starts.to_vec(), starts.iter().map(|start| start.saturating_add(size)).collect())
+    }
+
+    /// Whether a window with this start is still kept when it is emitted in the end. ksqlDB keeps windows for their size
+    /// and grace behind the start of the newest window, so a large step in time drops windows that nobody has seen.
+    fn is_kept(&self, start: i64) -> bool {
+        let Some(window) = self.window else { return true };
+        if self.newest == i64::MIN {
+            return true;
+        }
+        let newest_start = self.newest - self.newest.rem_euclid(window.advance_ms);
+        start >= newest_start.saturating_sub(window.size_ms).saturating_sub(window.grace_ms)
     }
 }
 
@@ -210,7 +380,18 @@ impl Aggregator for ColumnarAggregator {
     type Input = ColumnarBatch;
 
     fn keys(&mut self, input: &ColumnarBatch, keys: &mut ByteColumn) -> Result<(), StreamsError> {
-        self.keys.append(input, true, keys)
+        self.input.take_in(input, self.changes, keys)?;
+        let keyed = input.timestamps().iter().zip(keys.iter()).filter(|(_, key)| key.is_some());
+        self.newest = keyed.fold(self.newest, |newest, (time, _)| newest.max(*time));
+        Ok(())
+    }
+
+    fn may_delete(&self) -> bool {
+        self.changes
+    }
+
+    fn has_state(&self, arena: &AggregateArena, slot: u32) -> bool {
+        arena.filled[slot as usize]
     }
 
     fn update(
@@ -220,80 +401,64 @@ impl Aggregator for ColumnarAggregator {
         slots: &[u32],
         arena: &mut AggregateArena,
     ) -> Result<(), StreamsError> {
-        let arguments = self.arguments(input, rows)?;
+        if self.changes {
+            let mut pairs = rows.iter().zip(slots);
+            return pairs.try_for_each(|(row, slot)| self.input.change(input, *row as usize, *slot, arena));
+        }
+        let arguments = self.input.at(rows)?;
         for (accumulator, args) in arena.accumulators.iter_mut().zip(&arguments) {
             accumulator.update(slots, args).map_err(failed)?;
         }
-        log_row_errors(&self.errors);
         Ok(())
     }
 
     fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError> {
         let Running { input, rows, slots, starts, times, arena } = pairs;
-        let arguments = self.arguments(input, rows)?;
-        let mut results = Vec::with_capacity(arguments.len());
-        for (accumulator, args) in arena.accumulators.iter_mut().zip(&arguments) {
-            results.push(accumulator.update_running(slots, args).map_err(failed)?);
-        }
-        log_row_errors(&self.errors);
-        let indices = UInt32Array::from(rows.to_vec());
-        let batch = input.record_batch().map_err(failed)?;
-        let columns = self.group.iter().map(|expr| {
-            let values = expr.evaluate(&batch).map_err(failed)?;
-            compute::take(&values, &indices, None).map_err(failed)
-        });
-        let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let mut keys = ByteColumn::default();
-        self.keys.append(input, true, &mut keys)?;
-        let mut carried = BinaryBuilder::new();
-        rows.iter().for_each(|row| carried.append_option(keys.get(*row as usize)));
-        let output = self.rows.assemble(columns, starts, times.to_vec(), results);
-        let output = output.with_key_bytes(Some(carried.finish()));
-        let passed = self.rows.having(&output)?;
-        finish(output, passed, slots, arena)
+        let mut present = None;
+        let results = if self.changes {
+            // The core gives changes one by one, so the results are those right after each.
+            self.update(input, rows, slots, arena)?;
+            present = Some(slots.iter().map(|slot| arena.filled[*slot as usize]).collect());
+            arena.results(slots).map_err(failed)?
+        } else {
+            let arguments = self.input.at(rows)?;
+            let pairs = arena.accumulators.iter_mut().zip(&arguments);
+            let running = pairs.map(|(accumulator, args)| accumulator.update_running(slots, args));
+            running.collect::<Result<_, _>>().map_err(failed)?
+        };
+        let columns = self.input.groups(&UInt32Array::from(rows.to_vec()))?;
+        let headers = input
+            .headers()
+            .map(|headers| rows.iter().map(|row| Arc::clone(&headers[*row as usize])).collect());
+        let output = self.rows.assemble(columns, self.bounds(starts), times.to_vec(), results);
+        let output = output.with_key_bytes(Some(self.input.carried(rows))).with_headers(headers);
+        Ok(Box::new(self.rows.finish(output.with_present(present), slots, arena)?))
     }
 
     fn emit(
         &mut self,
         store: &CachedStore<AggregateArena>,
         slots: &[u32],
-        _changed: Option<&[usize]>,
+        changed: Option<&[usize]>,
     ) -> Result<Box<dyn Batch>, StreamsError> {
-        let results = store.arena().results(slots).map_err(failed)?;
-        let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
         let windowed = matches!(store.kind(), StoreKind::Window { .. });
+        let mut slots = slots.to_vec();
+        if windowed && changed.is_none() {
+            slots.retain(|slot| self.is_kept(store.windowed_key(*slot).1));
+        }
+        let results = store.arena().results(&slots).map_err(failed)?;
+        let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
         let key = |slot: &u32| match windowed {
             true => store.windowed_key(*slot),
             false => (store.key(*slot), 0),
         };
         let (keys, starts): (Vec<Option<&[u8]>>, Vec<i64>) =
             slots.iter().map(|slot| (Some(key(slot).0), key(slot).1)).unzip();
-        let output = self.rows.rows(&keys, &starts, timestamps, results)?;
-        let output = output.with_key_bytes(Some(BinaryArray::from_iter(keys)));
-        let passed = self.rows.having(&output)?;
-        finish(output, passed, slots, store.arena())
+        let present: BooleanBuffer = slots.iter().map(|slot| store.exists(*slot)).collect();
+        let output = self.rows.rows(&keys, self.bounds(&starts), timestamps, results)?;
+        let output = output.with_key_bytes(Some(BinaryArray::from_iter(keys))).with_present(Some(present));
+        Ok(Box::new(self.rows.finish(output, &slots, store.arena())?))
     }
-}
-
-/// Applies HAVING: groups that no longer pass become deletes, those that never did are left out.
-fn finish(
-    output: ColumnarBatch,
-    passed: Option<BooleanBuffer>,
-    slots: &[u32],
-    arena: &AggregateArena,
-) -> Result<Box<dyn Batch>, StreamsError> {
-    let Some(before) = &arena.passed else { return Ok(Box::new(output)) };
-    let mut relevant = Vec::with_capacity(slots.len());
-    let mut present = Vec::with_capacity(slots.len());
-    for (row, slot) in (0u32..).zip(slots) {
-        let passes = passed.as_ref().is_none_or(|passed| passed.value(row as usize));
-        if before[*slot as usize].replace(passes) || passes {
-            relevant.push(row);
-            present.push(passes);
-        }
-    }
-    let output = output.take(&UInt32Array::from(relevant)).map_err(failed)?;
-    Ok(Box::new(output.with_present(Some(BooleanBuffer::from(present)))))
 }
 
 /// The core has no reporter at this place: what went wrong in arguments is in the log, and NULL in the aggregate.

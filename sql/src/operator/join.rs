@@ -1,106 +1,32 @@
 //! Stream-table join: the columns of a table's row beside each row of a stream.
 
-use std::sync::Arc;
-
-use arrow::{
-    array::{ArrayRef, BooleanArray, UInt32Array, UInt32Builder},
-    buffer::{BooleanBuffer, NullBuffer},
-    compute,
-    datatypes::SchemaRef,
-};
-use hashbrown::{HashMap, hash_map::Entry};
-use millstream_formats::Decoder;
+use arrow::{array::BooleanArray, buffer::BooleanBuffer, datatypes::SchemaRef};
 use millstream_streams::{Batch, ByteColumn, CachedStore, NO_SLOT, StreamsError, operator::TableJoiner};
-use rustc_hash::FxBuildHasher;
 
 use super::{
     failed,
-    keys::{KeyWriter, KeyWriterError, Keys},
-    table::RowArena,
+    keys::{KeyWriterError, Keys},
+    rows::{RowArena, RowCodec, StoredRows},
 };
-use crate::{
-    ast::JoinKind,
-    columnar::ColumnarBatch,
-    expression::column,
-    plan::{Origin, TableJoin},
-};
+use crate::{ast::JoinKind, columnar::ColumnarBatch, plan::TableJoin};
 
 /// The columnar skin of the join core.
-///
-/// A row's table columns are decoded once per distinct key of a batch and then spread over the rows.
 pub(crate) struct ColumnarJoiner {
     keys: Keys,
     inner: bool,
-    /// The stream's key column, when the table's key column is wanted.
-    key_column: Option<usize>,
-    values: Decoder,
+    table: StoredRows,
     schema: SchemaRef,
-    places: HashMap<u32, u32, FxBuildHasher>,
 }
 
 impl ColumnarJoiner {
     /// Prepares a planned join over stream batches of `input`.
     pub(crate) fn new(step: &TableJoin, input: &SchemaRef) -> Result<Self, KeyWriterError> {
-        let source = &step.table.source;
-        let keys = match step.key_bytes {
-            true => Keys::Carried,
-            false => {
-                let fields = source.columns.key_fields();
-                Keys::Written(Box::new(KeyWriter::new(
-                    &[column(&step.key)],
-                    &fields,
-                    input,
-                    source.key_format,
-                )?))
-            }
-        };
-        let values = step.table.origins.iter().filter_map(|origin| match origin {
-            Origin::Value(place) => Some(*place),
-            _ => None,
-        });
-        let values: Vec<usize> = values.collect();
-        let key_column = step.key_column.as_ref().map(|_| {
-            input.index_of(&step.key).expect("the plan keeps the join column where the key is wanted")
-        });
         Ok(Self {
-            keys,
+            keys: Keys::new(&step.keys, input)?,
             inner: step.kind == JoinKind::Inner,
-            key_column,
-            values: source.value_format.decoder(&source.columns.value_fields(), Some(&values))?,
+            table: StoredRows::new(RowCodec::new(step.table.layout().fields())?),
             schema: step.schema.clone(),
-            places: HashMap::default(),
         })
-    }
-
-    /// The table's value columns, a row per entry of `slots`.
-    fn gather(
-        &mut self,
-        slots: &[u32],
-        store: &CachedStore<RowArena>,
-    ) -> Result<Vec<ArrayRef>, StreamsError> {
-        self.places.clear();
-        let mut distinct: Vec<Option<&[u8]>> = Vec::new();
-        let mut indices = UInt32Builder::with_capacity(slots.len());
-        for slot in slots {
-            if *slot == NO_SLOT {
-                indices.append_null();
-                continue;
-            }
-            let place = match self.places.entry(*slot) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(new) => {
-                    distinct.push(Some(store.arena().value(*slot)));
-                    *new.insert((distinct.len() - 1) as u32)
-                }
-            };
-            indices.append_value(place);
-        }
-        let decoded = self.values.decode(&distinct);
-        if let Some(error) = decoded.errors.first() {
-            return Err(failed(format!("stored row is not readable: {}", error.message)));
-        }
-        let indices = indices.finish();
-        decoded.columns.iter().map(|column| compute::take(column, &indices, None).map_err(failed)).collect()
     }
 }
 
@@ -135,21 +61,12 @@ impl TableJoiner for ColumnarJoiner {
         if slots.is_empty() {
             return Ok(None);
         }
+        let met = slots.iter().map(|slot| match *slot {
+            NO_SLOT => None,
+            slot => store.arena().get(slot).map(|row| (slot, row)),
+        });
         let mut columns = rows.columns().to_vec();
-        if let Some(place) = self.key_column {
-            columns.push(null_where_missing(rows.column(place), &slots)?);
-        }
-        columns.extend(self.gather(&slots, store)?);
+        columns.extend(self.table.gather(met)?);
         Ok(Some(Box::new(rows.with_present(None).with_columns(self.schema.clone(), columns))))
     }
-}
-
-/// The table's key is the stream's where there is a row, else NULL.
-fn null_where_missing(keys: &ArrayRef, slots: &[u32]) -> Result<ArrayRef, StreamsError> {
-    if slots.iter().all(|slot| *slot != NO_SLOT) {
-        return Ok(Arc::clone(keys));
-    }
-    let indices = UInt32Array::from_iter_values(0..slots.len() as u32).into_parts().1;
-    let found = NullBuffer::from_iter(slots.iter().map(|slot| *slot != NO_SLOT));
-    compute::take(keys, &UInt32Array::new(indices, Some(found)), None).map_err(failed)
 }

@@ -3,20 +3,21 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef},
+    array::{Array, ArrayRef, AsArray},
     buffer::NullBuffer,
-    datatypes::Fields,
+    datatypes::{Fields, Int64Type, SchemaRef},
+    error::ArrowError,
 };
+use datafusion::{error::DataFusionError, logical_expr::Expr};
 use millstream_formats::{Encoder, FormatError, FormatSpec, Payloads};
-use millstream_streams::{ByteColumn, StreamsError};
+use millstream_streams::{Batch, ByteColumn, StreamsError};
 
 use super::failed;
 use crate::{
     columnar::ColumnarBatch,
     expression::{Bound, bind},
+    plan::RowKeys,
 };
-use arrow::datatypes::SchemaRef;
-use datafusion::{error::DataFusionError, logical_expr::Expr};
 
 /// Writes the key of each row.
 pub(crate) struct KeyWriter {
@@ -52,7 +53,7 @@ impl KeyWriter {
     }
 }
 
-/// Why keys cannot be written.
+/// Why keys cannot be written, or rows not kept.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KeyWriterError {
     /// The format does not hold them.
@@ -61,6 +62,9 @@ pub(crate) enum KeyWriterError {
     /// The expressions do not fit the rows.
     #[error(transparent)]
     Expression(#[from] DataFusionError),
+    /// The columns cannot be kept as rows.
+    #[error(transparent)]
+    Rows(#[from] ArrowError),
 }
 
 /// Rows in which every one of these columns has a value; `None` if all rows do.
@@ -71,8 +75,15 @@ pub(crate) fn without_nulls(columns: &[ArrayRef]) -> Option<NullBuffer> {
     nulls.filter(|nulls| nulls.null_count() > 0)
 }
 
-/// Where an operator gets the serialized keys of its rows from.
-pub(crate) enum Keys {
+/// Where an operator gets the serialized keys of its rows from. The bounds of windows that belong to the key follow it
+/// in 8 bytes each.
+pub(crate) struct Keys {
+    bytes: KeyBytes,
+    /// The places of the window bounds.
+    bounds: Vec<usize>,
+}
+
+enum KeyBytes {
     /// They came with the rows.
     Carried,
     /// They are written from columns.
@@ -80,33 +91,68 @@ pub(crate) enum Keys {
 }
 
 impl Keys {
-    /// Appends the key of every row; absent where the row has no value or its key a NULL.
+    /// Prepares planned keys over batches of `input`.
+    pub(crate) fn new(keys: &RowKeys, input: &SchemaRef) -> Result<Self, KeyWriterError> {
+        let bytes = match keys.carried {
+            true => KeyBytes::Carried,
+            false => {
+                let exprs: Vec<Expr> = keys.columns.iter().map(|(_, expr)| expr.clone()).collect();
+                KeyBytes::Written(Box::new(KeyWriter::new(&exprs, &keys.fields(), input, keys.format)?))
+            }
+        };
+        let bounds = keys.bounds.iter().map(|bound| input.index_of(bound)).collect::<Result<_, _>>()?;
+        Ok(Self { bytes, bounds })
+    }
+
+    /// Appends the key of every row; absent where the row has no value, if that is wanted, or its key a NULL.
     pub(crate) fn append(
         &mut self,
         batch: &ColumnarBatch,
         values_only: bool,
         keys: &mut ByteColumn,
     ) -> Result<(), StreamsError> {
-        let rows = millstream_streams::Batch::rows(batch);
-        let has_value = |row: usize| !values_only || batch.present().is_none_or(|present| present.value(row));
-        match self {
-            Self::Carried => {
+        let rows = batch.rows();
+        let bounds: Vec<_> = self
+            .bounds
+            .iter()
+            .map(|place| batch.column(*place).as_primitive::<Int64Type>().values())
+            .collect();
+        let mut window = Vec::with_capacity(8 * bounds.len());
+        let mut push = |row: usize, key: Option<&[u8]>| {
+            let key = key.filter(|_| !values_only || batch.is_present(row));
+            match key {
+                Some(key) if !bounds.is_empty() => {
+                    window.clear();
+                    bounds.iter().for_each(|bound| window.extend_from_slice(&bound[row].to_be_bytes()));
+                    keys.push_parts(&[key, &window]);
+                }
+                key => keys.push(key),
+            }
+        };
+        match &mut self.bytes {
+            KeyBytes::Carried => {
                 let carried = batch.key_bytes().expect("the plan asked the source to keep the keys");
                 for row in 0..rows {
-                    keys.push((has_value(row) && carried.is_valid(row)).then(|| carried.value(row)));
+                    push(row, carried.is_valid(row).then(|| carried.value(row)));
                 }
             }
-            Self::Written(writer) => {
+            KeyBytes::Written(writer) => {
                 let columns = writer.columns(batch)?;
                 let valid = without_nulls(&columns);
                 let payloads = writer.write(&columns, rows)?;
                 for row in 0..rows {
-                    let usable = has_value(row) && valid.as_ref().is_none_or(|valid| valid.is_valid(row));
-                    keys.push(payloads.get(row).filter(|_| usable));
+                    let usable = valid.as_ref().is_none_or(|valid| valid.is_valid(row));
+                    push(row, payloads.get(row).filter(|_| usable));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Keys as they were without their window bounds.
+    pub(crate) fn without_bounds<'a>(&self, keys: &[Option<&'a [u8]>]) -> Vec<Option<&'a [u8]>> {
+        let bounds = 8 * self.bounds.len();
+        keys.iter().map(|key| key.map(|key| &key[..key.len().saturating_sub(bounds)])).collect()
     }
 }
 

@@ -2,19 +2,27 @@
 //!
 //! ```text
 //! records ─▶ source ─▶ filter ─▶ join ─▶ rekey ══ topic ══▶ source ─▶ aggregate ─▶ project ─▶ sink ─▶ records
-//!                                  ▲                            ▲                        └──▶ collect ─▶ client
-//!                          table ──┘ store                store ┘
+//!                                  ▲                            ▲       session        └──▶ collect ─▶ client
+//!   source ─▶ [rekey] ─▶ table ────┘ store                store ┘
 //! ```
+//! Joins: [`join`] stream and table, [`stream_join`] two streams, [`pair_join`] two tables on their keys,
+//! [`foreign_key`] two tables on a column. [`rows`] and [`table`] are what they keep, [`keys`] how rows are found.
 
 pub(crate) mod aggregate;
 pub(crate) mod collect;
+pub(crate) mod cut;
 pub(crate) mod filter;
+pub(crate) mod foreign_key;
 pub(crate) mod join;
 pub(crate) mod keys;
+pub(crate) mod pair_join;
 pub(crate) mod project;
 pub(crate) mod rekey;
+pub(crate) mod rows;
+pub(crate) mod session;
 pub(crate) mod sink;
 pub(crate) mod source;
+pub(crate) mod stream_join;
 pub(crate) mod table;
 
 #[cfg(test)]

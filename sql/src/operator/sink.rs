@@ -6,7 +6,7 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch},
     datatypes::{DataType, Int64Type, TimestampMillisecondType},
 };
-use millstream_formats::{Encoder as FormatEncoder, FormatSpec, Payloads};
+use millstream_formats::{Encoder as FormatEncoder, Payloads};
 use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError};
 
 use super::{failed, keys::KeyWriterError, report_row_errors};
@@ -15,13 +15,14 @@ use crate::{
     catalogue::{Source, Windowing},
     columnar::ColumnarBatch,
     expression::{Bound, RowErrors, bind},
-    plan::RowTime,
+    plan::{Output, RowTime},
 };
 
 /// Writes batches of key columns, window bounds and value columns as records.
 pub(crate) struct SinkEncoder {
     sink: Arc<Source>,
     keys: KeySource,
+    null_is_no_key: bool,
     values: FormatEncoder,
     key_payloads: Payloads,
     value_payloads: Payloads,
@@ -41,17 +42,17 @@ enum KeySource {
 }
 
 impl SinkEncoder {
-    /// Prepares writing for `sink`. `carried` is the format of the keys that come with the rows, if any.
+    /// Prepares writing of rows for `sink`.
     pub(crate) fn new(
         sink: &Arc<Source>,
-        carried: Option<FormatSpec>,
+        rows: &Output,
         time: Option<&RowTime>,
         errors: &RowErrors,
     ) -> Result<Self, KeyWriterError> {
         let columns = &sink.columns;
         let keys = if columns.key.is_empty() {
             KeySource::None
-        } else if carried == Some(sink.key_format) {
+        } else if rows.key_bytes == Some(sink.key_format) {
             KeySource::Carried
         } else {
             KeySource::Written(sink.key_format.encoder(&columns.key_fields())?)
@@ -70,6 +71,7 @@ impl SinkEncoder {
         };
         Ok(Self {
             keys,
+            null_is_no_key: rows.null_is_no_key,
             values: sink.value_format.encoder(&columns.value_fields())?,
             key_payloads: Payloads::new(),
             value_payloads: Payloads::new(),
@@ -125,6 +127,7 @@ impl Encoder for SinkEncoder {
                     let keys = batch.key_bytes().expect("the plan asked the source to keep the keys");
                     keys.is_valid(row).then(|| keys.value(row))
                 }
+                KeySource::Written(_) if self.null_is_no_key && is_null(key_columns, row) => None,
                 KeySource::Written(_) => self.key_payloads.get(row),
             };
             if let (Some((starts, ends)), Some(bytes)) = (bounds, key) {
@@ -153,10 +156,14 @@ impl Encoder for SinkEncoder {
                 reject(report, timestamp, "the row has no key, which a table needs");
                 continue;
             }
-            out.append(None, timestamp, key, value, &[])?;
+            out.append(None, timestamp, key, value, batch.headers_of(row))?;
         }
         Ok(())
     }
+}
+
+fn is_null(columns: &[ArrayRef], row: usize) -> bool {
+    columns.iter().all(|column| column.is_null(row))
 }
 
 fn reject(report: &mut dyn Reporter, timestamp: i64, message: &str) {

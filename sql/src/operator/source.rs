@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, RecordBatch},
+    array::{
+        Array, ArrayRef, AsArray, BinaryBuilder, BooleanArray, Int32Array, Int64Array, ListBuilder,
+        RecordBatch, StringBuilder, StructBuilder,
+    },
     buffer::{BooleanBuffer, ScalarBuffer},
     datatypes::{DataType, Int64Type, SchemaRef, TimestampMillisecondType},
 };
 use millstream_formats::{self as formats, FormatError};
-use millstream_log::PartitionRecords;
+use millstream_log::{Header, PartitionRecords};
 use millstream_streams::{Decoded, Decoder, ReportKind, Reporter, RowReport, StreamsError};
 
-use super::{failed, report_row_errors};
+use super::{failed, rekey::split_change, report_row_errors};
 use crate::{
     ast::SourceKind,
-    catalogue::Windowing,
-    columnar::ColumnarBatch,
+    catalogue::{HeaderColumn, Windowing},
+    columnar::{ColumnarBatch, RowHeaders},
     expression::{Bound, RowErrors, bind},
     plan::{Origin, SourceStep},
 };
@@ -31,6 +34,9 @@ pub(crate) struct SourceDecoder {
     columns: Vec<Place>,
     schema: SchemaRef,
     keep_key_bytes: bool,
+    /// Whether values are changes of rows and not rows.
+    changes: bool,
+    headers: Vec<HeaderColumn>,
     time: Option<TimeColumn>,
     errors: RowErrors,
 }
@@ -44,7 +50,7 @@ enum Place {
     Offset,
     WindowStart,
     WindowEnd,
-    ValueBytes,
+    Header(usize),
 }
 
 struct TimeColumn {
@@ -72,7 +78,7 @@ impl SourceDecoder {
             Origin::RowOffset => Place::Offset,
             Origin::WindowStart => Place::WindowStart,
             Origin::WindowEnd => Place::WindowEnd,
-            Origin::ValueBytes => Place::ValueBytes,
+            Origin::Header(column) => Place::Header(column),
         };
         let columns: Vec<Place> = step.origins.iter().map(|origin| place(*origin)).collect();
         let time = match &step.time {
@@ -96,6 +102,8 @@ impl SourceDecoder {
             columns,
             schema: step.schema.clone(),
             keep_key_bytes: step.keep_key_bytes,
+            changes: step.changes,
+            headers: source.columns.headers.clone(),
             time,
             errors: errors.clone(),
         })
@@ -109,8 +117,12 @@ struct Records<'a> {
     timestamps: Vec<i64>,
     keys: Vec<Option<&'a [u8]>>,
     values: Vec<Option<&'a [u8]>>,
+    /// The values before, if values are changes.
+    old: Vec<Option<&'a [u8]>>,
     /// Start and end of each key's window.
     windows: Vec<(i64, i64)>,
+    /// Nothing as long as no record has any.
+    headers: RowHeaders,
 }
 
 /// Which records stay, and reports about those that do not.
@@ -180,14 +192,25 @@ impl Decoder for SourceDecoder {
                 }
             }
         }
+        let old = match self.changes {
+            false => None,
+            true => {
+                let old = self.value.decode(&records.old);
+                for error in &old.errors {
+                    drops.drop_row(error.row, ReportKind::Undecodable, &error.message);
+                }
+                Some(old)
+            }
+        };
         let keep = drops.keep.take();
         report_row_errors(&self.errors, report);
         let timestamps = ScalarBuffer::from(timestamps);
         let offsets = &records.offsets;
-        let columns = self.columns.iter().map(|place| -> ArrayRef {
+        let headers = (!records.headers.is_empty()).then_some(&records.headers);
+        let column = |place: &Place, values: &[ArrayRef]| -> ArrayRef {
             match *place {
                 Place::Key(place) => key_columns[place].clone(),
-                Place::Value(place) => value.columns[place].clone(),
+                Place::Value(place) => values[place].clone(),
                 Place::Time => Arc::new(Int64Array::new(timestamps.clone(), None)),
                 Place::Partition => {
                     Arc::new(Int32Array::from_value(run.partition.partition.get() as i32, rows))
@@ -201,16 +224,19 @@ impl Decoder for SourceDecoder {
                 Place::WindowEnd => {
                     Arc::new(Int64Array::from_iter_values(records.windows.iter().map(|window| window.1)))
                 }
-                Place::ValueBytes => byte_column(&records.values),
+                Place::Header(place) => header_column(&self.headers[place], headers, rows),
             }
-        });
-        let columns = columns.collect();
-        let present = value.null_rows.map(|nulls| !&nulls);
-        let mut batch = ColumnarBatch::new(self.schema.clone(), columns, timestamps)
-            .with_present(present)
-            .with_key_bytes(
-                self.keep_key_bytes.then(|| byte_column(&records.keys).as_binary::<i32>().clone()),
-            );
+        };
+        let rows_of = |decoded: &formats::Decoded| {
+            let columns = self.columns.iter().map(|place| column(place, &decoded.columns)).collect();
+            let present = decoded.null_rows.as_ref().map(|nulls| !nulls);
+            ColumnarBatch::new(self.schema.clone(), columns, timestamps.clone()).with_present(present)
+        };
+        let key_bytes = self.keep_key_bytes.then(|| byte_column(&records.keys).as_binary::<i32>().clone());
+        let mut batch = rows_of(&value)
+            .with_key_bytes(key_bytes)
+            .with_old(old.as_ref().map(rows_of))
+            .with_headers(headers.cloned());
         let mut offsets = records.offsets.clone();
         if let Some(keep) = keep {
             let mut kept = keep.iter();
@@ -229,7 +255,17 @@ impl SourceDecoder {
             let record = record?;
             records.offsets.push(record.offset.get());
             records.timestamps.push(record.timestamp.get());
-            records.values.push(record.value);
+            if self.changes {
+                let (new, old) = split_change(record.value.unwrap_or_default())?;
+                records.values.push(new);
+                records.old.push(old);
+            } else {
+                records.values.push(record.value);
+            }
+            if record.headers().remaining() > 0 || !records.headers.is_empty() {
+                records.headers.resize(records.offsets.len() - 1, Arc::default());
+                records.headers.push(record.headers().to_owned()?.into());
+            }
             if !with_keys {
                 continue;
             }
@@ -261,6 +297,36 @@ fn split_window(window: Windowing, key: &[u8]) -> (&[u8], (i64, i64)) {
             None => (key, (0, 0)),
         },
     }
+}
+
+/// The value of a header column in each row.
+fn header_column(column: &HeaderColumn, headers: Option<&RowHeaders>, rows: usize) -> ArrayRef {
+    let of_row = |row: usize| headers.map_or(&[][..], |headers| &headers[row]);
+    if let Some(name) = &column.header {
+        let last = |headers: &[Header]| headers.iter().rfind(|header| header.key == *name).cloned();
+        let mut values = BinaryBuilder::new();
+        (0..rows).for_each(|row| values.append_option(last(of_row(row)).and_then(|header| header.value)));
+        return Arc::new(values.finish());
+    }
+    let data_type = column.column.ty.to_arrow();
+    let DataType::List(item) = &data_type else { unreachable!("all headers are a list") };
+    let DataType::Struct(pair) = item.data_type() else { unreachable!("headers are structs") };
+    let builder = StructBuilder::new(
+        pair.clone(),
+        vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())],
+    );
+    let mut lists = ListBuilder::new(builder).with_field(Arc::clone(item));
+    for row in 0..rows {
+        for header in of_row(row) {
+            let entry = lists.values();
+            let built = "the builder was made of these";
+            entry.field_builder::<StringBuilder>(0).expect(built).append_value(&header.key);
+            entry.field_builder::<BinaryBuilder>(1).expect(built).append_option(header.value.as_deref());
+            entry.append(true);
+        }
+        lists.append(true);
+    }
+    Arc::new(lists.finish())
 }
 
 /// The time of each row in ms.

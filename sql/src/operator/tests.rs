@@ -45,12 +45,20 @@ fn topology(statement: &str) -> Topology {
     catalogue.put(source("events", SourceKind::Stream, Column::new("K", SqlType::String), value));
     let value = vec![Column::new("NAME", SqlType::String)];
     catalogue.put(source("kinds", SourceKind::Table, Column::new("KIND", SqlType::String), value));
+    let value = vec![Column::new("SIZE", SqlType::Int)];
+    catalogue.put(source("others", SourceKind::Stream, Column::new("K", SqlType::String), value));
+    // The same topics as tables.
+    for (name, stream) in [("states", "EVENTS"), ("parts", "OTHERS")] {
+        let stream = catalogue.get(stream).unwrap().clone();
+        let (key, value) = (stream.columns.key[0].clone(), stream.columns.value.clone());
+        catalogue.put(Source { topic: stream.topic.clone(), ..source(name, SourceKind::Table, key, value) });
+    }
     let functions = FunctionRegistry::builtin(Arc::new(SystemClock::default()));
     let Statement::CreateAs(CreateAs { kind, query, .. }) = parse_one(statement).unwrap().node else {
         panic!("{statement} has no query");
     };
     let with = With::default();
-    let context = Context { catalogue: &catalogue, functions: &functions };
+    let context = Context { catalogue: &catalogue, functions: &functions, partitions: &|_| None };
     let plan = analysis::analyse(&query, Purpose::Persistent { kind, name: "OUT", with: &with }, context)
         .unwrap_or_else(|error| panic!("{}", error.render(statement)));
     let mut sink = source("out", kind, Column::new("K", SqlType::String), Vec::new());
@@ -76,6 +84,17 @@ fn records() -> Vec<InputRecord> {
         .collect()
 }
 
+/// Records for the other topic: some keys only it has, some values come again.
+fn others() -> Vec<InputRecord> {
+    (0..60i64)
+        .map(|n| {
+            let (key, value) = (format!("k{}", n % 7), format!("{{\"size\":{}}}", n % 11));
+            let value = (n % 13 != 5).then_some(value.as_bytes());
+            InputRecord::new(Some(key.as_bytes()), value, 1_000 + n * 60 - (n % 5) * 90)
+        })
+        .collect()
+}
+
 fn run(topology: &Topology, cache: bool, cut: usize) -> Vec<OutputRecord> {
     let mut config = StreamsConfig::new("test");
     config.deserialization_handler = millstream_streams::ErrorResponse::Continue;
@@ -86,6 +105,11 @@ fn run(topology: &Topology, cache: bool, cut: usize) -> Vec<OutputRecord> {
         for (kind, name) in [("c0", "zero"), ("c1", "one")] {
             let value = format!("{{\"name\":\"{name}\"}}");
             driver.pipe("kinds", Some(kind.as_bytes()), Some(value.as_bytes()), 1).unwrap();
+        }
+    }
+    if topology.source_topics().iter().any(|topic| &**topic == "others") {
+        for records in others().chunks(cut) {
+            driver.pipe_all("others", records).unwrap();
         }
     }
     for records in records().chunks(cut) {
@@ -102,9 +126,11 @@ fn check(statement: &str) {
     for cut in [3, 64, 1_000] {
         assert_eq!(run(&topology, false, cut), one_by_one, "{statement} in batches of {cut}");
     }
-    // Coalesced output leaves the same last row of every key.
+    // Coalesced output leaves the same rows. What came and went in between leaves a delete, or nothing at all.
     let last = |rows: Vec<OutputRecord>| -> std::collections::BTreeMap<_, _> {
-        rows.into_iter().map(|row| ((row.partition, row.key), (row.timestamp, row.value))).collect()
+        let rows = rows.into_iter().map(|row| ((row.partition, row.key), (row.timestamp, row.value)));
+        let last: std::collections::BTreeMap<_, _> = rows.collect();
+        last.into_iter().filter(|(_, (_, value))| value.is_some()).collect()
     };
     if statement.contains("TABLE") {
         assert_eq!(last(run(&topology, true, 1_000)), last(one_by_one), "{statement} coalesced");
@@ -121,6 +147,19 @@ fn batching_never_shows() {
         "CREATE TABLE out AS SELECT kind, COUNT(*) AS n, AVG(qty) AS a FROM events GROUP BY kind;",
         "CREATE TABLE out AS SELECT k, COUNT(*) AS n FROM events WINDOW TUMBLING (SIZE 1 SECOND, GRACE PERIOD 0 SECONDS) GROUP BY k;",
         "CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM events WINDOW HOPPING (SIZE 1 SECOND, ADVANCE BY 300 MILLISECONDS, GRACE PERIOD 100 MILLISECONDS) GROUP BY k;",
+        "CREATE TABLE out AS SELECT k, COUNT(*) AS n FROM events WINDOW TUMBLING (SIZE 300 MILLISECONDS, GRACE PERIOD 100 MILLISECONDS) GROUP BY k EMIT FINAL;",
+        "CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM events WINDOW HOPPING (SIZE 1 SECOND, ADVANCE BY 300 MILLISECONDS, GRACE PERIOD 100 MILLISECONDS) GROUP BY k HAVING SUM(qty) > 9 EMIT FINAL;",
+        "CREATE TABLE out AS SELECT k, COUNT(*) AS n, MAX(qty) AS m FROM events WINDOW SESSION (50 MILLISECONDS, GRACE PERIOD 200 MILLISECONDS) GROUP BY k;",
+        "CREATE TABLE out AS SELECT kind, COUNT(*) AS n, SUM(qty) AS s FROM states GROUP BY kind;",
+        "CREATE TABLE out AS SELECT kind, COUNT(*) AS n FROM states WHERE qty > 4 GROUP BY kind HAVING COUNT(*) > 1;",
+        "CREATE TABLE out AS SELECT k, qty FROM states WHERE qty > 4;",
+        "CREATE STREAM out AS SELECT e.k AS k, e.qty AS qty, o.size AS size FROM events e JOIN others o WITHIN 1 SECOND ON e.k = o.k;",
+        "CREATE STREAM out AS SELECT e.k AS k, e.qty AS qty, o.size AS size FROM events e LEFT JOIN others o WITHIN 100 MILLISECONDS GRACE PERIOD 300 MILLISECONDS ON e.k = o.k;",
+        "CREATE STREAM out AS SELECT ROWKEY AS k, e.qty AS qty, o.size AS size FROM events e FULL JOIN others o WITHIN (50 MILLISECONDS, 100 MILLISECONDS) ON e.k = o.k;",
+        "CREATE STREAM out AS SELECT o.size AS size, e.k AS k, e.kind AS kind FROM events e RIGHT JOIN others o WITHIN 1 SECOND ON e.qty = o.size;",
+        "CREATE TABLE out AS SELECT s.k AS k, s.qty AS qty, p.size AS size FROM states s LEFT JOIN parts p ON s.k = p.k WHERE s.qty > 3;",
+        "CREATE TABLE out AS SELECT ROWKEY AS k, s.qty AS qty, p.size AS size FROM states s FULL JOIN parts p ON s.k = p.k;",
+        "CREATE TABLE out AS SELECT s.k AS k, s.qty AS qty, t.name AS name FROM states s LEFT JOIN kinds t ON s.kind = t.kind;",
         "CREATE STREAM out AS SELECT e.kind AS kind, e.k AS k, t.name AS name FROM events e JOIN kinds t ON e.kind = t.kind;",
         "CREATE STREAM out AS SELECT e.kind AS kind, e.qty AS qty, t.name AS name FROM events e LEFT JOIN kinds t ON e.kind = t.kind;",
     ] {

@@ -24,7 +24,7 @@ use crate::{
     error::SqlError,
     expression::{Bound, RowErrors, bind, cast, comparison::Comparison},
     operator::aggregate::{AggregateArena, GroupRows},
-    plan::{Aggregate, Origin, Plan, Project, SourceStep, Step},
+    plan::{Aggregate, Kept, Materialize, Origin, Plan, Project, SourceStep, Step},
 };
 
 /// Rows that become one batch.
@@ -54,19 +54,17 @@ impl Stored {
             return None;
         }
         let mut steps = plan.steps.iter().rev();
-        match steps.next()? {
-            Step::Materialize(materialize) => Some(Self::Written { store: materialize.store.clone() }),
-            Step::Project(project) => match steps.next()? {
-                Step::Aggregate(aggregate) => {
-                    Some(Self::Aggregated { aggregate: aggregate.clone(), project: project.clone() })
-                }
-                Step::Filter(_)
-                | Step::Join(_)
-                | Step::Rekey(_)
-                | Step::Project(_)
-                | Step::Materialize(_) => None,
-            },
-            Step::Filter(_) | Step::Join(_) | Step::Rekey(_) | Step::Aggregate(_) => None,
+        match (steps.next()?, steps.next()) {
+            (Step::Materialize(Materialize { store, kept: Kept::Value(_), .. }), _) => {
+                Some(Self::Written { store: store.clone() })
+            }
+            // The keys of windows that were grouped by are not those of the store.
+            (Step::Project(project), Some(Step::Aggregate(aggregate)))
+                if aggregate.keys.bounds.is_empty() =>
+            {
+                Some(Self::Aggregated { aggregate: aggregate.clone(), project: project.clone() })
+            }
+            _ => None,
         }
     }
 
@@ -204,7 +202,8 @@ impl StoredTable {
     fn batch(&self, rows: &[StoredRow]) -> Result<RecordBatch, SqlError> {
         let failed = |error: StreamsError| SqlError::failed("read the table's state", error);
         let keys: Vec<Option<&[u8]>> = rows.iter().map(|row| Some(row.key.as_slice())).collect();
-        let starts: Vec<i64> = rows.iter().map(|row| row.window_start.unwrap_or(0)).collect();
+        let bound = |bound: Option<i64>| bound.unwrap_or(0);
+        let bounds = rows.iter().map(|row| (bound(row.window_start), bound(row.window_end))).unzip();
         let times: Vec<i64> = rows.iter().map(|row| row.timestamp).collect();
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (columns, times) = match &mut *reader {
@@ -216,7 +215,7 @@ impl StoredTable {
                     arena.load(*slot, &row.value).map_err(failed)?;
                 }
                 let results = arena.results(&slots)?;
-                let found = groups.rows(&keys, &starts, times, results).map_err(failed)?;
+                let found = groups.rows(&keys, bounds, times, results).map_err(failed)?;
                 let found = match groups.having(&found).map_err(failed)? {
                     None => found,
                     Some(passed) => found.filter(&arrow::array::BooleanArray::new(passed, None))?,
@@ -251,7 +250,7 @@ impl StoredTable {
             Origin::WindowEnd => columns[keys + 1].clone(),
             Origin::Value(place) => columns[keys + bounds + place].clone(),
             Origin::RowTime => times.clone(),
-            Origin::RowPartition | Origin::RowOffset | Origin::ValueBytes => {
+            Origin::RowPartition | Origin::RowOffset | Origin::Header(_) => {
                 unreachable!("a table has no {origin:?}: the analysis refuses it")
             }
         };

@@ -27,16 +27,16 @@ Processing topology
 Topologies:
    Sub-topology: 0
     Source: Source-A (topics: [a])
-      --> Filter-0
-    Processor: Filter-0 (stores: [])
-      --> Project-1
+      --> Filter-1
+    Processor: Filter-1 (stores: [])
+      --> Project-2
       <-- Source-A
-    Processor: Project-1 (stores: [])
+    Processor: Project-2 (stores: [])
       --> Client
-      <-- Filter-0
+      <-- Filter-1
     Processor: Client (stores: [])
       --> none
-      <-- Project-1
+      <-- Project-2
 
 
 ===

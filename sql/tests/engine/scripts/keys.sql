@@ -30,12 +30,12 @@ error: line 1:37: Failed to insert values into 'S'. ROWTIME must not be negative
 Created query with ID CSAS_BY_LONG_5
 Created query with ID CSAS_BY_TIME_6
 Created query with ID CTAS_ALL_OF_IT_7
-1 | k1 | 1 | true
-null | k2 | null | null
-7 | k3 | 7 | false
-1 | k1 | 1 | true
-2 | k2 | null | null
-3 | k3 | 7 | false
+1 | 1 | true | k1
+null | null | null | k2
+7 | 7 | false | k3
+1 | 1 | true | k1
+2 | null | null | k2
+3 | 7 | false | k3
 1 | 3
 ===
 SELECT id, e OR id = 'k2' AS x, id = 'k2' OR e AS y, e AND id = 'no' AS z, id = 'no' AND e AS w FROM s;
