@@ -34,6 +34,19 @@ const KSQL: &[(&str, &str, &str)] = &[
     ("ksql.query.persistent.active.limit", "2147483647", "persistent queries at once at most"),
     ("ksql.max.push.queries", "100", "push queries at once at most"),
     ("ksql.query.pull.table.scan.enabled", "true", "pull queries may read whole tables"),
+    (
+        "ksql.logging.processing.topic.auto.create",
+        "false",
+        "errors of rows are written to the topic of the processing log",
+    ),
+    ("ksql.logging.processing.topic.name", "ksql_processing_log", "the topic of the processing log"),
+    ("ksql.logging.processing.topic.partitions", "1", "its partitions"),
+    (
+        "ksql.logging.processing.stream.auto.create",
+        "false",
+        "there is a stream over that topic, and so the topic too",
+    ),
+    ("ksql.logging.processing.stream.name", "KSQL_PROCESSING_LOG", "its name"),
 ];
 
 /// Settings of stream threads, with the defaults of SQL queries.

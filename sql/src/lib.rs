@@ -41,6 +41,7 @@ mod connectors;
 mod description;
 mod engine;
 pub mod error;
+mod error_topic;
 mod expression;
 pub mod function;
 mod functions;

@@ -1,4 +1,5 @@
-//! What went wrong with single rows of a query: counted, sampled, and logged now and then.
+//! What went wrong with single rows of a query: counted, sampled, logged now and then, and written to a topic if that
+//! was asked for.
 
 use std::{
     collections::VecDeque,
@@ -10,6 +11,8 @@ use std::{
 
 use millstream_log::Clock;
 use millstream_streams::{ReportOrigin, RowReport};
+
+use crate::error_topic::ErrorTopic;
 
 /// Messages kept per query.
 const KEPT: usize = 16;
@@ -23,17 +26,19 @@ pub(crate) struct ProcessingLog {
     logged_ms: AtomicI64,
     unlogged: AtomicU64,
     recent: Mutex<VecDeque<String>>,
+    topic: Option<Arc<ErrorTopic>>,
 }
 
 impl ProcessingLog {
-    /// An empty log.
-    pub(crate) fn new(query: &str, clock: Arc<dyn Clock>) -> Self {
+    /// An empty log, which also writes to `topic`.
+    pub(crate) fn new(query: &str, clock: Arc<dyn Clock>, topic: Option<Arc<ErrorTopic>>) -> Self {
         Self {
             query: query.to_owned(),
             clock,
             logged_ms: AtomicI64::new(i64::MIN),
             unlogged: AtomicU64::new(0),
             recent: Mutex::default(),
+            topic,
         }
     }
 
@@ -45,6 +50,9 @@ impl ProcessingLog {
         };
         let message = format!("{:?} at {at}: {}", report.kind, report.message);
         let now = self.clock.now().get();
+        if let Some(topic) = &self.topic {
+            topic.write(&self.query, now, origin, report);
+        }
         let unlogged = self.unlogged.fetch_add(report.rows as u64, Ordering::Relaxed) + report.rows as u64;
         if now.saturating_sub(self.logged_ms.load(Ordering::Relaxed)) >= LOG_INTERVAL_MS {
             self.logged_ms.store(now, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use crate::{
     catalogue::Source,
     config::{Properties, SqlConfig},
     error::SqlError,
+    error_topic::ErrorTopic,
     plan::{Plan, RowTime},
     processing_log::ProcessingLog,
     pull::Stored,
@@ -143,8 +144,14 @@ impl PersistentQuery {
     }
 
     /// Opens its topology and starts the threads. An error stays with the query too.
-    pub(crate) fn start(&mut self, log: &Log, config: &SqlConfig) -> Result<(), SqlError> {
-        match self.open(log, config) {
+    /// Errors of rows are written to `errors` too.
+    pub(crate) fn start(
+        &mut self,
+        log: &Log,
+        config: &SqlConfig,
+        errors: Option<Arc<ErrorTopic>>,
+    ) -> Result<(), SqlError> {
+        match self.open(log, config, errors) {
             Ok(run) => {
                 self.run = run;
                 Ok(())
@@ -156,11 +163,11 @@ impl PersistentQuery {
         }
     }
 
-    fn open(&self, log: &Log, config: &SqlConfig) -> Result<Run, SqlError> {
+    fn open(&self, log: &Log, config: &SqlConfig, errors: Option<Arc<ErrorTopic>>) -> Result<Run, SqlError> {
         let failed = |error| SqlError::failed(format!("start query {}", self.id), error);
         let topology = self.topology()?;
         let streams = config.persistent(&self.application(), &self.properties)?;
-        let rows = Arc::new(ProcessingLog::new(&self.id, log.clock().clone()));
+        let rows = Arc::new(ProcessingLog::new(&self.id, log.clock().clone(), errors));
         let observed = rows.clone();
         let mut streams = Streams::builder(topology, streams, log.clone())
             .observer(move |origin, report| observed.observe(origin, report))

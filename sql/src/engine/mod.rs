@@ -16,12 +16,12 @@ mod upgrade;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use at_rest::AtRestSources;
-use millstream_log::{Log, Producer, ProducerConfig};
+use millstream_log::{Log, NewTopic, Producer, ProducerConfig};
 
 use crate::{
     analysis::{self, Context, Purpose},
@@ -32,6 +32,7 @@ use crate::{
     connectors,
     description::SourceDescription,
     error::SqlError,
+    error_topic::ErrorTopic,
     expression::datetime::parse_timestamp,
     function::FunctionRegistry,
     insert,
@@ -60,6 +61,8 @@ pub struct Engine {
     runner: Runner,
     /// No query starts: for tests, which step them.
     plans_only: bool,
+    /// Where queries write errors of rows, if that was asked for.
+    errors: Option<Arc<ErrorTopic>>,
     state: Mutex<EngineState>,
 }
 
@@ -104,14 +107,40 @@ impl Engine {
     /// Opens the engine of a log: applies the statements of earlier runs and starts their queries.
     pub fn open(log: Log, config: SqlConfig) -> Result<Self, SqlError> {
         let engine = Self::planning(log, config)?;
+        let errors = engine.error_topic()?;
+        let engine = Self { plans_only: false, errors, ..engine };
         let mut state = engine.lock();
         for query in state.queries.values_mut() {
-            if let Err(error) = query.start(&engine.log, &engine.config) {
+            if let Err(error) = query.start(&engine.log, &engine.config, engine.errors.clone()) {
                 tracing::error!(query = query.id, "could not start: {error}");
             }
         }
         drop(state);
-        Ok(Self { plans_only: false, ..engine })
+        Ok(engine)
+    }
+
+    /// Makes the topic of the processing log, and the stream over it, as far as the settings ask for them.
+    fn error_topic(&self) -> Result<Option<Arc<ErrorTopic>>, SqlError> {
+        let none = Properties::new();
+        let value = |name: &str| self.config.value(&none, &format!("ksql.logging.processing.{name}"));
+        let stream = value("stream.auto.create") == "true";
+        if !stream && value("topic.auto.create") != "true" {
+            return Ok(None);
+        }
+        let name = value("topic.name");
+        let failed = |error: &dyn std::fmt::Display| {
+            SqlError::failed(format!("make topic {name} of the processing log"), error.to_string())
+        };
+        let partitions = value("topic.partitions").parse().map_err(|error| failed(&error))?;
+        if self.log.describe_topic(name).is_err() {
+            let created = self.log.create_topic(NewTopic::new(name).partitions(partitions));
+            created.map_err(|error| failed(&error))?;
+        }
+        let topic = ErrorTopic::new(&self.log, name);
+        if stream {
+            self.execute(&mut Session::new(), &topic.stream(value("stream.name"), partitions))?;
+        }
+        Ok(Some(topic))
     }
 
     /// As [`Self::open`], but queries are planned and never start.
@@ -130,7 +159,7 @@ impl Engine {
             system: Properties::new(),
         };
         let (runner, state) = (Runner::default(), Mutex::new(state));
-        let engine = Self { log, config, functions, runner, plans_only: true, state };
+        let engine = Self { log, config, functions, runner, plans_only: true, errors: None, state };
         let mut state = engine.lock();
         for (number, command) in replayed {
             engine.replay(&mut state, number, &command);

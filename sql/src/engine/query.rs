@@ -206,7 +206,7 @@ impl Engine {
         if mode == Mode::Live {
             let started = match self.plans_only {
                 true => query.topology().map(drop),
-                false => query.start(&self.log, &self.config),
+                false => query.start(&self.log, &self.config, self.errors.clone()),
             };
             let kept = started.and_then(|()| {
                 keep(state, command, mode).inspect_err(|_| match replaced {
@@ -217,7 +217,7 @@ impl Engine {
             if let Err(error) = kept {
                 if let Some(mut old) = replaced {
                     if !self.plans_only
-                        && let Err(error) = old.start(&self.log, &self.config)
+                        && let Err(error) = old.start(&self.log, &self.config, self.errors.clone())
                     {
                         tracing::error!(query = old.id, "could not go on: {error}");
                     }

@@ -152,3 +152,24 @@ fn small_and_large_commits_give_the_same_rows() {
     );
     assert_eq!(usual, run(&[("num.stream.threads", "2")]));
 }
+
+#[test]
+fn errors_of_rows_are_a_stream() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut client = Client::open_with(dir.path(), &[("ksql.logging.processing.stream.auto.create", "true")]);
+    client.run(
+        "CREATE STREAM numbers (k STRING KEY, n INT)
+           WITH (KAFKA_TOPIC='numbers', VALUE_FORMAT='JSON', PARTITIONS=1);
+         CREATE STREAM shares AS SELECT k, 10 / n AS share FROM numbers;
+         INSERT INTO numbers VALUES ('a', 5);
+         INSERT INTO numbers VALUES ('b', 0);",
+    );
+    assert_eq!(client.rows("SELECT k, share FROM shares;"), ["a | 2", "b | null"]);
+    let query = "SELECT logger, level, message->type, message->recordProcessingError->errorMessage
+        FROM ksql_processing_log EMIT CHANGES LIMIT 1;";
+    client.run("SET 'auto.offset.reset'='earliest';");
+    let errors = client.rows(query);
+    let [error] = errors.as_slice() else { panic!("{errors:?}") };
+    assert!(error.starts_with("processing.CSAS_SHARES_") && error.contains(" | ERROR | 1 | "), "{error}");
+    assert!(error.to_lowercase().contains("zero"), "{error}");
+}
