@@ -116,6 +116,12 @@ impl SqlConfig {
         self.functions.clone().unwrap_or_else(|| FunctionRegistry::builtin(clock.clone()))
     }
 
+    /// The functions with the settings that hold for a session.
+    pub(crate) fn functions_for(&self, functions: &FunctionRegistry, session: &Properties) -> FunctionRegistry {
+        let settings = self.properties.iter().chain(session);
+        functions.with_properties(settings.map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
     pub(crate) fn state_dir(&self) -> &PathBuf {
         &self.state_dir
     }
@@ -218,6 +224,10 @@ pub(crate) fn check(name: &str, value: &str, span: Span) -> Result<(String, Stri
         }
         return Ok((short.to_owned(), value.to_owned()));
     }
+    if short.starts_with("ksql.functions.") {
+        // Functions of users know settings of their own.
+        return Ok((short.to_owned(), value.to_owned()));
+    }
     let tried = [("application.id", "check"), (short, value)];
     match StreamsConfig::from_properties(tried) {
         Ok(_) => Ok((short.to_owned(), value.to_owned())),
@@ -255,6 +265,7 @@ mod tests {
             ("auto.offset.reset", "early", Err("it takes one of earliest, latest, none")),
             ("ksql.query.pull.table.scan.enabled", "maybe", Err("it takes true or false")),
             ("state.dir", "x", Err("can not be set")),
+            ("ksql.functions.collect_list.limit", "1", Ok("ksql.functions.collect_list.limit")),
         ] {
             match (check(name, value, Span::default()), expected) {
                 (Ok((name, _)), Ok(expected)) => assert_eq!(name, expected),

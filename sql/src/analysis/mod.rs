@@ -401,6 +401,21 @@ impl Planner<'_> {
         by.iter().map(key).collect()
     }
 
+    /// The states of aggregates travel in the value format of the source.
+    fn check_states(&self, calls: &[AggregateCall]) -> Result<(), SqlError> {
+        let format = self.flow.source.source.value_format;
+        let column = |call: &AggregateCall| Column::new("STATE", call.function.state_type().clone()).field();
+        let fits = calls.iter().all(|call| format.check(&std::iter::once(column(call)).collect()).is_ok());
+        match fits || format.format == Format::None {
+            true => Ok(()),
+            false => Err(SqlError::invalid(
+                "One of the functions used in the statement has an intermediate type that the value format can not \
+                 handle. Please remove the function or change the format.",
+            )
+            .at(self.query.span)),
+        }
+    }
+
     /// GROUP BY, HAVING and SELECT over them.
     fn aggregation(
         mut self,
@@ -435,6 +450,7 @@ impl Planner<'_> {
             .at(self.query.span)
             .hint("add one, for example COUNT(*)"));
         }
+        self.check_states(&calls)?;
         let typed = grouped.select(&items, &after, |expr| self.aggregate_in(expr).is_some())?;
         self.check_grouped(&items, purpose)?;
         let having = match &self.query.having {

@@ -299,9 +299,10 @@ impl Engine {
 
     fn push(&self, session: &Session, query: &Query) -> Result<PushQuery, SqlError> {
         let mut state = self.lock();
+        let functions = self.config.functions_for(&self.functions, &session.properties);
         let context = Context {
             catalogue: &state.catalogue,
-            functions: &self.functions,
+            functions: &functions,
             partitions: &|topic| self.partitions(topic),
         };
         let plan = analysis::analyse(query, Purpose::Client, context)?;

@@ -59,9 +59,10 @@ impl Engine {
             .at(create.name.span)
             .hint("TERMINATE queries, or raise ksql.query.persistent.active.limit"));
         }
+        let functions = self.config.functions_for(&self.functions, &command.properties);
         let context = Context {
             catalogue: &state.catalogue,
-            functions: &self.functions,
+            functions: &functions,
             partitions: &|topic| self.partitions(topic),
         };
         let purpose = Purpose::Persistent { kind: create.kind, name: &create.name.name, with: &with };
@@ -266,9 +267,10 @@ impl Engine {
             return refused(format!("Cannot insert into {} because it has header columns", target.name));
         }
         let with = With::default();
+        let functions = self.config.functions_for(&self.functions, &command.properties);
         let context = Context {
             catalogue: &state.catalogue,
-            functions: &self.functions,
+            functions: &functions,
             partitions: &|topic| self.partitions(topic),
         };
         let query = with_decimals(&insert.query, &target.columns);

@@ -118,18 +118,7 @@ impl Engine {
                 Ok(table(["Name", "Field", "Type"], rows.collect()))
             }
             Describe::Function(name) => {
-                let info = self.functions.describe(name)?;
-                let forms = info.signatures.iter().map(|signature| {
-                    [
-                        format!("{}{signature}", info.name),
-                        format!("{:?}", signature.returns),
-                        info.description.clone(),
-                    ]
-                });
-                let shown =
-                    |pattern: String| pattern.trim_start_matches("Type(").trim_end_matches(')').to_owned();
-                let rows = forms.map(|[call, returns, about]| [call, shown(returns), about]).collect();
-                Ok(table(["Variation", "Returns", "Description"], rows))
+                Ok(Outcome::Message(self.functions.describe(name)?.to_string()))
             }
             Describe::Connector(name) => connectors::describe(self.config.connector_runner(), name),
         }

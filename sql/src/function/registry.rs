@@ -63,6 +63,21 @@ pub struct FunctionInfo {
     pub signatures: Vec<Signature>,
 }
 
+/// As DESCRIBE FUNCTION shows it.
+impl fmt::Display for FunctionInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "Name        : {}", self.name)?;
+        writeln!(f, "Overview    : {}", self.description)?;
+        writeln!(f, "Type        : {}", self.kind)?;
+        writeln!(f, "Category    : {}", self.category)?;
+        f.write_str("Variations  :")?;
+        for signature in &self.signatures {
+            write!(f, "\n\n\tVariation   : {}{signature}\n\tReturns     : {}", self.name, signature.returns)?;
+        }
+        Ok(())
+    }
+}
+
 impl FunctionRegistry {
     /// A registry without any function.
     pub fn empty() -> Self {
