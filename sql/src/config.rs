@@ -117,7 +117,11 @@ impl SqlConfig {
     }
 
     /// The functions with the settings that hold for a session.
-    pub(crate) fn functions_for(&self, functions: &FunctionRegistry, session: &Properties) -> FunctionRegistry {
+    pub(crate) fn functions_for(
+        &self,
+        functions: &FunctionRegistry,
+        session: &Properties,
+    ) -> FunctionRegistry {
         let settings = self.properties.iter().chain(session);
         functions.with_properties(settings.map(|(name, value)| (name.as_str(), value.as_str())))
     }

@@ -117,9 +117,7 @@ impl Engine {
                 });
                 Ok(table(["Name", "Field", "Type"], rows.collect()))
             }
-            Describe::Function(name) => {
-                Ok(Outcome::Message(self.functions.describe(name)?.to_string()))
-            }
+            Describe::Function(name) => Ok(Outcome::Message(self.functions.describe(name)?.to_string())),
             Describe::Connector(name) => connectors::describe(self.config.connector_runner(), name),
         }
     }

@@ -36,6 +36,11 @@ pub(crate) fn bind(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
     Bound::new(quiet_value(expr.clone()), schema)
 }
 
+/// As [`bind`], for an expression within another one: all that fails on NULL makes the other one fail.
+pub(super) fn bind_part(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
+    Bound::new(expr.clone(), schema)
+}
+
 /// As [`bind`], for a condition of which only matters whether it is true.
 pub(crate) fn bind_condition(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
     Bound::new(quiet_condition(expr.clone()), schema)

@@ -286,7 +286,7 @@ impl<'a> Compiler<'a> {
             }
             ExprKind::Call { name, args } => call::compile(self, expr, name, args),
             ExprKind::Lambda { .. } => {
-                Err(SqlError::unsupported("lambda functions are not supported by this version").at(expr.span))
+                Err(SqlError::invalid("a lambda stands among the arguments of a function only").at(expr.span))
             }
             ExprKind::Array(items) => {
                 let items: Vec<&Expr> = items.iter().collect();

@@ -9,7 +9,7 @@ use arrow::{
 };
 
 use super::{
-    bound::{Bound, bind},
+    bound::{Bound, bind_part},
     compiler::{Compiler, Names},
     row_errors::fail_again,
 };
@@ -60,7 +60,7 @@ impl CompiledLambda {
         let schema = Arc::new(Schema::new(parameter_fields.chain(captured_fields).collect::<Vec<_>>()));
         let names: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
         let text = format!("({}) => {body}", names.join(", "));
-        Ok((Self { text, body: bind(&typed.expr, &schema)?, schema, captured }, ty))
+        Ok((Self { text, body: bind_part(&typed.expr, &schema)?, schema, captured }, ty))
     }
 
     /// How many columns the body reads besides the parameters.

@@ -23,6 +23,8 @@ mod like;
 mod nested;
 pub(crate) mod operation;
 mod row_errors;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bound::{Bound, bind, bind_condition};
 #[allow(unused_imports)] // Until SELECT knows table functions.

@@ -64,3 +64,8 @@ fn push_queries() {
 fn expressions() {
     check("expressions.sql");
 }
+
+#[test]
+fn functions() {
+    check("functions.sql");
+}
