@@ -44,20 +44,19 @@ CREATE STREAM also AS SELECT id, n FROM s WHERE n = 0 OR 10 / n > 1;
 SELECT * FROM kept;
 SELECT * FROM also;
 ---
-error: line 1:23: The projection contains no value columns. (copy a key into the value with AS_VALUE(key))
-error: line 1:23: The projection contains no value columns. (copy a key into the value with AS_VALUE(key))
-error: line 1:15: KEPT does not exist. (streams and tables: ERRORS, LAMBDAS, MAPS, S)
-error: line 1:15: ALSO does not exist. (streams and tables: ERRORS, LAMBDAS, MAPS, S)
+Created query with ID CSAS_KEPT_4
+Created query with ID CSAS_ALSO_5
+1 | 5
+1 | 5
+2 | 0
 ===
 CREATE TABLE per WITH (KEY_FORMAT='JSON') AS SELECT b, ATTR(n) AS attr, COLLECT_SET(t) AS texts, HISTOGRAM(t) AS times, STDDEV_SAMPLE(n) AS deviation,
     TOPK(n, t, id, 2) AS top, COUNT_DISTINCT(t) AS texts_known, SUM_LIST(ns) AS total FROM s WHERE b IS NOT NULL GROUP BY b;
 SELECT * FROM per;
 ---
-error: line 2:123: Key format does not support schema.
-format: KAFKA
-schema: Persistence{columns=[`B` BOOLEAN KEY], features=[]}
-reason: The 'KAFKA' format does not support type 'BOOLEAN' (choose another with KEY_FORMAT)
-error: line 1:15: PER does not exist. (streams and tables: ERRORS, LAMBDAS, MAPS, S)
+Created query with ID CTAS_PER_6
+false | 0 | [x] | {x: 1} | 0.0 | [{sort_col: 0, col0: x, col1: 2}] | 1 | 4
+true | 5 | [abc] | {abc: 1} | 0.0 | [{sort_col: 5, col0: abc, col1: 1}] | 1 | 6
 ===
 SELECT TRANSFORM(ns, id => id) FROM s;
 SELECT TRANSFORM(ns, (x, y) => x) FROM s;
@@ -80,13 +79,12 @@ transform(MAP<K, V>, LAMBDA (K, V) => R, LAMBDA (K, V) => W)
 For detailed information on a function run: DESCRIBE FUNCTION <Function-Name>;
 error: line 1:8: Function 'reduce' does not accept parameters (ARRAY<INTEGER>, STRING, LAMBDA): its lambda returns INTEGER where STRING is due
 error: line 1:8: Function 'filter' does not accept parameters (ARRAY<INTEGER>, LAMBDA): its lambda returns INTEGER where BOOLEAN is due
-error: line 1:8: lambda functions are not supported by this version
+error: line 1:8: a lambda stands among the arguments of a function only
 error: line 1:37: Can't find any functions with the name 'NOTHING' (SHOW FUNCTIONS lists them all)
 Successfully changed local property 'ksql.functions.collect_list.limit' to '1'.
-error: line 1:105: Key format does not support schema.
-format: KAFKA
-schema: Persistence{columns=[`B` BOOLEAN KEY], features=[]}
-reason: The 'KAFKA' format does not support type 'BOOLEAN' (choose another with KEY_FORMAT)
+Created query with ID CTAS_LIMITED_7
+false | [2]
+true | [1]
 Stream LINES created
 error: line 1:25: One of the functions used in the statement has an intermediate type that the value format can not handle. Please remove the function or change the format.
 Name        : REDUCE
