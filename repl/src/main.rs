@@ -14,6 +14,7 @@ mod cell;
 mod compaction;
 mod configs;
 mod connect;
+mod connectors;
 mod consume;
 mod demo;
 mod deserializer;
@@ -31,6 +32,7 @@ mod properties_file;
 mod property;
 mod record_format;
 mod repair;
+mod script_test;
 mod session;
 mod shell;
 mod simulate;
@@ -83,6 +85,7 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
     match &cli.command {
         None => shell::run(&cli.global, colours),
         Some(Command::Sql(args)) => sql::run(&cli.global, args),
+        Some(Command::Test(args)) => script_test::run(args),
         Some(Command::Topics(command)) => topics::run(&cli.global, command),
         Some(Command::Configs(command)) => configs::run(&cli.global, command),
         Some(Command::Transactions(command)) => transactions::run(&cli.global, command),

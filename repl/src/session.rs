@@ -1,16 +1,20 @@
 //! The engine on a data directory, and how the outcomes of statements are printed.
 
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use millstream_log::Log;
-use millstream_sql::ast::{Spanned, Statement};
-use millstream_sql::parser::parse;
+use millstream_sql::ast::Statement;
+use millstream_sql::parser::{Piece, parse_piece, split};
 use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, SqlConfig, SqlError};
 
 use crate::args::Global;
 use crate::cell::{Cell, heading};
+use crate::connectors::Runner;
 use crate::error::CliError;
 use crate::housekeeping::Housekeeping;
 use crate::interrupt::Interrupt;
@@ -20,12 +24,24 @@ use crate::shell::names::Names;
 /// How long a wait for rows may last before Ctrl-C is looked at.
 const WAIT: Duration = Duration::from_millis(50);
 
+/// How deep scripts may run scripts.
+const SCRIPTS_MAX: usize = 16;
+
+/// Whether a script waits for the queries before it reads what they lead to.
+enum Settling {
+    /// Someone watches.
+    Never,
+    /// Nobody does; this says whether a statement gave the queries something to do.
+    Always { changed: bool },
+}
+
 /// An open data directory with its queries running, and the properties that SET has given.
 pub(crate) struct Session {
     log: Log,
     engine: Engine,
     sql: millstream_sql::Session,
     housekeeping: Housekeeping,
+    connectors: Arc<Runner>,
 }
 
 impl Session {
@@ -37,15 +53,21 @@ impl Session {
 
     /// Opens the engine on a log that is open.
     pub(crate) fn on(log: Log, global: &Global) -> Result<Self, CliError> {
-        let config = SqlConfig::new(global.state_dir());
+        let connectors = Arc::new(Runner::new(log.clone()));
+        let config = SqlConfig::new(global.state_dir()).connectors(connectors.clone());
         let engine = Engine::open(log.clone(), config)?;
         let housekeeping = Housekeeping::start(log.clone())?;
-        Ok(Self { log, engine, sql: millstream_sql::Session::default(), housekeeping })
+        Ok(Self { log, engine, sql: millstream_sql::Session::default(), housekeeping, connectors })
     }
 
     /// The log below the engine.
     pub(crate) fn log(&self) -> &Log {
         &self.log
+    }
+
+    /// Lets the connectors of earlier runs go on, for a program that stays up.
+    pub(crate) fn resume_connectors(&self) -> Result<(), CliError> {
+        Ok(self.connectors.resume()?)
     }
 
     /// The engine.
@@ -68,10 +90,45 @@ impl Session {
     /// Runs the statements of a script in order and prints what each returns, before the next one runs. A push query
     /// prints until it ends or Ctrl-C. Nothing runs when one of them is no statement.
     pub(crate) fn run(&mut self, script: &str, out: &mut Out, interrupt: &Interrupt) -> Result<(), CliError> {
-        for statement in parse(script).map_err(|error| statement_error(&error, script))? {
-            self.run_one(&statement, script, out, interrupt)?;
-        }
+        self.run_pieces(script, &mut Settling::Never, out, interrupt, 0)?;
         out.flush()
+    }
+
+    /// Runs a script piece by piece, and the scripts that it runs.
+    fn run_pieces(
+        &mut self,
+        script: &str,
+        settling: &mut Settling,
+        out: &mut Out,
+        interrupt: &Interrupt,
+        depth: usize,
+    ) -> Result<(), CliError> {
+        let refused = |error| statement_error(&error, script);
+        let pieces = split(script).map_err(refused)?;
+        for piece in &pieces {
+            // What variables stand for is not known yet.
+            if piece.run_script().is_none() && !piece.text.contains("${") {
+                parse_piece(piece).map_err(refused)?;
+            }
+        }
+        for piece in &pieces {
+            match piece.run_script() {
+                None => self.run_one(piece, script, settling, out, interrupt)?,
+                Some(_) if depth == SCRIPTS_MAX => {
+                    let message = format!("scripts run scripts more than {SCRIPTS_MAX} deep");
+                    return Err(CliError::Failed(message));
+                }
+                Some(file) => {
+                    let text = fs::read_to_string(&file).map_err(|source| CliError::File {
+                        action: "read",
+                        path: PathBuf::from(&file),
+                        source,
+                    })?;
+                    self.run_pieces(&text, settling, out, interrupt, depth + 1)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// As [`Self::run`] for a script that nobody watches: a pull query sees what the statements before it have led to,
@@ -82,34 +139,41 @@ impl Session {
         out: &mut Out,
         interrupt: &Interrupt,
     ) -> Result<(), CliError> {
-        let mut changed = false;
-        for statement in parse(script).map_err(|error| statement_error(&error, script))? {
-            match &statement.node {
-                Statement::Select(query) if query.emit.is_none() => self.settle(interrupt)?,
-                Statement::AtRest(_) => self.settle(interrupt)?,
-                Statement::CreateAs(_) | Statement::InsertValues(_) | Statement::InsertSelect(_) => {
-                    changed = true
-                }
-                _ => {}
-            }
-            self.run_one(&statement, script, out, interrupt)?;
-        }
+        let mut settling = Settling::Always { changed: false };
+        self.run_pieces(script, &mut settling, out, interrupt, 0)?;
         out.flush()?;
-        if changed { self.settle(interrupt) } else { Ok(()) }
+        match settling {
+            Settling::Always { changed: true } => self.settle(interrupt),
+            _ => Ok(()),
+        }
     }
 
     fn run_one(
         &mut self,
-        statement: &Spanned<Statement>,
+        piece: &Piece,
         script: &str,
+        settling: &mut Settling,
         out: &mut Out,
         interrupt: &Interrupt,
     ) -> Result<(), CliError> {
+        if let Settling::Always { changed } = settling {
+            let text = self.sql.substitute(piece).map_err(|error| statement_error(&error, script))?;
+            let statements = parse_piece(&Piece { text, start: piece.start });
+            for statement in statements.map_err(|error| statement_error(&error, script))? {
+                match &statement.node {
+                    Statement::Select(query) if query.emit.is_none() => self.settle(interrupt)?,
+                    Statement::AtRest(_) => self.settle(interrupt)?,
+                    Statement::CreateAs(_) | Statement::InsertValues(_) | Statement::InsertSelect(_) => {
+                        *changed = true;
+                    }
+                    _ => {}
+                }
+            }
+        }
         // Blanks put the statement where it stands in the script, so that errors name the right line.
-        let place = statement.span;
-        let lines = "\n".repeat(place.line.saturating_sub(1) as usize);
-        let columns = " ".repeat(place.column.saturating_sub(1) as usize);
-        let outcomes = self.engine.execute(&mut self.sql, &format!("{lines}{columns}{}", statement.text));
+        let lines = "\n".repeat(piece.start.line.saturating_sub(1) as usize);
+        let columns = " ".repeat(piece.start.column.saturating_sub(1) as usize);
+        let outcomes = self.engine.execute(&mut self.sql, &format!("{lines}{columns}{}", piece.text));
         for outcome in outcomes.map_err(|error| statement_error(&error, script))? {
             print(outcome, out, interrupt)?;
         }

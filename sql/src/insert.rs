@@ -182,7 +182,8 @@ fn unknown(catalogue: &Catalogue, name: &Ident) -> SqlError {
     }
 }
 
-fn convert(expr: &Expr, column: &Column, compiler: &Compiler<'_>) -> Result<ArrayRef, SqlError> {
+/// The value of a constant expression as one of this column.
+pub(crate) fn convert(expr: &Expr, column: &Column, compiler: &Compiler<'_>) -> Result<ArrayRef, SqlError> {
     let (value, ty) = evaluate_constant(expr, compiler)?;
     match coerce_lax(&value, ty.as_ref(), &column.ty) {
         Ok(Some(value)) => Ok(value),

@@ -147,6 +147,17 @@ impl With {
         })
     }
 
+    /// Delimiters are for formats that have them.
+    pub(crate) fn check_delimiters(&self, key: Format, value: Format, place: Span) -> Result<(), SqlError> {
+        for (delimiter, format) in [(self.key_delimiter, key), (self.value_delimiter, value)] {
+            if delimiter.is_some() && format != Format::Delimited {
+                let error = FormatError::UnsupportedConfig { format, config: "delimiter" };
+                return Err(SqlError::invalid(error.to_string()).at(place));
+            }
+        }
+        Ok(())
+    }
+
     /// The key format for these key columns, `inherited` unless the clause says otherwise.
     pub(crate) fn key_spec(&self, columns: &Columns, inherited: FormatSpec) -> Result<FormatSpec, SqlError> {
         let format = match self.key_format {

@@ -10,7 +10,7 @@ use crate::{
     definition::{self, ConfigKey, DefaultValue, Importance, Kind},
     error::{ConnectError, nearest, nearest_hint},
     file::{FileSink, FileSource, FileStreamSink, FileStreamSource},
-    runtime::worker::WorkerConfig,
+    runtime::{handle::ConnectorKind, worker::WorkerConfig},
     settings::Settings,
 };
 
@@ -85,6 +85,14 @@ impl Classes {
             Class::Sink(Arc::new(FileSink)),
             Class::Sink(Arc::new(FileStreamSink)),
         ])
+    }
+
+    pub(super) fn list(&self) -> Vec<(&'static str, ConnectorKind)> {
+        let kind = |class: &Class| match class {
+            Class::Source(_) => ConnectorKind::Source,
+            Class::Sink(_) => ConnectorKind::Sink,
+        };
+        self.0.iter().map(|class| (class.names()[0], kind(class))).collect()
     }
 
     pub(super) fn add(&mut self, class: Class) {

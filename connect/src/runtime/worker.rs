@@ -70,6 +70,11 @@ impl Worker {
         self.classes.add(Class::Sink(std::sync::Arc::new(connector)));
     }
 
+    /// The classes that configs can name, each by its main name.
+    pub fn classes(&self) -> Vec<(&'static str, ConnectorKind)> {
+        self.classes.list()
+    }
+
     /// Checks a config as [`Worker::start`] does, without starting it.
     pub fn validate(&self, config: &ConnectorConfig) -> Result<(), ConnectError> {
         self.plan(config).map(drop)

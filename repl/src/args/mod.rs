@@ -94,6 +94,8 @@ pub(crate) enum Colour {
 pub(crate) enum Command {
     /// Run SQL statements and print their results
     Sql(SqlArgs),
+    /// Run the tests of SQL scripts: statements, what must come out, and what must be refused
+    Test(TestArgs),
     /// List, create, describe, alter and delete topics, their offsets and records
     #[command(subcommand)]
     Topics(TopicsCommand),
@@ -139,6 +141,20 @@ pub(crate) struct SqlArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     /// Session property, as SET would give it
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
+    pub(crate) properties: Vec<(String, String)>,
+}
+
+/// `millstream test`
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// Scripts with `--@test: name` lines, ASSERT statements and `--@expected.message` lines
+    #[arg(required = true, value_name = "FILE.sql")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Only show the tests with this in their names
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) filter: Option<String>,
+    /// Property of all statements, as SET would give it
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = pair)]
     pub(crate) properties: Vec<(String, String)>,
 }

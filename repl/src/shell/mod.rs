@@ -57,6 +57,7 @@ fn converse(
     colours: Colours,
     interrupt: &Interrupt,
 ) -> Result<(), CliError> {
+    session.resume_connectors()?;
     let config = Config::builder().completion_type(CompletionType::List).max_history_size(HISTORY_LENGTH);
     let config = config.and_then(|config| config.history_ignore_dups(true)).map_err(editor_error)?;
     let config = config.history_ignore_space(true).auto_add_history(false).build();

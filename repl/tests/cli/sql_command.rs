@@ -74,3 +74,61 @@ fn errors_point_at_their_place() {
     let message = program.run(&["sql", "--property", "auto.offset.rest=x", "-e", "SHOW STREAMS;"]).failed(2);
     assert!(message.contains("auto.offset.rest") && message.contains("auto.offset.reset"), "{message}");
 }
+
+#[test]
+fn scripts_are_tests_with_directives() {
+    let program = Program::new();
+    let script = "
+        --@test: rows are counted
+        CREATE STREAM s (k STRING KEY, v INT) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);
+        CREATE TABLE c AS SELECT k, COUNT(*) AS n FROM s GROUP BY k;
+        INSERT INTO s (k, v) VALUES ('a', 1);
+        ASSERT VALUES c (k, n) VALUES ('a', 1);
+        --@test: tables have keys
+        --@expected.message: Tables require a PRIMARY KEY
+        CREATE TABLE t (v INT) WITH (KAFKA_TOPIC='t', VALUE_FORMAT='JSON', PARTITIONS=1);";
+    let file = program.data_dir().with_file_name("good.sql");
+    std::fs::write(&file, script).unwrap();
+    let passed = program.run(&["test", file.to_str().unwrap()]).ok();
+    assert!(passed.ends_with("2 passed, 0 failed\n"), "{passed}");
+    let bad = program.data_dir().with_file_name("bad.sql");
+    std::fs::write(
+        &bad,
+        script.replace("VALUES ('a', 1);\n        --@test", "VALUES ('a', 2);\n        --@test"),
+    )
+    .unwrap();
+    let failed = program.run(&["test", bad.to_str().unwrap()]);
+    assert_eq!(failed.code, Some(1));
+    assert!(failed.stdout.contains("N: expected 2, found 1"), "{}", failed.stdout);
+}
+
+#[test]
+fn scripts_run_scripts_and_define_variables() {
+    let program = Program::new();
+    let inner = program.data_dir().with_file_name("inner.sql");
+    std::fs::write(&inner, "CREATE STREAM ${name} (k STRING KEY, v INT) WITH (KAFKA_TOPIC='${name}', VALUE_FORMAT='JSON', PARTITIONS=1);").unwrap();
+    let outer = program.data_dir().with_file_name("outer.sql");
+    std::fs::write(
+        &outer,
+        format!("DEFINE name='inner_s';\nRUN SCRIPT '{}';\nSHOW STREAMS;", inner.display()),
+    )
+    .unwrap();
+    let listed = program.run(&["sql", "-f", outer.to_str().unwrap(), "--output", "csv"]).ok();
+    assert!(listed.contains("INNER_S,inner_s"), "{listed}");
+}
+
+#[test]
+fn connectors_are_made_by_statements() {
+    let program = Program::new();
+    let file = program.data_dir().with_file_name("in.txt");
+    std::fs::write(&file, "a line\n").unwrap();
+    let statements = format!(
+        "CREATE SOURCE CONNECTOR lines WITH ('connector.class'='FileStreamSource', 'file'='{}', 'topic'='lines');
+         CREATE SOURCE CONNECTOR IF NOT EXISTS lines WITH ('connector.class'='FileStreamSource');
+         SHOW CONNECTORS; DROP CONNECTOR lines; SHOW CONNECTOR PLUGINS;",
+        file.display()
+    );
+    let shown = program.run(&["sql", "-e", &statements, "--output", "csv"]).ok();
+    assert!(shown.contains("LINES,SOURCE,FileStreamSource"), "{shown}");
+    assert!(shown.contains("FileStreamSink,SINK"), "{shown}");
+}

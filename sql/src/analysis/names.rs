@@ -7,8 +7,9 @@ use crate::{
     error::SqlError,
 };
 
-/// Checks the columns that joins compare.
+/// Checks the names of sources, and the columns that joins compare.
 pub(super) fn check_joins(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
+    qualifiers(query, scope)?;
     query.from.joins.iter().try_for_each(|join| scope.check(&join.on, "JOIN ON", &|_| false))
 }
 
@@ -56,6 +57,27 @@ pub(super) fn check(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
         scope.check(expr, clause, &made_up)?;
     }
     query.partition_by.iter().try_for_each(|expr| scope.check(expr, "PARTITION BY", &|_| false))
+}
+
+/// Every name in front of a column is that of a source.
+fn qualifiers(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
+    let selected = query.select.iter().filter_map(|item| match item {
+        SelectItem::Expr { expr, .. } | SelectItem::Fields { base: expr, .. } => Some(expr),
+        SelectItem::All { .. } | SelectItem::AllOf { .. } => None,
+    });
+    let joined = query.from.joins.iter().map(|join| &join.on);
+    let clauses = query.filter.iter().chain(&query.group_by).chain(&query.partition_by).chain(&query.having);
+    let mut unknown = None;
+    for expr in joined.chain(selected).chain(clauses) {
+        expr.walk(&mut |part| {
+            if let ExprKind::Column { source: Some(source), .. } = &part.kind
+                && !scope.sources.iter().any(|known| known.alias == source.name)
+            {
+                unknown = unknown.or(Some(source));
+            }
+        });
+    }
+    unknown.map_or(Ok(()), |source| Err(scope.unknown_source(source)))
 }
 
 /// The window bound that `expr` names and that no source has.

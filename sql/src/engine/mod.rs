@@ -25,8 +25,8 @@ use millstream_log::{Log, NewTopic, Producer, ProducerConfig};
 
 use crate::{
     analysis::{self, Context, Purpose},
-    ast::{Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, is_reserved},
-    catalogue::Catalogue,
+    ast::{Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, TypeRef, is_reserved},
+    catalogue::{Catalogue, Source},
     command::{COMMAND_TOPIC, Command, CommandLog},
     config::{self, Properties, SqlConfig},
     connectors,
@@ -43,6 +43,7 @@ use crate::{
     query::{PersistentQuery, QueryStatus},
     result::Outcome,
     session::Session,
+    types::SqlType,
 };
 
 /// Topics that SHOW TOPICS hides without ALL begin so.
@@ -258,9 +259,12 @@ impl Engine {
             Statement::Explain(target) => self.explain(target),
             Statement::Set(property) => {
                 let (name, value) = config::check(&property.name, &property.text(), property.name_span)?;
-                let message = format!("Successfully changed local property '{name}' to '{value}'.");
-                session.properties.insert(name, value);
-                Ok(Outcome::Message(message))
+                let old = session.properties.insert(name.clone(), value.clone());
+                let from = old.map(|old| format!("from '{old}' ")).unwrap_or_default();
+                Ok(Outcome::Message(format!(
+                    "Successfully changed local property '{name}' {from}to '{value}'. Use the UNSET command to revert \
+                     your change."
+                )))
             }
             Statement::Unset { name, .. } => {
                 let short = name.strip_prefix("ksql.streams.").unwrap_or(name);
@@ -405,6 +409,22 @@ impl Engine {
             state.queries.values().filter(|query| !query.is_stored_only()).collect();
         queries.sort_by_key(|query| query.number);
         queries.into_iter().map(look).collect()
+    }
+
+    /// A stream or table.
+    pub(crate) fn source(&self, name: &Ident) -> Result<std::sync::Arc<Source>, SqlError> {
+        self.lock().catalogue.find(name).cloned()
+    }
+
+    /// The type that is meant, with the custom types looked up.
+    pub(crate) fn resolve_type(&self, ty: &TypeRef) -> Result<SqlType, SqlError> {
+        let state = self.lock();
+        ty.resolve(&analysis::custom_types(&state.catalogue))
+    }
+
+    /// The functions that statements can call.
+    pub(crate) fn functions(&self) -> &FunctionRegistry {
+        &self.functions
     }
 
     /// Settings that hold for all sessions.

@@ -75,6 +75,7 @@ impl Engine {
         });
         let (key_format, value_format) =
             self.declared_formats(&with, key_count.count(), &command.properties, place)?;
+        with.check_delimiters(key_format.format, value_format.format, place)?;
         let columns = declared_columns(state, create)?;
         let key_format = with.key_spec(&columns, key_format).map_err(|error| error.at(place))?;
         let source = Source {

@@ -5,6 +5,8 @@
 //! that a query sees have one partition, every update comes out, and the wall clock of the queries stands still.
 //! Outputs therefore have one order, whatever the partition counts that the statements declare.
 
+mod script;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
@@ -26,6 +28,8 @@ use crate::{
     parser::parse,
     query::PersistentQuery,
 };
+
+pub use script::{ReadScript, ScriptOutcome, run_script};
 
 /// A record with the topic it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 mod at_rest;
 mod durability;
+mod fuzz;
 mod golden;
 mod messages;
 
