@@ -14,6 +14,7 @@ use millstream_streams::{Streams, StreamsConfig, full_message, store::MemoryBack
 
 use crate::{
     columnar::ColumnarBatch,
+    engine::pushes::Registration,
     error::SqlError,
     plan::Plan,
     topology::{Destination, build},
@@ -31,6 +32,7 @@ pub struct PushQuery {
     streams: Option<Streams>,
     remaining: Option<u64>,
     log: Log,
+    registration: Registration,
 }
 
 impl std::fmt::Debug for PushQuery {
@@ -46,6 +48,7 @@ impl PushQuery {
         limit: Option<u64>,
         config: StreamsConfig,
         log: &Log,
+        registration: Registration,
     ) -> Result<Self, SqlError> {
         let failed = |error| SqlError::failed("start the push query", error);
         let (client, rows) = sync_channel(WAITING_BATCHES);
@@ -55,7 +58,15 @@ impl PushQuery {
             Streams::builder(topology, config, log.clone()).backend(backend).open().map_err(failed)?;
         streams.start().map_err(failed)?;
         let schema = plan.output.schema.clone();
-        Ok(Self { id, schema, rows: Some(rows), streams: Some(streams), remaining: limit, log: log.clone() })
+        Ok(Self {
+            id,
+            schema,
+            rows: Some(rows),
+            streams: Some(streams),
+            remaining: limit,
+            log: log.clone(),
+            registration,
+        })
     }
 
     /// The query's id.
@@ -72,6 +83,9 @@ impl PushQuery {
     ///
     /// Of a table these are the rows that changed; deleted ones are left out.
     pub fn next(&mut self, timeout: Duration) -> Result<Option<RecordBatch>, SqlError> {
+        if self.registration.is_ended() {
+            self.halt();
+        }
         let (Some(rows), Some(streams)) = (&self.rows, &self.streams) else { return Ok(None) };
         if self.remaining == Some(0) {
             return Ok(None);
@@ -104,9 +118,9 @@ impl PushQuery {
         Ok((rows > 0).then(|| batch.slice(0, rows)))
     }
 
-    /// Whether the LIMIT is reached.
+    /// Whether the LIMIT is reached, or someone ended the query.
     pub fn finished(&self) -> bool {
-        self.remaining == Some(0)
+        self.remaining == Some(0) || self.registration.is_ended()
     }
 
     /// How many records have been read and how many there are to read, over all topics.

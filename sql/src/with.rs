@@ -70,6 +70,8 @@ pub(crate) struct With {
     pub(crate) retention_ms: Option<i64>,
     /// `WRAP_SINGLE_VALUE`
     pub(crate) wrapped: Option<bool>,
+    /// `ksql.persistence.default.format.key`: what a key gets where the source has none to inherit.
+    pub(crate) key_default: Option<Format>,
     /// `ksql.persistence.wrap.single.values`: holds where the format leaves the choice.
     pub(crate) wrapped_default: Option<bool>,
     /// `WINDOW_TYPE` and `WINDOW_SIZE`
@@ -140,11 +142,18 @@ impl With {
             replicas: number(properties.get("REPLICAS"), 1)?,
             retention_ms: number(properties.get("RETENTION_MS"), -1)?,
             wrapped: properties.get("WRAP_SINGLE_VALUE").map(Property::boolean).transpose()?,
+            key_default: None,
             wrapped_default: None,
             wrapped_span: properties.get("WRAP_SINGLE_VALUE").map_or_else(Span::default, |p| p.name_span),
             window: None,
             timestamp: timestamp(properties)?,
         })
+    }
+
+    /// Whether something said how a single value column is written, besides the format.
+    pub(crate) fn wraps_explicitly(&self, columns: &Columns, value: FormatSpec) -> bool {
+        let chosen = self.wrapped_default.is_some() && columns.value.len() == 1 && value.format.can_wrap();
+        self.wrapped.is_some() || chosen
     }
 
     /// Delimiters are for formats that have them.
@@ -163,7 +172,7 @@ impl With {
         let format = match self.key_format {
             Some(format) => format,
             None if columns.key.is_empty() => Format::None,
-            None if inherited.format == Format::None => Format::Kafka,
+            None if inherited.format == Format::None => self.key_default.unwrap_or(Format::Kafka),
             None => inherited.format,
         };
         let format = if columns.key.is_empty() { Format::None } else { format };

@@ -132,3 +132,10 @@ fn connectors_are_made_by_statements() {
     assert!(shown.contains("LINES,SOURCE,FileStreamSource"), "{shown}");
     assert!(shown.contains("FileStreamSink,SINK"), "{shown}");
 }
+
+#[test]
+fn the_example_passes_its_test() {
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/flights-test.sql");
+    let passed = Program::new().ok(&["test", script.to_str().unwrap()]);
+    assert!(passed.ends_with("3 passed, 0 failed\n"), "{passed}");
+}

@@ -9,6 +9,7 @@
 mod assertion;
 mod at_rest;
 mod define;
+pub(crate) mod pushes;
 mod query;
 mod show;
 mod source;
@@ -22,6 +23,7 @@ use std::{
 
 use at_rest::AtRestSources;
 use millstream_log::{Log, NewTopic, Producer, ProducerConfig};
+use pushes::Pushes;
 
 use crate::{
     analysis::{self, Context, Purpose},
@@ -64,6 +66,7 @@ pub struct Engine {
     plans_only: bool,
     /// Where queries write errors of rows, if that was asked for.
     errors: Option<Arc<ErrorTopic>>,
+    pushes: Pushes,
     state: Mutex<EngineState>,
 }
 
@@ -160,7 +163,8 @@ impl Engine {
             system: Properties::new(),
         };
         let (runner, state) = (Runner::default(), Mutex::new(state));
-        let engine = Self { log, config, functions, runner, plans_only: true, errors: None, state };
+        let pushes = Pushes::default();
+        let engine = Self { log, config, functions, runner, plans_only: true, errors: None, pushes, state };
         let mut state = engine.lock();
         for (number, command) in replayed {
             engine.replay(&mut state, number, &command);
@@ -225,11 +229,21 @@ impl Engine {
             | Statement::DropSource { .. }
             | Statement::AlterSource { .. }
             | Statement::AlterSystem { .. }
-            | Statement::Terminate(_)
             | Statement::Pause(_)
             | Statement::Resume(_)
             | Statement::CreateType { .. }
             | Statement::DropType { .. } => self.define(session, statement),
+            Statement::Terminate(QueryTarget::Id(id)) if id.name.to_uppercase().starts_with("TRANSIENT_") => {
+                match self.pushes.end(&id.name) {
+                    true => Ok(Outcome::Message("Query terminated.".to_owned())),
+                    false => Err(SqlError::invalid(format!(
+                        "Failed to terminate query with query ID: '{}'",
+                        id.name
+                    ))
+                    .at(id.span)),
+                }
+            }
+            Statement::Terminate(_) => self.define(session, statement),
             Statement::InsertValues(values) => {
                 if self.config.value(&session.properties, "ksql.insert.into.values.enabled") != "true" {
                     return Err(SqlError::invalid(
@@ -302,6 +316,15 @@ impl Engine {
     }
 
     fn push(&self, session: &Session, query: &Query) -> Result<PushQuery, SqlError> {
+        let limit = self.config.value(&session.properties, "ksql.max.push.queries");
+        if limit.parse().is_ok_and(|limit: usize| self.pushes.list().len() >= limit) {
+            return Err(SqlError::invalid(format!(
+                "Not executing statement(s) as it would cause the number of active, push queries to exceed the \
+                 configured limit of {limit}."
+            ))
+            .at(query.span)
+            .hint("TERMINATE one, or raise ksql.max.push.queries"));
+        }
         let mut state = self.lock();
         let functions = self.config.functions_for(&self.functions, &session.properties);
         let context = Context {
@@ -316,7 +339,8 @@ impl Engine {
         let id = format!("transient_{}_{number}", plan.source.source.name);
         let application = format!("{TRANSIENT_PREFIX}{}-{number}", plan.source.source.name);
         let config = self.config.transient(&application, &session.properties)?;
-        PushQuery::start(id, &plan, query.limit, config, &self.log)
+        let registration = self.pushes.register(&id, format!("{query};"));
+        PushQuery::start(id, &plan, query.limit, config, &self.log, registration)
     }
 
     fn pull(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {

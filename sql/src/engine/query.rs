@@ -49,6 +49,8 @@ impl Engine {
         };
         let mut with = With::of_create_as(&create.with)?;
         with.wrapped_default = self.wrapped_default(&command.properties);
+        with.key_default =
+            self.config.value(&command.properties, "ksql.persistence.default.format.key").parse().ok();
         let place = create.with.span.unwrap_or(create.name.span);
         let limit = self.config.value(&command.properties, "ksql.query.persistent.active.limit");
         if replaced.is_none() && limit.parse().is_ok_and(|limit: usize| state.queries.len() >= limit) {
@@ -85,14 +87,15 @@ impl Engine {
             None => format!("{kind}_{}_{number}", create.name.name),
             Some(known) => replaceable_query(state, known, &create.name)?,
         };
+        let value_format = with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?;
         let source = Source {
             name: create.name.name.clone(),
             kind: create.kind,
             topic: with.topic.clone().unwrap_or_else(|| format!("{prefix}{}", create.name.name)),
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, inherited),
-            value_format: with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?,
-            wraps_explicitly: with.wrapped.is_some(),
+            value_format,
+            wraps_explicitly: with.wraps_explicitly(&columns, value_format),
             timestamp: with.timestamp(&columns)?,
             window: plan.output.window,
             read_only: false,

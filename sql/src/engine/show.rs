@@ -3,6 +3,7 @@
 use std::sync::mpsc::sync_channel;
 
 use datafusion::logical_expr::utils::split_conjunction;
+use millstream_log::OffsetSpec;
 
 use super::{Engine, EngineState, find_query, is_hidden};
 use crate::{
@@ -48,14 +49,32 @@ impl Engine {
                 let rows = of_kind(&state.catalogue, SourceKind::Table).map(listed);
                 table(["Table Name", "Kafka Topic", "Key Format", "Value Format", "Windowed"], rows.collect())
             }
-            Show::Topics { all, .. } => {
+            Show::Topics { all, extended } => {
                 let topics = self.log.topics();
                 let shown = topics.iter().filter(|topic| *all || !is_hidden(&topic.name));
+                if *extended {
+                    let rows = shown.map(|topic| {
+                        let (consumers, groups) = self.readers(&topic.name);
+                        let partitions = topic.partitions.to_string();
+                        [topic.name.to_string(), partitions, "1".to_owned(), consumers, groups]
+                    });
+                    let names =
+                        ["Kafka Topic", "Partitions", "Partition Replicas", "Consumers", "ConsumerGroups"];
+                    return Ok(table(names, rows.collect()));
+                }
                 let rows =
                     shown.map(|topic| [topic.name.to_string(), topic.partitions.to_string(), "1".to_owned()]);
                 table(["Kafka Topic", "Partitions", "Partition Replicas"], rows.collect())
             }
-            Show::Queries { .. } => {
+            Show::Queries { extended: true } => {
+                let details = state.queries.values().map(explained_query);
+                Outcome::Message(details.collect::<Result<Vec<_>, _>>()?.join("\n"))
+            }
+            Show::Queries { extended: false } => {
+                let pushed = self.pushes.list().into_iter().map(|(id, statement)| {
+                    let none = String::new;
+                    [id, "PUSH".to_owned(), "RUNNING".to_owned(), none(), none(), one_line(&statement)]
+                });
                 let rows = state.queries.values().map(|query| {
                     let status = query.status();
                     let sink_topic = query.sink.topic.clone();
@@ -70,7 +89,7 @@ impl Engine {
                 });
                 let names =
                     ["Query ID", "Query Type", "Status", "Sink Name", "Sink Kafka Topic", "Query String"];
-                table(names, rows.collect())
+                table(names, rows.chain(pushed).collect())
             }
             Show::Functions => {
                 let list = self.functions.list().into_iter();
@@ -133,14 +152,7 @@ impl Engine {
                     ))
                     .at(id.span)
                 })?;
-                let mut text = format!("ID: {}\nStatus: {}\n", query.id, query.status().state);
-                text.push_str(&format!(
-                    "Sources: {}\nSink: {}\n\n",
-                    query.plan.sources().join(", "),
-                    query.sink.name
-                ));
-                text.push_str(&explained(&query.plan, query.destination())?);
-                Ok(Outcome::Message(text))
+                explained_query(query).map(Outcome::Message)
             }
             ExplainTarget::Statement(statement) => {
                 let context = Context {
@@ -187,6 +199,43 @@ impl Engine {
         Outcome::Message(details.collect::<Vec<_>>().join("\n"))
     }
 
+    /// How many consumers and consumer groups read a topic.
+    fn readers(&self, topic: &str) -> (String, String) {
+        let (mut consumers, mut groups) = (0, 0);
+        for listing in self.log.list_groups() {
+            let committed = self.log.committed_offsets(&listing.group_id);
+            let members = self.log.describe_group(&listing.group_id).map_or(0, |group| group.members.len());
+            if committed.iter().any(|(partition, _)| &*partition.topic == topic) {
+                groups += 1;
+                consumers += members;
+            }
+        }
+        (consumers.to_string(), groups.to_string())
+    }
+
+    /// Where a consumer group is in a topic, partition by partition.
+    fn group(&self, group: &str, topic: &str) -> String {
+        let mut rows = String::new();
+        let mut committed = self.log.committed_offsets(group);
+        committed.retain(|(partition, _)| &*partition.topic == topic);
+        for (partition, committed) in committed {
+            let offset = |spec| self.log.offsets(&partition, spec).map_or(0, |offset| offset.get());
+            let (start, end) = (offset(OffsetSpec::Earliest), offset(OffsetSpec::Latest));
+            let at = committed.offset.get();
+            rows.push_str(&format!(
+                " {:<9} | {start:<12} | {end:<10} | {at:<6} | {}\n",
+                partition.partition.to_string(),
+                end.saturating_sub(at)
+            ));
+        }
+        if rows.is_empty() {
+            return rows;
+        }
+        format!(
+            "\nConsumer Group       : {group}\n Partition | Start Offset | End Offset | Offset | Lag\n{rows}"
+        )
+    }
+
     /// DESCRIBE EXTENDED.
     fn details(&self, state: &EngineState, source: &Source) -> String {
         let mut text = format!("Name                 : {}\n", source.name);
@@ -216,6 +265,12 @@ impl Engine {
         };
         let readers: Vec<&PersistentQuery> = state.queries.values().filter(reads).collect();
         let writers: Vec<&PersistentQuery> = state.queries.values().filter(writes).collect();
+        let mut dependent: Vec<&str> = readers.iter().map(|query| query.sink.name.as_str()).collect();
+        dependent.retain(|name| *name != source.name);
+        if !dependent.is_empty() {
+            let names = dependent.join("\n");
+            text.push_str(&format!("\nSources that have a DROP constraint on this source\n{names}\n"));
+        }
         if !readers.is_empty() {
             text.push_str(&format!("\nQueries that read from this {}\n{}", source.kind_name(), ids(readers)));
         }
@@ -225,6 +280,9 @@ impl Engine {
                 source.kind_name(),
                 ids(writers.clone())
             ));
+        }
+        for query in state.queries.values().filter(reads) {
+            text.push_str(&self.group(&query.application(), &source.topic));
         }
         for query in writers {
             let status = query.status();
@@ -241,6 +299,14 @@ impl Engine {
         }
         text
     }
+}
+
+fn explained_query(query: &PersistentQuery) -> Result<String, SqlError> {
+    let (sources, sink) = (query.plan.sources().join(", "), &query.sink.name);
+    let mut text = format!("ID: {}\nStatus: {}\n", query.id, query.status().state);
+    text.push_str(&format!("Sources: {sources}\nSink: {sink}\n\n"));
+    text.push_str(&explained(&query.plan, query.destination())?);
+    Ok(text)
 }
 
 fn explained(plan: &Plan, destination: Destination<'_>) -> Result<String, SqlError> {

@@ -78,13 +78,14 @@ impl Engine {
         with.check_delimiters(key_format.format, value_format.format, place)?;
         let columns = declared_columns(state, create)?;
         let key_format = with.key_spec(&columns, key_format).map_err(|error| error.at(place))?;
+        let value_format = with.value_spec(&columns, value_format).map_err(|error| error.at(place))?;
         let source = Source {
             name: create.name.name.clone(),
             kind: create.kind,
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, key_format),
-            value_format: with.value_spec(&columns, value_format).map_err(|error| error.at(place))?,
-            wraps_explicitly: with.wrapped.is_some(),
+            value_format,
+            wraps_explicitly: with.wraps_explicitly(&columns, value_format),
             timestamp: with.timestamp(&columns)?,
             window: with.window,
             read_only: create.read_only,

@@ -254,7 +254,7 @@ fn expr(random: &mut Random, kind: Kind, depth: usize) -> String {
     let leaf = depth == 0 || random.chance(25);
     let next = depth.saturating_sub(1);
     match kind {
-        Kind::Int if leaf => random.one_of(&["a", "id", "0", "7", "-3"]).to_owned(),
+        Kind::Int if leaf => random.one_of(&["a", "(id + 1)", "0", "7", "-3"]).to_owned(),
         Kind::Int => match random.below(4) {
             0 => format!("LEN({})", expr(random, Kind::Text, next)),
             1 => format!("COALESCE({}, 5)", expr(random, Kind::Int, next)),

@@ -78,7 +78,7 @@ UNSET 'auto.offset.reset';
 DEFINE x='5';
 SHOW VARIABLES;
 ---
-Successfully changed local property 'auto.offset.reset' to 'earliest'.
+Successfully changed local property 'auto.offset.reset' to 'earliest'. Use the UNSET command to revert your change.
 Successfully unset local property 'auto.offset.reset' (value was 'earliest').
 Defined variable X
 X | 5

@@ -10,7 +10,7 @@ Stream S created
 Inserted 1 row
 Inserted 1 row
 Inserted 1 row
-Successfully changed local property 'auto.offset.reset' to 'earliest'.
+Successfully changed local property 'auto.offset.reset' to 'earliest'. Use the UNSET command to revert your change.
 a | 1 | 1 | 0 | 0
 b | 2 | 2 | 0 | 1
 a | 3 | 3 | 0 | 2
@@ -23,7 +23,7 @@ SELECT COUNT(*) AS n FROM s EMIT CHANGES LIMIT 3;
 SELECT v % 2 AS odd, MAX(v) FROM s GROUP BY v % 2 EMIT CHANGES LIMIT 3;
 SHOW TOPICS;
 ---
-Successfully changed local property 'cache.max.bytes.buffering' to '0'.
+Successfully changed local property 'cache.max.bytes.buffering' to '0'. Use the UNSET command to revert your change.
 a | 1 | 1
 b | 1 | 2
 a | 2 | 4
