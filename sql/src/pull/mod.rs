@@ -7,6 +7,7 @@
 
 mod access;
 mod at_rest;
+mod guard;
 mod latest;
 mod provider;
 mod stored;
@@ -16,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::{array::RecordBatch, compute};
 use datafusion::{
-    datasource::provider_as_source,
+    datasource::{TableProvider, provider_as_source},
     error::DataFusionError,
     logical_expr::LogicalPlanBuilder,
     prelude::{SessionConfig, SessionContext},
@@ -29,6 +30,7 @@ pub(crate) use provider::{Readable, Rows};
 pub(crate) use stored::{Stored, StoredTable};
 pub(crate) use topic::{Topic, path as topic_path};
 
+use self::guard::{guarded, guarded_condition};
 use crate::{analysis::PullPlan, error::SqlError, plan::layout, result::ResultSet};
 
 /// DataFusion, started when the first pull query comes.
@@ -68,12 +70,18 @@ impl Runner {
         plan: &PullPlan,
         readable: Readable,
     ) -> Result<Vec<RecordBatch>, DataFusionError> {
+        let rows = readable.schema();
         let mut builder = LogicalPlanBuilder::scan("source", provider_as_source(Arc::new(readable)), None)?;
         if let Some(filter) = &plan.filter {
-            builder = builder.filter(filter.clone())?;
+            // As written it tells what to read; the other one drops the rows that fail under a NOT or an OR.
+            builder = builder.filter(filter.clone())?.filter(guarded_condition(filter, &rows)?)?;
         }
-        let named =
-            plan.exprs.iter().zip(&plan.columns).map(|(expr, column)| expr.clone().alias(&column.name));
+        let named = plan
+            .exprs
+            .iter()
+            .zip(&plan.columns)
+            .map(|(expr, column)| Ok(guarded(expr, &rows)?.alias(&column.name)))
+            .collect::<Result<Vec<_>, DataFusionError>>()?;
         builder = builder.project(named)?;
         if let Some(limit) = plan.limit {
             builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;
