@@ -76,8 +76,7 @@ impl Bound {
         if rows == 1 {
             return Ok((new_null_array(&self.result, 1), Some(BooleanBuffer::new_set(1))));
         }
-        // The parts report to the same evaluation around them, if there is one, and else when they are done.
-        let around = Evaluation::begin();
+        // The parts report in its place, when they are done.
         evaluation.discard();
         let half = rows / 2;
         let (first, failed_first) = self.evaluate_marked(&batch.slice(0, half))?;
@@ -89,7 +88,6 @@ impl Bound {
                 None => failed.append_n(count, false),
             }
         }
-        drop(around);
         Ok((concat(&[&first, &second])?, Some(failed.finish()).filter(|failed| failed.count_set_bits() > 0)))
     }
 

@@ -26,7 +26,7 @@ use super::{
     comparison::{self, Comparison},
     lambda::CompiledLambda,
     like, nested,
-    row_errors::{RowErrors, failures, forgive},
+    row_errors::{RowErrors, by_row, failures, forgive},
 };
 use crate::{
     error::SqlError,
@@ -294,7 +294,7 @@ impl Operation {
     ) -> Result<ArrayRef> {
         let inside = failures();
         let result = match lambdas {
-            [] => function.evaluate(args, rows, &self.errors),
+            [] => by_row(|| function.evaluate(args, rows, &self.errors)),
             lambdas => self.call_with_lambdas(function, lambdas, args, rows),
         };
         let result = result.unwrap_or_else(|error| {

@@ -25,6 +25,10 @@ thread_local! {
     static WAITING: RefCell<Vec<(RowErrors, Option<String>)>> = const { RefCell::new(Vec::new()) };
     /// How many evaluations are under way, one within the other.
     static DEPTH: Cell<usize> = const { Cell::new(0) };
+    /// The failures when the innermost evaluation began.
+    static BEGAN_WITH: Cell<u64> = const { Cell::new(0) };
+    /// Whether rows fail one by one, and not the evaluation.
+    static BY_ROW: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Failures of this thread that nothing has dealt with.
@@ -42,17 +46,27 @@ pub(super) fn fail_again() {
     FAILURES.set(FAILURES.get() + 1);
 }
 
-/// An evaluation whose errors count only if it stands.
+/// Computes something whose rows fail one by one, each for itself.
+pub(super) fn by_row<R>(compute: impl FnOnce() -> R) -> R {
+    let before = BY_ROW.replace(true);
+    let result = compute();
+    BY_ROW.set(before);
+    result
+}
+
+/// An evaluation whose errors count only if it stands. What follows from its first failure is not reported.
 pub(super) struct Evaluation {
     failures: u64,
     waiting: usize,
+    around: (u64, bool),
 }
 
 impl Evaluation {
     /// Begins an evaluation.
     pub(super) fn begin() -> Self {
         DEPTH.set(DEPTH.get() + 1);
-        Self { failures: failures(), waiting: WAITING.with_borrow(Vec::len) }
+        let around = (BEGAN_WITH.replace(failures()), BY_ROW.replace(false));
+        Self { failures: failures(), waiting: WAITING.with_borrow(Vec::len), around }
     }
 
     /// Whether something failed since its begin that is not dealt with. From now on it is.
@@ -63,13 +77,15 @@ impl Evaluation {
     }
 
     /// Its errors never happened: it is done again in parts.
-    pub(super) fn discard(self) {
+    pub(super) fn discard(&self) {
         WAITING.with_borrow_mut(|waiting| waiting.truncate(self.waiting));
     }
 }
 
 impl Drop for Evaluation {
     fn drop(&mut self) {
+        BEGAN_WITH.set(self.around.0);
+        BY_ROW.set(self.around.1);
         DEPTH.set(DEPTH.get() - 1);
         if DEPTH.get() == 0 {
             let waiting = WAITING.take();
@@ -94,7 +110,11 @@ struct Shared {
 impl RowErrors {
     /// One row failed; `message` is only built while samples are still wanted.
     pub fn add(&self, message: impl FnOnce() -> String) {
+        let follows = DEPTH.get() > 0 && !BY_ROW.get() && failures() > BEGAN_WITH.get();
         fail_again();
+        if follows {
+            return;
+        }
         if DEPTH.get() == 0 {
             let wanted = self.samples().len() < SAMPLES_MAX;
             return self.report(wanted.then(message));
