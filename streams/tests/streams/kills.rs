@@ -207,7 +207,7 @@ fn check_balances(log: &Log, app: &Streams, transfers: &[(String, Vec<u8>)]) {
     assert_eq!(last, balances, "the last balance of each account was written");
 }
 
-fn state(app: &Streams, store: &str) -> BTreeMap<String, i64> {
+pub(super) fn state(app: &Streams, store: &str) -> BTreeMap<String, i64> {
     let store = app.store(store).unwrap();
     let mut keys = BTreeSet::new();
     let rows = store.scan(KeyRange::all()).map(|row| {
