@@ -71,7 +71,10 @@ impl Problem {
         let mut open: BTreeSet<TaskId> = self.tasks.keys().copied().collect();
         for more in [0, 1] {
             for (id, share) in shares.iter_mut() {
-                for task in &self.members[id].owned {
+                // Of all sub-topologies alike, or those with the state would all go elsewhere.
+                let mut owned: Vec<&TaskId> = self.members[id].owned.iter().collect();
+                owned.sort_by_key(|task| (task.partition, task.sub_topology));
+                for task in owned {
                     let room =
                         share.active.len() < floor || more == 1 && extra > 0 && share.active.len() == floor;
                     if room && open.remove(task) {
@@ -192,6 +195,24 @@ mod tests {
         };
         let members = members.iter().map(|(id, instance)| ((*id).to_owned(), member(instance))).collect();
         Problem { tasks, members, standbys: 0, acceptable_lag: 100, warmups_max: 2 }
+    }
+
+    #[test]
+    fn what_stays_is_of_all_sub_topologies() {
+        let mut shared = problem(0, &[("a", 1), ("b", 2)]);
+        for (sub_topology, partition) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+            shared.tasks.insert(task(sub_topology, partition), sub_topology == 1);
+        }
+        let all: BTreeSet<TaskId> = shared.tasks.keys().copied().collect();
+        for member in shared.members.values_mut() {
+            member.lags = all.iter().map(|task| (*task, 0)).collect();
+        }
+        if let Some(first) = shared.members.get_mut("a") {
+            first.owned = all;
+        }
+        let (shares, _) = settle(&mut shared);
+        assert_eq!(shares["a"].active, BTreeSet::from([task(0, 0), task(1, 0)]));
+        assert_eq!(shares["b"].active, BTreeSet::from([task(0, 1), task(1, 1)]));
     }
 
     /// Lets members give up and take what they were told until nothing changes. Returns the shares and the rebalances.
