@@ -34,11 +34,19 @@ impl Sandbox {
 
     /// Opens and starts an application that processes every record exactly once.
     pub fn start(&self, application: &str, topology: Topology) -> Outcome<Streams> {
+        self.start_instance(application, topology, "")
+    }
+
+    /// As [`Sandbox::start`], one of several instances that share the tasks: each has a server, by which others know it,
+    /// and a state of its own.
+    pub fn start_instance(&self, application: &str, topology: Topology, server: &str) -> Outcome<Streams> {
+        let state = format!("state-{}", server.replace(':', "-"));
         let config = StreamsConfig::from_properties([
             ("application.id", application),
+            ("application.server", server),
             ("processing.guarantee", "exactly_once_v2"),
             ("commit.interval.ms", "20"),
-            ("state.dir", &self.dir.path().join("state").to_string_lossy()),
+            ("state.dir", &self.dir.path().join(state).to_string_lossy()),
         ])?;
         let mut app = Streams::open(topology, config, self.log.clone())?;
         app.start()?;
