@@ -103,6 +103,8 @@ pub(crate) struct RowTime {
     pub(crate) expr: Expr,
     /// That batch.
     pub(crate) schema: SchemaRef,
+    /// Whether a time that is not valid stops the query, and not only loses its row.
+    pub(crate) must_be_valid: bool,
 }
 
 /// What is joined to the rows before.
@@ -141,6 +143,8 @@ pub(crate) enum Step {
     ForeignJoin(Box<ForeignJoin>),
     /// Through a repartition topic, so that equal keys meet in one task.
     Rekey(Rekey),
+    /// Table functions in SELECT.
+    Explode(Explode),
     /// GROUP BY, window and HAVING.
     Aggregate(Box<Aggregate>),
     /// SELECT.
@@ -159,6 +163,7 @@ impl Step {
             Self::PairJoin(join) => &join.schema,
             Self::ForeignJoin(join) => &join.schema,
             Self::Rekey(rekey) => &rekey.read.schema,
+            Self::Explode(explode) => &explode.schema,
             Self::Aggregate(aggregate) => &aggregate.schema,
             Self::Project(project) => &project.schema,
         }
@@ -173,6 +178,7 @@ impl Step {
             Self::ForeignJoin(join) => Some(&join.right),
             Self::Filter(_)
             | Self::Rekey(_)
+            | Self::Explode(_)
             | Self::Aggregate(_)
             | Self::Project(_)
             | Self::Materialize(_) => None,
@@ -303,6 +309,17 @@ pub(crate) struct ForeignJoin {
     pub(crate) schema: SchemaRef,
     /// The condition as written.
     pub(crate) text: String,
+}
+
+/// Makes rows of the items of lists: as many of each row as its longest list has items.
+#[derive(Clone, Debug)]
+pub(crate) struct Explode {
+    /// The table functions, as what gives the lists.
+    pub(crate) lists: Vec<Expr>,
+    /// The calls as written.
+    pub(crate) texts: Vec<String>,
+    /// What leaves the step: its input, and a column for each list.
+    pub(crate) schema: SchemaRef,
 }
 
 /// Writes rows to an internal topic by a new key and reads them back.
@@ -491,6 +508,22 @@ impl Plan {
         })
     }
 
+    /// Stops the query at a row whose time is not valid (`ksql.timestamp.throw.on.invalid`).
+    pub(crate) fn stop_at_invalid_times(&mut self) {
+        let joined = self.steps.iter_mut().filter_map(|step| match step {
+            Step::Join(join) => Some(&mut join.table),
+            Step::StreamJoin(join) => Some(&mut join.right),
+            Step::PairJoin(join) => Some(&mut join.right),
+            Step::ForeignJoin(join) => Some(&mut join.right),
+            _ => None,
+        });
+        for source in joined.map(|branch| &mut branch.source).chain([&mut self.source]) {
+            if let Some(time) = &mut source.time {
+                time.must_be_valid = true;
+            }
+        }
+    }
+
     /// The names of the sources that are read.
     pub(crate) fn sources(&self) -> Vec<String> {
         let joined = self.steps.iter().filter_map(Step::branch).map(|branch| &branch.source);
@@ -530,6 +563,9 @@ fn write_steps(
                     if text == field.name() { text.clone() } else { format!("{text} AS {}", field.name()) }
                 });
                 indented(f, depth, format_args!("PROJECT {}", shown.collect::<Vec<_>>().join(", ")))?;
+            }
+            Step::Explode(explode) => {
+                indented(f, depth, format_args!("FLATMAP {}", explode.texts.join(", ")))?;
             }
             Step::Rekey(rekey) => {
                 let topic = &rekey.read.source;

@@ -32,6 +32,7 @@ use crate::{
         aggregate::{AggregateArena, ColumnarAggregator},
         collect::CollectProcessor,
         cut::CutProcessor,
+        explode::ExplodeProcessor,
         filter::FilterProcessor,
         foreign_key::{ForeignLeft, ForeignResult, ForeignRight},
         join::ColumnarJoiner,
@@ -165,6 +166,14 @@ impl Assembly<'_> {
                     ProjectProcessor::new(exprs.clone(), of_values.clone(), schema.clone(), errors.clone())
                 };
                 let name = self.numbered("Project");
+                Ok(self.processor(&name, &[last], make, &[]))
+            }
+            Step::Explode(explode) => {
+                let lists: Vec<_> =
+                    explode.lists.iter().map(|list| bind(list, input)).collect::<Result<_, _>>()?;
+                let schema = explode.schema.clone();
+                let make = move || ExplodeProcessor::new(lists.clone(), schema.clone(), errors.clone());
+                let name = self.numbered("FlatMap");
                 Ok(self.processor(&name, &[last], make, &[]))
             }
             Step::Rekey(rekey) => self.rekey(last, rekey, input),

@@ -3,6 +3,7 @@
 //! Order of work: sources, SELECT list, used columns, joins, WHERE, GROUP BY, HAVING, SELECT, keys of the result.
 //! Every error names the place in the text and what would be valid.
 
+mod explode;
 mod flow;
 mod grouping;
 mod join;
@@ -19,6 +20,7 @@ use millstream_formats::{Format, FormatSpec};
 pub(crate) use scope::{column_of, whole_source};
 
 use self::{
+    explode::Exploded,
     flow::{Carrier, Flow, Rekeying, rekeyed},
     grouping::{Grouped, is_aggregate, unqualified},
     join::Criteria,
@@ -147,7 +149,7 @@ pub(crate) fn row_time(
     };
     let names = OneColumn(&column);
     let typed = Compiler::new(functions, &names, errors.clone()).compile(&written)?;
-    Ok(Some(RowTime { origin, expr: typed.expr, schema: layout([&column]) }))
+    Ok(Some(RowTime { origin, expr: typed.expr, schema: layout([&column]), must_be_valid: false }))
 }
 
 struct OneColumn<'a>(&'a Column);
@@ -160,11 +162,6 @@ impl Names for OneColumn<'_> {
 
 /// Clauses that do not go together, or not with the purpose.
 fn check_clauses(query: &Query, purpose: Purpose<'_>) -> Result<(), SqlError> {
-    if let Some(window) = &query.window
-        && query.group_by.is_empty()
-    {
-        return Err(SqlError::invalid("WINDOW clause requires a GROUP BY clause.").at(window.span));
-    }
     if let Some(having) = &query.having
         && query.group_by.is_empty()
     {
@@ -323,9 +320,16 @@ impl Planner<'_> {
         items: Vec<Item>,
         errors: RowErrors,
     ) -> Result<Plan, SqlError> {
+        self.check_window()?;
         let keys = self.partition_keys()?;
-        let typed =
-            items.iter().map(|item| self.compiler.select(&item.expr)).collect::<Result<Vec<_>, _>>()?;
+        let exploded = Exploded::new(self.scope, self.compiler);
+        items.iter().try_for_each(|item| exploded.collect(&item.expr, self.flow.kind))?;
+        let after = Compiler::new(self.compiler.functions(), &exploded, errors.clone());
+        let typed = items.iter().map(|item| after.select(&item.expr)).collect::<Result<Vec<_>, _>>()?;
+        if let Some((explode, columns)) = exploded.step(&self.flow.columns) {
+            self.flow.columns = columns;
+            self.steps.push(Step::Explode(explode));
+        }
         let rekeyed = !self.query.partition_by.is_empty();
         let (output, steps) = output::project(&mut self, purpose, &items, typed, keys, rekeyed)?;
         self.steps.extend(steps);
@@ -423,6 +427,11 @@ impl Planner<'_> {
         items: Vec<Item>,
         errors: RowErrors,
     ) -> Result<Plan, SqlError> {
+        if let Some(call) =
+            items.iter().find_map(|item| explode::call_in(&item.expr, self.compiler.functions()))
+        {
+            return Err(SqlError::invalid("Table functions cannot be used with aggregations.").at(call.span));
+        }
         let table = self.flow.kind == SourceKind::Table;
         if let Some(window) = self.query.window.as_ref().filter(|_| table) {
             return Err(SqlError::invalid(
@@ -444,6 +453,7 @@ impl Planner<'_> {
         }
         let calls = grouped.calls();
         if calls.is_empty() {
+            self.check_functions(&items)?;
             return Err(SqlError::invalid(
                 "GROUP BY requires aggregate functions in either the SELECT or HAVING clause.",
             )
@@ -453,6 +463,7 @@ impl Planner<'_> {
         self.check_states(&calls)?;
         let typed = grouped.select(&items, &after, |expr| self.aggregate_in(expr).is_some())?;
         self.check_grouped(&items, purpose)?;
+        self.check_window()?;
         let having = match &self.query.having {
             None => None,
             Some(having) => Some(Filter {
@@ -464,7 +475,7 @@ impl Planner<'_> {
         if table {
             check_undo(&calls).map_err(|error| error.at(self.query.span))?;
         }
-        let key_format = self.group_format(purpose, &group)?;
+        let key_format = self.group_format(purpose, &group);
         let keyed = group.len() == self.flow.key.len()
             && group.iter().zip(&self.flow.key).all(|((_, value), key)| *value == column(&key.name));
         // Groups of a windowed source are those of its windows, if they are its keys.
@@ -532,6 +543,16 @@ impl Planner<'_> {
         Ok(Plan { source: self.flow.source, steps: self.steps, output, errors })
     }
 
+    /// Windows are windows of groups.
+    fn check_window(&self) -> Result<(), SqlError> {
+        match &self.query.window {
+            Some(window) if self.query.group_by.is_empty() => {
+                Err(SqlError::invalid("WINDOW clause requires a GROUP BY clause.").at(window.span))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// A persistent query aggregates per key.
     fn check_grouped(&self, items: &[Item], purpose: Purpose<'_>) -> Result<(), SqlError> {
         if !self.query.group_by.is_empty() {
@@ -586,31 +607,38 @@ impl Planner<'_> {
         Ok(group)
     }
 
-    /// How the keys of the aggregation are written: as in the sink, if there is one.
-    fn group_format(
-        &self,
-        purpose: Purpose<'_>,
-        group: &[(Column, Planned)],
-    ) -> Result<FormatSpec, SqlError> {
+    /// How the keys of the aggregation are written: as in the sink, if there is one and its format holds them. That it
+    /// must is said later, with the names that the key has there.
+    fn group_format(&self, purpose: Purpose<'_>, group: &[(Column, Planned)]) -> FormatSpec {
         let inherited = self.flow.source.source.inherited_key_format;
         let key: Vec<Column> = group.iter().map(|(column, _)| column.clone()).collect();
-        match purpose {
+        let fields = key.iter().map(Column::field).collect();
+        let spec = match purpose {
             Purpose::Persistent { with, .. } | Purpose::Insert { with, .. } => {
-                with.key_spec(&Columns::new(key, Vec::new()), inherited).map_err(|error| {
-                    let span = self.query.group_by.first().map_or(self.query.span, |expr| expr.span);
-                    error.at(span)
-                })
+                with.key_spec(&Columns::new(key, Vec::new()), inherited).ok()
             }
             Purpose::Client => {
                 let spec = FormatSpec::key(inherited.format, key.len());
-                let fields = key.iter().map(Column::field).collect();
-                if spec.check(&fields).is_ok() && inherited.format != Format::None {
-                    Ok(FormatSpec { delimiter: inherited.delimiter, ..spec })
-                } else {
-                    Ok(FormatSpec::key(Format::Json, key.len()))
-                }
+                let fits = spec.check(&fields).is_ok() && inherited.format != Format::None;
+                fits.then_some(FormatSpec { delimiter: inherited.delimiter, ..spec })
             }
+        };
+        spec.unwrap_or_else(|| FormatSpec::key(Format::Json, group.len()))
+    }
+
+    /// All functions that are called are there.
+    fn check_functions(&self, items: &[Item]) -> Result<(), SqlError> {
+        let mut outcome = Ok(());
+        for item in items {
+            item.expr.walk(&mut |part| {
+                if let ExprKind::Call { name, .. } = &part.kind
+                    && outcome.is_ok()
+                {
+                    outcome = self.compiler.functions().describe(name).map(|_| ());
+                }
+            });
         }
+        outcome
     }
 }
 
@@ -631,8 +659,8 @@ fn aggregate_in<'e>(expr: &'e Expr, functions: &FunctionRegistry) -> Option<&'e 
 fn check_undo(calls: &[AggregateCall]) -> Result<(), SqlError> {
     let without = calls.iter().filter(|call| !call.function.supports_tables());
     let mut names: Vec<&str> = without.map(|call| call.function.name()).collect();
-    names.sort_unstable();
-    names.dedup();
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(*name));
     let (plural, list) = match names.as_slice() {
         [] => return Ok(()),
         [one] => ("", (*one).to_owned()),

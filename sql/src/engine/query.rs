@@ -181,7 +181,17 @@ impl Engine {
         Ok(Outcome::Message(message))
     }
 
-    fn query(&self, id: &str, number: u64, plan: Plan, target: Target, command: &Command) -> PersistentQuery {
+    fn query(
+        &self,
+        id: &str,
+        number: u64,
+        mut plan: Plan,
+        target: Target,
+        command: &Command,
+    ) -> PersistentQuery {
+        if self.config.value(&command.properties, "ksql.timestamp.throw.on.invalid") == "true" {
+            plan.stop_at_invalid_times();
+        }
         PersistentQuery::new(
             id.to_owned(),
             number,

@@ -48,7 +48,6 @@ pub(super) fn compile(
     Ok(Typed { expr: compiler.operation(call, values, &ty), ty: Some(ty), span: expr.span })
 }
 
-#[allow(dead_code)] // Until SELECT knows table functions.
 /// Compiles a call of a table function to the ARRAY of its rows, and says of what type one row is.
 pub(crate) fn compile_table(
     compiler: &Compiler<'_>,

@@ -11,6 +11,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod collect;
 pub(crate) mod cut;
+pub(crate) mod explode;
 pub(crate) mod filter;
 pub(crate) mod foreign_key;
 pub(crate) mod join;

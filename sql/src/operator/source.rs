@@ -57,6 +57,7 @@ struct TimeColumn {
     place: Place,
     expr: Bound,
     schema: SchemaRef,
+    must_be_valid: bool,
 }
 
 impl SourceDecoder {
@@ -86,7 +87,12 @@ impl SourceDecoder {
             Some(time) => {
                 let expr =
                     bind(&time.expr, &time.schema).expect("the time column was planned over this layout");
-                Some(TimeColumn { place: place(time.origin), expr, schema: time.schema.clone() })
+                Some(TimeColumn {
+                    place: place(time.origin),
+                    expr,
+                    schema: time.schema.clone(),
+                    must_be_valid: time.must_be_valid,
+                })
             }
         };
         let key = match keys.is_empty() {
@@ -186,6 +192,13 @@ impl Decoder for SourceDecoder {
                     Some(time) => *timestamp = time,
                     // A delete has no value to take the time from: it keeps its record's.
                     None if tombstone => {}
+                    None if time.must_be_valid => {
+                        return Err(failed(format!(
+                            "Fatal user code error in TimestampExtractor callback for record of topic {} at offset {}: \
+                             the timestamp column has no valid time",
+                            self.topic, records.offsets[row]
+                        )));
+                    }
                     None => {
                         drops.drop_row(row, ReportKind::Undecodable, "the timestamp column has no valid time")
                     }

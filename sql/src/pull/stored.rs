@@ -250,7 +250,11 @@ impl StoredTable {
             Origin::WindowEnd => columns[keys + 1].clone(),
             Origin::Value(place) => columns[keys + bounds + place].clone(),
             Origin::RowTime => times.clone(),
-            Origin::RowPartition | Origin::RowOffset | Origin::Header(_) => {
+            Origin::Header(place) => {
+                let ty = self.step.source.columns.headers[*place].column.ty.to_arrow();
+                arrow::array::new_null_array(&ty, rows)
+            }
+            Origin::RowPartition | Origin::RowOffset => {
                 unreachable!("a table has no {origin:?}: the analysis refuses it")
             }
         };
