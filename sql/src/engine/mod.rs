@@ -40,7 +40,7 @@ use crate::{
     insert,
     parser::{parse, parse_piece, split},
     print::PrintQuery,
-    pull::{AtRest, Readable, Runner, StoredTable, Topic, Until},
+    pull::{self, AtRest, Readable, StoredTable, Topic, Until},
     push::{PushQuery, remove_internal_topics},
     query::{PersistentQuery, QueryStatus},
     result::Outcome,
@@ -61,7 +61,6 @@ pub struct Engine {
     log: Log,
     config: SqlConfig,
     functions: FunctionRegistry,
-    runner: Runner,
     /// No query starts: for tests, which step them.
     plans_only: bool,
     /// Where queries write errors of rows, if that was asked for.
@@ -162,9 +161,9 @@ impl Engine {
             transient: 0,
             system: Properties::new(),
         };
-        let (runner, state) = (Runner::default(), Mutex::new(state));
+        let state = Mutex::new(state);
         let pushes = Pushes::default();
-        let engine = Self { log, config, functions, runner, plans_only: true, errors: None, pushes, state };
+        let engine = Self { log, config, functions, plans_only: true, errors: None, pushes, state };
         let mut state = engine.lock();
         for (number, command) in replayed {
             engine.replay(&mut state, number, &command);
@@ -408,7 +407,7 @@ impl Engine {
             }
         };
         drop(state);
-        self.runner.run(&plan, readable).map(Outcome::Table)
+        pull::run(&plan, &readable).map(Outcome::Table)
     }
 
     /// Plans a query over data at rest.

@@ -1,27 +1,23 @@
-//! Pull queries: DataFusion over state stores and topics, on what is there now.
+//! Queries on what is there now: pull queries as ksqlDB knows them, and those that DataFusion plans.
 //!
 //! ```text
-//! PullPlan ─▶ DataFusion: scan ─▶ filter ─▶ project ─▶ limit
-//!                          └─ Readable (TableProvider): keys and windows from WHERE ─▶ Table (store) or Topic
+//! PullPlan ─▶ Readable ─▶ filter ─▶ project ─▶ limit
+//!             └─ keys and windows from WHERE ─▶ Table (store) or Topic
+//! at_rest  ─▶ DataFusion over Readables
 //! ```
 
 mod access;
 mod at_rest;
-mod guard;
 mod latest;
 mod provider;
 mod stored;
 mod topic;
 
-use std::sync::{Arc, OnceLock};
-
-use arrow::{array::RecordBatch, compute};
-use datafusion::{
-    datasource::{TableProvider, provider_as_source},
-    error::DataFusionError,
-    logical_expr::LogicalPlanBuilder,
-    prelude::{SessionConfig, SessionContext},
+use arrow::{
+    array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
+    compute,
 };
+use datafusion::{error::DataFusionError, logical_expr::utils::split_conjunction};
 
 pub(crate) use access::Access;
 pub(crate) use at_rest::{AtRest, Sources, Until};
@@ -30,64 +26,54 @@ pub(crate) use provider::{Readable, Rows};
 pub(crate) use stored::{Stored, StoredTable};
 pub(crate) use topic::{Topic, path as topic_path};
 
-use self::guard::{guarded, guarded_condition};
-use crate::{analysis::PullPlan, error::SqlError, plan::layout, result::ResultSet};
+use crate::{
+    analysis::PullPlan,
+    error::SqlError,
+    expression::{Bound, bind, bind_condition},
+    plan::layout,
+    result::ResultSet,
+};
 
-/// DataFusion, started when the first pull query comes.
-#[derive(Default)]
-pub(crate) struct Runner {
-    context: OnceLock<SessionContext>,
-}
-
-impl Runner {
-    /// Runs a pull query over `readable` to its end.
-    pub(crate) fn run(&self, plan: &PullPlan, readable: Readable) -> Result<ResultSet, SqlError> {
-        let context = self.context.get_or_init(|| {
-            // One thread reads; several would only disturb the order of the rows.
-            SessionContext::new_with_config(SessionConfig::new().with_target_partitions(1))
+/// Runs a pull query over `readable` to its end.
+pub(crate) fn run(plan: &PullPlan, readable: &Readable) -> Result<ResultSet, SqlError> {
+    let access = Access::of(plan.filter.iter().flat_map(split_conjunction));
+    let layout_read = &plan.source.schema;
+    let filter = plan.filter.as_ref().map(|filter| bind_condition(filter, layout_read)).transpose()?;
+    let exprs: Vec<Bound> =
+        plan.exprs.iter().map(|expr| bind(expr, layout_read)).collect::<Result<_, _>>()?;
+    let schema = layout(&plan.columns);
+    let mut left = plan.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    let answer = |mut batch: RecordBatch, left: &mut usize| -> Result<RecordBatch, SqlError> {
+        if let Some(filter) = &filter {
+            let wanted = filter.evaluate(&batch)?;
+            batch = compute::filter_record_batch(&batch, wanted.as_boolean())?;
+        }
+        batch = batch.slice(0, batch.num_rows().min(*left));
+        *left -= batch.num_rows();
+        let columns = exprs.iter().zip(schema.fields());
+        let columns = columns.map(|(expr, field)| -> Result<ArrayRef, SqlError> {
+            Ok(compute::cast(&expr.evaluate(&batch)?, field.data_type())?)
         });
-        let schema = layout(&plan.columns);
-        let read = readable.clone();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.map_err(|error| SqlError::failed("start the pull query", error))?;
-        let batches = runtime.block_on(Self::collect(context, plan, readable));
-        if let Some((rows, messages)) = plan.errors.drain() {
-            tracing::warn!(rows, "expressions of a pull query failed: {}", messages.join("; "));
-        }
-        let named = |batch: RecordBatch| -> Result<RecordBatch, SqlError> {
-            let columns = batch.columns().iter().zip(schema.fields());
-            let columns = columns.map(|(column, field)| compute::cast(column, field.data_type()));
-            let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-            let columns = columns.collect::<Result<_, _>>()?;
-            Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
-        };
-        let batches = batches.map_err(root)?.into_iter().map(named).collect::<Result<_, _>>()?;
-        Ok(ResultSet { schema, batches, rows_read: read.rows_read() })
+        let columns = columns.collect::<Result<_, _>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+    };
+    let mut batches = Ok(Vec::new());
+    if left > 0 {
+        readable.read(&access, &mut |batch| {
+            let Ok(answered) = &mut batches else { return false };
+            match answer(batch, &mut left) {
+                Ok(batch) if batch.num_rows() == 0 => {}
+                Ok(batch) => answered.push(batch),
+                Err(error) => batches = Err(error),
+            }
+            left > 0 && batches.is_ok()
+        })?;
     }
-
-    async fn collect(
-        context: &SessionContext,
-        plan: &PullPlan,
-        readable: Readable,
-    ) -> Result<Vec<RecordBatch>, DataFusionError> {
-        let rows = readable.schema();
-        let mut builder = LogicalPlanBuilder::scan("source", provider_as_source(Arc::new(readable)), None)?;
-        if let Some(filter) = &plan.filter {
-            // As written it tells what to read; the other one drops the rows that fail under a NOT or an OR.
-            builder = builder.filter(filter.clone())?.filter(guarded_condition(filter, &rows)?)?;
-        }
-        let named = plan
-            .exprs
-            .iter()
-            .zip(&plan.columns)
-            .map(|(expr, column)| Ok(guarded(expr, &rows)?.alias(&column.name)))
-            .collect::<Result<Vec<_>, DataFusionError>>()?;
-        builder = builder.project(named)?;
-        if let Some(limit) = plan.limit {
-            builder = builder.limit(0, Some(usize::try_from(limit).unwrap_or(usize::MAX)))?;
-        }
-        context.execute_logical_plan(builder.build()?).await?.collect().await
+    if let Some((rows, messages)) = plan.errors.drain() {
+        tracing::warn!(rows, "expressions of a pull query failed: {}", messages.join("; "));
     }
+    Ok(ResultSet { schema: schema.clone(), batches: batches?, rows_read: readable.rows_read() })
 }
 
 /// What went wrong underneath, without DataFusion's wrapping.

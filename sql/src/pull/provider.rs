@@ -56,6 +56,18 @@ impl Readable {
         self.rows_read.load(Ordering::Relaxed)
     }
 
+    /// Hands the rows, as far as `access` wants them, to `each` until that says stop.
+    pub(crate) fn read(
+        &self,
+        access: &Access,
+        each: &mut dyn FnMut(RecordBatch) -> bool,
+    ) -> Result<(), SqlError> {
+        self.rows.read(access, &mut |batch| {
+            self.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+            each(batch)
+        })
+    }
+
     /// How rows are found that `access` wants.
     pub(crate) fn path(&self, access: &Access) -> String {
         self.rows.path(access)
@@ -130,10 +142,7 @@ impl PartitionStream for Part {
         let mut stream = RecordBatchReceiverStream::builder(self.readable.schema.clone(), READ_AHEAD);
         let (readable, access, out) = (self.readable.clone(), self.access.clone(), stream.tx());
         stream.spawn_blocking(move || {
-            let read = readable.rows.read(&access, &mut |batch| {
-                readable.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
-                out.blocking_send(Ok(batch)).is_ok()
-            });
+            let read = readable.read(&access, &mut |batch| out.blocking_send(Ok(batch)).is_ok());
             read.map_err(|error| DataFusionError::External(Box::new(error)))
         });
         stream.build()
