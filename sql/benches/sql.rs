@@ -2,115 +2,20 @@
 //!
 //! The events have the shape and distribution of `gen_events.py`: 1,000 uniform keys, ten events per ms.
 
-use std::{
-    fmt::Write as _,
-    hint::black_box,
-    time::{Duration, Instant},
-};
+#[path = "sql/events.rs"]
+mod events;
+#[path = "sql/nexmark.rs"]
+mod nexmark;
+#[path = "sql/promises.rs"]
+mod promises;
+
+use std::hint::black_box;
 
 use arrow::datatypes::{DataType, Field, Fields};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_formats::{Format, FormatSpec};
-use millstream_log::{Log, ProducerConfig, Record, Timestamp};
-use millstream_sql::{Engine, Session, SqlConfig};
 
-const EVENTS: u64 = 1_000_000;
-const KEYS: u64 = 1_000;
-const PER_MS: u64 = 10;
-const START_MS: u64 = 1_700_000_000_000;
-const KINDS: [&str; 4] = ["buy", "sell", "hold", "void"];
-const WORDS: [&str; 12] = [
-    "alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliet", "kilo",
-    "lima",
-];
-
-/// A small generator of random bits (splitmix64), from a fixed seed.
-struct Bits(u64);
-
-impl Bits {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-}
-
-/// Calls `each` with time, key and JSON of every event.
-fn events(count: u64, mut each: impl FnMut(u64, &str, &str)) {
-    let mut bits = Bits(1);
-    let (mut key, mut json) = (String::new(), String::new());
-    for id in 0..count {
-        let ts = START_MS + id / PER_MS;
-        key.clear();
-        write!(key, "k{:08}", (bits.next() >> 24) % KEYS).expect("a string takes what is written to it");
-        let b = bits.next() >> 32;
-        let kind = KINDS[(b & 3) as usize];
-        let cents = (b >> 2) % 10_000;
-        let qty = 1 + ((b >> 16) & 7);
-        let (first, second) = (WORDS[((b >> 19) % 12) as usize], WORDS[((b >> 23) % 12) as usize]);
-        json.clear();
-        write!(
-            json,
-            r#"{{"id":{id},"ts":{ts},"key":"{key}","kind":"{kind}","price":{}.{:02},"qty":{qty},"note":"{first}-{second}"}}"#,
-            cents / 100,
-            cents % 100
-        )
-        .expect("a string takes what is written to it");
-        each(ts, &key, &json);
-    }
-}
-
-const EVENT_COLUMNS: &str =
-    "id BIGINT, ts BIGINT, key STRING, kind STRING, price DOUBLE, qty INT, note STRING";
-
-struct Bench {
-    _dir: tempfile::TempDir,
-    engine: Engine,
-    session: Session,
-}
-
-impl Bench {
-    /// An engine whose topic `events` is full. The record key is the event's key.
-    fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a directory");
-        let log = Log::open(dir.path().join("log")).expect("a log");
-        let engine = Engine::open(log, SqlConfig::new(dir.path().join("state"))).expect("an engine");
-        let mut bench = Self { _dir: dir, engine, session: Session::new() };
-        bench.run(&format!(
-            "CREATE STREAM events (rk STRING KEY, {EVENT_COLUMNS})
-             WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON', PARTITIONS=1);"
-        ));
-        let mut producer = bench.engine.log().producer(ProducerConfig::default()).expect("a producer");
-        events(EVENTS, |ts, key, json| {
-            let record = Record {
-                key: Some(key.as_bytes().to_vec().into()),
-                value: Some(json.as_bytes().to_vec().into()),
-                timestamp: Some(Timestamp::new(ts as i64)),
-                ..Record::default()
-            };
-            producer.send("events", record).expect("sent");
-        });
-        producer.flush().expect("flushed");
-        bench
-    }
-
-    fn run(&mut self, text: &str) {
-        self.engine.execute(&mut self.session, text).unwrap_or_else(|error| panic!("{}", error.render(text)));
-    }
-
-    /// The time from the start of a persistent query until all events are through it and committed.
-    #[allow(clippy::disallowed_methods, reason = "a benchmark measures real time")]
-    fn time(&mut self, create: &str, drop: &str) -> Duration {
-        let start = Instant::now();
-        self.run(create);
-        assert!(self.engine.wait_caught_up(Duration::from_secs(120)).expect("no error"), "caught up");
-        let time = start.elapsed();
-        self.run(drop);
-        time
-    }
-}
+use events::{Bench, EVENTS, KEYS, events};
 
 fn queries(c: &mut Criterion) {
     let mut bench = Bench::new();
@@ -144,7 +49,7 @@ fn queries(c: &mut Criterion) {
 /// Only scanning the JSON, and decoding four columns of it.
 fn json(c: &mut Criterion) {
     let mut payloads: Vec<Vec<u8>> = Vec::new();
-    events(8_192, |_, _, json| payloads.push(json.as_bytes().to_vec()));
+    events(8_192, KEYS, |_, _, json| payloads.push(json.as_bytes().to_vec()));
     let payloads: Vec<Option<&[u8]>> = payloads.iter().map(|payload| Some(payload.as_slice())).collect();
     let field = |name: &str, ty: DataType| Field::new(name, ty, true);
     let fields: Fields = vec![
@@ -163,5 +68,5 @@ fn json(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, queries, json);
+criterion_group!(benches, promises::promises, nexmark::nexmark, queries, json);
 criterion_main!(benches);
