@@ -85,7 +85,7 @@ const QUERIES: [Query; 11] = [
     Query {
         name: "q8 new sellers",
         create: "CREATE STREAM out AS SELECT p.id AS id, p.name, a.id AS auction FROM newcomer p
-            JOIN auction a WITHIN 10 SECONDS GRACE PERIOD 1 SECOND ON p.id = a.seller;",
+            JOIN auction a WITHIN 10 SECONDS GRACE PERIOD 1 HOUR ON p.id = a.seller;",
         rows: "SELECT name, auction FROM out",
         expected: "SELECT p.name, a.id FROM newcomer p JOIN auction a ON p.id = a.seller
             AND a.rowtime BETWEEN p.rowtime - 10000 AND p.rowtime + 10000",
