@@ -73,6 +73,7 @@ const STREAMS: &[(&str, &str, &str)] = &[
         "10485760",
         "decoded state kept per query; 0 yields an update per input row",
     ),
+    ("poll.ms", "1000", "how long a thread without input waits before it looks around"),
     ("buffered.records.per.partition", "65536", "decoded rows over which a partition is paused"),
 ];
 

@@ -54,12 +54,6 @@ impl Bound {
         let result = expr.data_type(schema)?;
         Ok(Self { expr, result })
     }
-
-    /// The type of its values.
-    pub(crate) fn result_type(&self) -> &DataType {
-        &self.result
-    }
-
     /// The value of each row; NULL for rows that fail.
     pub(crate) fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         self.evaluate_marked(batch).map(|(values, _)| values)

@@ -81,7 +81,7 @@ error: line 1:8: Function 'reduce' does not accept parameters (ARRAY<INTEGER>, S
 error: line 1:8: Function 'filter' does not accept parameters (ARRAY<INTEGER>, LAMBDA): its lambda returns INTEGER where BOOLEAN is due
 error: line 1:8: a lambda stands among the arguments of a function only
 error: line 1:37: Can't find any functions with the name 'NOTHING' (SHOW FUNCTIONS lists them all)
-Successfully changed local property 'ksql.functions.collect_list.limit' to '1'.
+Successfully changed local property 'ksql.functions.collect_list.limit' to '1'. Use the UNSET command to revert your change.
 Created query with ID CTAS_LIMITED_7
 false | [2]
 true | [1]
