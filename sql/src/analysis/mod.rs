@@ -75,6 +75,7 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
     let client = matches!(purpose, Purpose::Client);
     names::check_joins(query, &scope)?;
     let criteria = join::criteria(query, &scope, &compiler)?;
+    names::check_functions(query, context.functions)?;
     names::check(query, &scope)?;
     join::check_formats(query, &scope)?;
     let items = select::expand(query, &scope, &compiler, client)?;

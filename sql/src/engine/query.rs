@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
+use millstream_formats::{Format, FormatSpec};
 
 use super::{
     Engine, EngineState, Mode,
@@ -72,7 +73,7 @@ impl Engine {
         let left = plan.source.source.clone();
         let columns = Columns::new(plan.output.key.clone(), plan.output.value.clone());
         let dropped_key = columns.key.is_empty() && !create.query.partition_by.is_empty();
-        let keyed = with.key_format.is_some_and(|format| format != millstream_formats::Format::None);
+        let keyed = with.key_format.is_some_and(|format| format != Format::None);
         if let Some(span) = with.key_format_span.filter(|_| dropped_key && keyed) {
             return Err(SqlError::invalid("Key format specified for stream without key columns.")
                 .at(span)
@@ -87,6 +88,8 @@ impl Engine {
             None => format!("{kind}_{}_{number}", create.name.name),
             Some(known) => replaceable_query(state, known, &create.name)?,
         };
+        let format = with.value_format.unwrap_or(left.value_format.format);
+        check_states(&plan, format).map_err(|error| error.at(create.query.span))?;
         let value_format = with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?;
         let source = Source {
             name: create.name.name.clone(),
@@ -418,6 +421,26 @@ fn fit(plan: &mut Plan, target: &Source) -> Result<(), SqlError> {
     plan.output.key = sink.key.clone();
     plan.output.value = sink.value.clone();
     Ok(())
+}
+
+/// What aggregates keep between rows travels in the value format of the sink.
+fn check_states(plan: &Plan, format: Format) -> Result<(), SqlError> {
+    let states = plan.steps.iter().flat_map(|step| match step {
+        Step::Aggregate(aggregate) => aggregate.calls.as_slice(),
+        _ => &[],
+    });
+    let states = states.enumerate().map(|(number, call)| {
+        Column::new(format!("KSQL_AGG_VARIABLE_{number}"), call.function.state_type().clone()).field()
+    });
+    match format == Format::Delimited
+        && FormatSpec::value(Format::Delimited).check(&states.collect()).is_err()
+    {
+        true => Err(SqlError::invalid(
+            "One of the functions used in the statement has an intermediate type that the value format can not \
+             handle. Please remove the function or change the format.",
+        )),
+        false => Ok(()),
+    }
 }
 
 /// Whether a column of type `from` can be inserted into one of type `to` as it is.
