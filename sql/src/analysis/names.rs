@@ -5,7 +5,7 @@ use crate::{
     ast::{ExprKind, Query, SelectItem, quoted},
     catalogue::PSEUDO_COLUMNS,
     error::SqlError,
-    function::{FunctionKind, FunctionRegistry},
+    function::FunctionRegistry,
 };
 
 /// Checks the names of sources, and the columns that joins compare.
@@ -60,34 +60,24 @@ pub(super) fn check(query: &Query, scope: &Scope<'_>) -> Result<(), SqlError> {
     query.partition_by.iter().try_for_each(|expr| scope.check(expr, "PARTITION BY", &|_| false))
 }
 
-/// Checks that every function that a query calls is there, and that table functions stand where they can.
+/// Checks that every function that a query calls is there.
 pub(super) fn check_functions(query: &Query, functions: &FunctionRegistry) -> Result<(), SqlError> {
     let selected = query.select.iter().filter_map(|item| match item {
         SelectItem::Expr { expr, .. } | SelectItem::Fields { base: expr, .. } => Some(expr),
         SelectItem::All { .. } | SelectItem::AllOf { .. } => None,
     });
     let clauses = query.filter.iter().chain(&query.group_by).chain(&query.partition_by).chain(&query.having);
-    let (mut unknown, mut table, mut aggregates) = (None, None, !query.group_by.is_empty());
+    let mut unknown = None;
     for expr in selected.chain(clauses) {
         expr.walk(&mut |part| {
-            let ExprKind::Call { name, .. } = &part.kind else { return };
-            match functions.kind(&name.name) {
-                None => unknown = unknown.or(Some(name)),
-                Some(FunctionKind::Table) => table = table.or(Some(name)),
-                Some(FunctionKind::Aggregate) => aggregates = true,
-                Some(FunctionKind::Scalar) => {}
+            if let ExprKind::Call { name, .. } = &part.kind
+                && functions.kind(&name.name).is_none()
+            {
+                unknown = unknown.or(Some(name));
             }
         });
     }
-    if let Some(name) = unknown {
-        functions.describe(name)?;
-    }
-    match table {
-        Some(name) if aggregates => {
-            Err(SqlError::invalid("Table functions cannot be used with aggregations.").at(name.span))
-        }
-        _ => Ok(()),
-    }
+    unknown.map_or(Ok(()), |name| functions.describe(name).map(drop))
 }
 
 /// Every name in front of a column is that of a source.
