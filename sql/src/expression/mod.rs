@@ -27,7 +27,6 @@ mod row_errors;
 mod tests;
 
 pub(crate) use bound::{Bound, bind, bind_condition};
-#[allow(unused_imports)] // Until SELECT knows table functions.
 pub(crate) use call::compile_table;
 pub(crate) use compiler::{Compiler, Names, Typed, column};
 pub(crate) use constant::{coerce_lax, evaluate_constant};
