@@ -3,10 +3,10 @@
 use std::{cell::Cell, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, BinaryArray, BinaryBuilder, Int64Array, UInt32Array},
+    array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, Int64Array, UInt32Array},
     buffer::{BooleanBuffer, ScalarBuffer},
     compute,
-    datatypes::{DataType, SchemaRef},
+    datatypes::{DataType, Int64Type, SchemaRef},
 };
 use datafusion::logical_expr::Expr;
 use millstream_formats::Decoder;
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     columnar::ColumnarBatch,
     error::SqlError,
-    expression::{Bound, RowErrors, bind, bind_condition},
+    expression::{Bound, RowErrors, bind, bind_condition, column},
     function::{Accumulator, ResolvedAggregate},
     plan,
 };
@@ -130,7 +130,7 @@ impl GroupRows {
         Ok(Self {
             keys: step.keys.format.decoder(&step.keys.fields(), None)?,
             schema: step.schema.clone(),
-            windowed: step.window.is_some(),
+            windowed: step.window.is_some() || !step.keys.bounds.is_empty(),
             calls: step.calls.len(),
             having,
         })
@@ -207,11 +207,14 @@ impl GroupRows {
 pub(super) struct GroupInput {
     keys: Keys,
     group: Vec<Bound>,
+    /// The bounds of windows that are part of the key.
+    bounds: Vec<Bound>,
     args: Vec<Vec<Bound>>,
     errors: RowErrors,
     /// Of the present batch.
-    pub(super) columns: Vec<ArrayRef>,
-    pub(super) key_bytes: BinaryArray,
+    columns: Vec<ArrayRef>,
+    bound_columns: Vec<ArrayRef>,
+    key_bytes: BinaryArray,
     new: Vec<Vec<ArrayRef>>,
     old: Vec<Vec<ArrayRef>>,
 }
@@ -228,9 +231,13 @@ impl GroupInput {
         Ok(Self {
             keys: Keys::new(&step.keys, input)?,
             group: bind_all(&mut step.keys.columns.iter().map(|(_, value)| value))?,
+            bounds: bind_all(
+                &mut step.keys.bounds.iter().map(|bound| column(bound)).collect::<Vec<_>>().iter(),
+            )?,
             args: step.calls.iter().map(|call| bind_all(&mut call.args.iter())).collect::<Result<_, _>>()?,
             errors: errors.clone(),
             columns: Vec::new(),
+            bound_columns: Vec::new(),
             key_bytes: BinaryBuilder::new().finish(),
             new: Vec::new(),
             old: Vec::new(),
@@ -251,6 +258,8 @@ impl GroupInput {
         let rows = input.record_batch().map_err(failed)?;
         let group = self.group.iter().map(|expr| expr.evaluate(&rows)).collect::<Result<_, _>>();
         self.columns = group.map_err(failed)?;
+        let bounds = self.bounds.iter().map(|expr| expr.evaluate(&rows)).collect::<Result<_, _>>();
+        self.bound_columns = bounds.map_err(failed)?;
         self.new = self.arguments(input)?;
         log_row_errors(&self.errors);
         if let Some(old) = input.old() {
@@ -316,14 +325,32 @@ impl GroupInput {
         self.columns.iter().map(|column| compute::take(column, rows, None).map_err(failed)).collect()
     }
 
-    /// The serialized keys of these rows.
+    /// The serialized keys of these rows, without the bounds of windows.
     pub(super) fn carried(&self, rows: &[u32]) -> BinaryArray {
-        BinaryArray::from_iter(
-            rows.iter().map(|row| {
-                self.key_bytes.is_valid(*row as usize).then(|| self.key_bytes.value(*row as usize))
-            }),
-        )
+        let key = |row: usize| split_bounds(self.key_bytes.value(row), self.bounds.len()).0;
+        let rows = rows.iter().map(|row| *row as usize);
+        BinaryArray::from_iter(rows.map(|row| self.key_bytes.is_valid(row).then(|| key(row))))
     }
+
+    /// The bounds of the windows that are part of the keys of these rows; nothing if none are.
+    fn bounds(&self, rows: &[u32]) -> Option<Bounds> {
+        let [starts, ends] = self.bound_columns.as_slice() else { return None };
+        let values = |column: &ArrayRef| {
+            let values = column.as_primitive::<Int64Type>();
+            rows.iter().map(|row| values.value(*row as usize)).collect()
+        };
+        Some((values(starts), values(ends)))
+    }
+}
+
+/// A serialized key without the bounds of its window, and these, if it has them.
+fn split_bounds(key: &[u8], bounds: usize) -> (&[u8], (i64, i64)) {
+    let split = || {
+        let (rest, end) = key.split_last_chunk::<8>()?;
+        let (rest, start) = rest.split_last_chunk::<8>()?;
+        Some((rest, (i64::from_be_bytes(*start), i64::from_be_bytes(*end))))
+    };
+    if bounds == 2 { split().unwrap_or((key, (0, 0))) } else { (key, (0, 0)) }
 }
 
 /// The columnar skin of the aggregation core, without windows or over windows of one size.
@@ -430,7 +457,8 @@ impl Aggregator for ColumnarAggregator {
         let headers = input
             .headers()
             .map(|headers| rows.iter().map(|row| Arc::clone(&headers[*row as usize])).collect());
-        let output = self.rows.assemble(columns, self.bounds(starts), times.to_vec(), results);
+        let bounds = self.input.bounds(rows).unwrap_or_else(|| self.bounds(starts));
+        let output = self.rows.assemble(columns, bounds, times.to_vec(), results);
         let output = output.with_key_bytes(Some(self.input.carried(rows))).with_headers(headers);
         Ok(Box::new(self.rows.finish(output.with_present(present), slots, arena)?))
     }
@@ -448,14 +476,22 @@ impl Aggregator for ColumnarAggregator {
         }
         let results = store.arena().results(&slots).map_err(failed)?;
         let timestamps: Vec<i64> = slots.iter().map(|slot| store.timestamp(*slot)).collect();
-        let key = |slot: &u32| match windowed {
-            true => store.windowed_key(*slot),
-            false => (store.key(*slot), 0),
+        let of_key = self.input.bounds.len();
+        let split = |slot: &u32| match windowed {
+            true => {
+                let (key, start) = store.windowed_key(*slot);
+                let (starts, ends) = self.bounds(&[start]);
+                (Some(key), (starts[0], ends[0]))
+            }
+            false => {
+                let (key, bounds) = split_bounds(store.key(*slot), of_key);
+                (Some(key), bounds)
+            }
         };
-        let (keys, starts): (Vec<Option<&[u8]>>, Vec<i64>) =
-            slots.iter().map(|slot| (Some(key(slot).0), key(slot).1)).unzip();
+        let (keys, bounds): (Vec<Option<&[u8]>>, Vec<_>) = slots.iter().map(split).unzip();
+        let bounds = bounds.into_iter().unzip();
         let present: BooleanBuffer = slots.iter().map(|slot| store.exists(*slot)).collect();
-        let output = self.rows.rows(&keys, self.bounds(&starts), timestamps, results)?;
+        let output = self.rows.rows(&keys, bounds, timestamps, results)?;
         let output = output.with_key_bytes(Some(BinaryArray::from_iter(keys))).with_present(Some(present));
         Ok(Box::new(self.rows.finish(output, &slots, store.arena())?))
     }

@@ -12,7 +12,7 @@ use millstream_streams::{
 use crate::{
     analysis::{self, Context, Purpose},
     ast::{CreateAs, SourceKind, Statement},
-    catalogue::{Catalogue, Column, Columns, Source},
+    catalogue::{Catalogue, Column, Columns, Source, Windowing},
     function::FunctionRegistry,
     parser::parse_one,
     topology::{Destination, build},
@@ -47,6 +47,13 @@ fn topology(statement: &str) -> Topology {
     catalogue.put(source("kinds", SourceKind::Table, Column::new("KIND", SqlType::String), value));
     let value = vec![Column::new("AMOUNT", SqlType::Int)];
     catalogue.put(source("others", SourceKind::Stream, Column::new("K", SqlType::String), value));
+    let panes = source(
+        "panes",
+        SourceKind::Stream,
+        Column::new("K", SqlType::String),
+        vec![Column::new("QTY", SqlType::Int)],
+    );
+    catalogue.put(Source { window: Some(Windowing::Tumbling { size_ms: 10 }), ..panes });
     // The same topics as tables.
     for (name, stream) in [("states", "EVENTS"), ("parts", "OTHERS")] {
         let stream = catalogue.get(stream).unwrap().clone();
@@ -183,6 +190,31 @@ fn foreign_keys_end_up_the_same() {
         check_table(&format!(
             "CREATE TABLE out AS SELECT s.k AS k, s.qty AS qty, t.name AS name FROM states s {kind} JOIN kinds t ON s.kind = t.kind;"
         ));
+    }
+}
+
+/// A stream of windows that is grouped by its key is grouped by its windows.
+#[test]
+fn groups_of_windowed_streams_keep_their_windows() {
+    for cache in [0, 10 << 20] {
+        let topology = topology("CREATE TABLE out AS SELECT k, SUM(qty) AS s FROM panes GROUP BY k;");
+        let mut config = StreamsConfig::new("test");
+        config.cache_max_bytes = cache;
+        let mut driver = TopologyTestDriver::new(topology, config).unwrap();
+        let key = |start: i64| [&b"a"[..], &start.to_be_bytes()].concat();
+        for (start, qty) in [(0, 1), (10, 2), (0, 4)] {
+            let value = format!("{{\"qty\":{qty}}}");
+            driver.pipe("panes", Some(&key(start)), Some(value.as_bytes()), 1).unwrap();
+        }
+        driver.commit().unwrap();
+        let rows = driver.read("out").unwrap();
+        let last: std::collections::BTreeMap<_, _> =
+            rows.into_iter().map(|row| (row.key.unwrap(), row.value.unwrap())).collect();
+        assert_eq!(
+            last,
+            [(key(0), b"{\"S\":5}".to_vec()), (key(10), b"{\"S\":2}".to_vec())].into(),
+            "{cache}"
+        );
     }
 }
 
