@@ -358,7 +358,7 @@ mod tests {
         for text in [
             "(ARRAY<T>, LAMBDA (T) => R)",
             "(MAP<K, V>, LAMBDA (K, V) => BOOLEAN)",
-            "(STRUCT<A STRING, B ARRAY<STRUCT<C INTEGER>>>, ANY...)",
+            "(STRUCT<`A` STRING, `B` ARRAY<STRUCT<`C` INTEGER>>>, ANY...)",
         ] {
             let read: Signature = format!("{text} -> STRUCT<`x` INT>").parse().unwrap();
             assert_eq!(read.to_string(), text);
