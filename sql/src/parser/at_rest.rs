@@ -8,19 +8,22 @@ use crate::{
 };
 
 /// Words that our grammar of SELECT does not have, and DataFusion's has.
-const BEYOND: [&str; 12] = [
-    "BY",
+const BEYOND: [&str; 15] = [
+    "CROSS",
     "CUBE",
     "DISTINCT",
     "EXCEPT",
-    "HAVING",
+    "GROUPING",
     "INTERSECT",
-    "JOIN",
+    "NATURAL",
     "OF",
     "OFFSET",
+    "ORDER",
     "OVER",
     "QUALIFY",
+    "ROLLUP",
     "UNION",
+    "USING",
 ];
 
 impl Cursor<'_> {
@@ -61,7 +64,10 @@ impl Cursor<'_> {
                 TokenKind::End | TokenKind::Symbol(";") => return found,
                 TokenKind::Word { upper, .. } if upper == "EMIT" => return false,
                 TokenKind::Word { upper, .. } => {
-                    found |= BEYOND.contains(&upper.as_str()) || (ahead > 0 && upper == "SELECT");
+                    found |= BEYOND.contains(&upper.as_str())
+                        || (upper == "SELECT"
+                            && ahead > 0
+                            && *self.peek_at(ahead - 1) == TokenKind::Symbol("("));
                 }
                 _ => {}
             }

@@ -125,19 +125,49 @@ fn queries_print_and_parse_to_the_same() {
             "SELECT 1 FROM s WINDOW SESSION (10 SECOND) GROUP BY (a)",
             "SELECT 1 FROM S WINDOW SESSION (10 SECONDS) GROUP BY A",
         ),
-        ("SELECT 1 FROM s GROUP BY (a) + 1, b", "SELECT 1 FROM S GROUP BY (A + 1), B"),
+        (
+            "SELECT 1 FROM s GROUP BY (a) + 1, b EMIT CHANGES",
+            "SELECT 1 FROM S GROUP BY (A + 1), B EMIT CHANGES",
+        ),
         ("SELECT 1 FROM s PARTITION BY NULL", "SELECT 1 FROM S PARTITION BY null"),
         (
             "SELECT * FROM a JOIN b AS x ON a.id = x.id LEFT JOIN c WITHIN 1 DAY GRACE PERIOD 1 HOUR ON a.id = c.id \
-             FULL OUTER JOIN d WITHIN (1 HOUR, 2 HOURS) ON a.id = d.id",
+             FULL OUTER JOIN d WITHIN (1 HOUR, 2 HOURS) ON a.id = d.id EMIT CHANGES",
             "SELECT * FROM A INNER JOIN B AS X ON (A.ID = X.ID) LEFT OUTER JOIN C WITHIN 1 DAYS GRACE PERIOD 1 HOURS ON \
-             (A.ID = C.ID) FULL OUTER JOIN D WITHIN (1 HOURS, 2 HOURS) ON (A.ID = D.ID)",
+             (A.ID = C.ID) FULL OUTER JOIN D WITHIN (1 HOURS, 2 HOURS) ON (A.ID = D.ID) EMIT CHANGES",
         ),
     ] {
         let Statement::Select(query) = parse_one(text).unwrap().node else { panic!("{text}") };
         assert_eq!(query.to_string(), expected, "{text}");
         let Statement::Select(again) = parse_one(expected).unwrap().node else { panic!("{expected}") };
         assert_eq!(again.to_string(), expected);
+    }
+}
+
+#[test]
+fn what_ends_and_is_beyond_pull_queries_is_left_to_datafusion() {
+    for text in [
+        "SELECT a, COUNT(*) FROM s GROUP BY a",
+        "SELECT * FROM a JOIN b ON a.id = b.id",
+        "SELECT a FROM s ORDER BY a",
+        "WITH t AS (SELECT 1) SELECT * FROM t",
+        "SELECT a FROM s AS OF OFFSET 5",
+        "SELECT DISTINCT a FROM s",
+    ] {
+        let statement = parse_one(text).unwrap().node;
+        assert_eq!(statement, Statement::AtRest(text.to_owned()));
+    }
+    for text in [
+        "SELECT a FROM s",
+        "SELECT a FROM s WHERE b LIMIT 3",
+        "SELECT a, COUNT(*) FROM s GROUP BY a EMIT CHANGES",
+    ] {
+        assert!(matches!(parse_one(text).unwrap().node, Statement::Select(_)), "{text}");
+    }
+    for text in
+        ["SELECT a FORM s", "SELECT a FROM s ORDER BY a EMIT CHANGES", "SELECT a FROM s GROUP BY a WHERE b"]
+    {
+        assert!(parse_one(text).is_err(), "{text}");
     }
 }
 
@@ -312,7 +342,7 @@ fn errors_name_the_place_the_word_and_what_would_be_valid() {
             "SELECT (a FROM s;",
             "line 1:11: unexpected 'FROM', expected ',' or ')' (expected ')' to close the '(' of line 1:8)",
         ),
-        ("SELECT a FROM s ORDER BY a;", "ORDER BY is not supported"),
+        ("SELECT a FROM s ORDER BY a EMIT CHANGES;", "ORDER BY is not supported"),
         (
             "SELECT a FROM s LIMIT -1;",
             "line 1:23: Pull queries don't support negative integers in the LIMIT clause.",
@@ -353,7 +383,7 @@ fn errors_name_the_place_the_word_and_what_would_be_valid() {
         ("SELECT CASE END FROM s;", "expected an expression"),
         ("SELECT a LIKE 'x' ESCAPE 'ab' FROM s;", "ESCAPE takes exactly one character"),
         ("DROP STREAM;", "expected a source name"),
-        ("SELECT * FROM (SELECT 1 FROM s);", "subqueries are not supported"),
+        ("SELECT * FROM (SELECT 1 FROM s) EMIT CHANGES;", "subqueries are not supported"),
     ] {
         let error = fails(text).replace("Syntax Error\n", "");
         assert!(error.contains(expected), "{text}\n  {error}\n  {expected}");
