@@ -104,7 +104,8 @@ fn fields_are_quoted_as_commons_csv_does() {
         (Some("#a"), Some("!a"), "\"#a\",\"!a\""),
         (Some("ä"), Some("ä"), "\"ä\",ä"),
         (Some("a "), Some(" a"), "\"a \",\" a\""),
-        (Some("-1"), Some("two\nlines"), "-1,\"two\nlines\""),
+        (Some("-1"), Some("two\nlines"), "\"-1\",\"two\nlines\""),
+        (Some("x"), Some("-1"), "x,-1"),
     ] {
         let columns: [ArrayRef; 2] =
             [first, second].map(|cell| Arc::new(StringArray::from(vec![cell])) as ArrayRef);
@@ -125,6 +126,6 @@ fn another_delimiter_is_read_and_written() {
 fn decimals_keep_their_scale() {
     let one = fields(&[("A", DataType::Decimal128(6, 2))]);
     let values = Decimal128Array::from(vec![1250, -5, 0]).with_data_type(DataType::Decimal128(6, 2));
-    let expected = ["12.50", "-0.05", "0.00"].map(|text| Some(text.to_owned()));
+    let expected = ["12.50", "\"-0.05\"", "0.00"].map(|text| Some(text.to_owned()));
     assert_eq!(encode_text(&SPEC, &one, &[Arc::new(values)]), expected);
 }
