@@ -73,7 +73,11 @@ const STREAMS: &[(&str, &str, &str)] = &[
         "10485760",
         "decoded state kept per query; 0 yields an update per input row",
     ),
-    ("poll.ms", "1000", "how long a thread without input waits before it looks around"),
+    (
+        "poll.ms",
+        "",
+        "how long a thread without input waits before it looks around; by default 5000 if it is alone",
+    ),
     ("buffered.records.per.partition", "65536", "decoded rows over which a partition is paused"),
 ];
 
@@ -211,6 +215,10 @@ impl SqlConfig {
             // The older name of a setting means the same one.
             let name = if name == "cache.max.bytes.buffering" { "statestore.cache.max.bytes" } else { name };
             properties.insert(name.to_owned(), value.clone());
+        }
+        // Input wakes a thread. What else it looks for is other members of its group, and if it is alone there are none.
+        if properties.get("num.stream.threads").is_some_and(|threads| threads == "1") {
+            properties.entry("poll.ms".to_owned()).or_insert_with(|| "5000".to_owned());
         }
         StreamsConfig::from_properties(properties).map_err(|error| SqlError::invalid(error.to_string()))
     }
