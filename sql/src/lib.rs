@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! text ─▶ parser ─▶ ast ─▶ analysis ─▶ plan ─┬─▶ topology of columnar operators ─▶ streams   (persistent, push)
-//!                             ▲              └─▶ DataFusion over stores and topics            (pull)
-//!                  catalogue, types, functions
+//!           │                 ▲              └─▶ rows of stores and topics                    (pull)
+//!           │      catalogue, types, functions
+//!           └─▶ DataFusion over stores and topics                                             (any other that ends)
 //! ```
 //! ```no_run
 //! use millstream_log::Log;

@@ -54,6 +54,7 @@ impl Bound {
         let result = expr.data_type(schema)?;
         Ok(Self { expr, result })
     }
+
     /// The value of each row; NULL for rows that fail.
     pub(crate) fn evaluate(&self, batch: &RecordBatch) -> Result<ArrayRef> {
         self.evaluate_marked(batch).map(|(values, _)| values)
