@@ -166,7 +166,7 @@ impl Converter {
         cast: Option<DataType>,
     ) -> Result<Writer, ConnectError> {
         let encoder = spec
-            .encoder(&fields)
+            .encoder(&fields, None)
             .map_err(|source| ConnectError::Converter { setting: self.setting, source })?;
         Ok(Writer { setting: self.setting, encoder, cast, payloads: Payloads::new() })
     }
@@ -203,7 +203,7 @@ impl Converter {
             }
         };
         let decoder = spec
-            .decoder(&fields, None)
+            .decoder(&fields, None, None)
             .map_err(|source| ConnectError::Converter { setting: self.setting, source })?;
         Ok(Reader { setting: self.setting, decoder, cast })
     }

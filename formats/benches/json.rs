@@ -58,11 +58,11 @@ fn json(criterion: &mut Criterion) {
         });
     });
     for (name, projection) in [("decode_4_of_7", Some(&[1, 2, 3, 4][..])), ("decode_7_of_7", None)] {
-        let mut decoder = spec.decoder(&fields, projection).expect("the columns fit");
+        let mut decoder = spec.decoder(&fields, projection, None).expect("the columns fit");
         group.bench_function(name, |bencher| bencher.iter(|| black_box(decoder.decode(&payloads))));
     }
-    let decoded = spec.decoder(&fields, None).expect("the columns fit").decode(&payloads);
-    let mut encoder = spec.encoder(&fields).expect("the columns fit");
+    let decoded = spec.decoder(&fields, None, None).expect("the columns fit").decode(&payloads);
+    let mut encoder = spec.encoder(&fields, None).expect("the columns fit");
     let mut out = Payloads::new();
     group.bench_function("encode_7", |bencher| {
         bencher.iter(|| {

@@ -9,8 +9,8 @@ use arrow::{
 };
 
 use crate::{
-    Format, FormatError, FormatSpec, column::Column, delimited::DelimitedReader, json::JsonReader,
-    kafka::KafkaReader,
+    Format, FormatError, FormatSpec, Subject, avro::AvroReader, column::Column, delimited::DelimitedReader,
+    json::JsonReader, json_sr::JsonSrReader, kafka::KafkaReader, protobuf::ProtobufReader,
 };
 
 /// Payload bytes of one batch up to which no column can pass Arrow's 2 GiB, whatever the text: a list item
@@ -60,6 +60,9 @@ enum Reader {
     Kafka(KafkaReader),
     Delimited(DelimitedReader),
     Json(JsonReader),
+    Avro(AvroReader),
+    Protobuf(ProtobufReader),
+    JsonSr(JsonSrReader),
 }
 
 impl Decoder {
@@ -67,6 +70,7 @@ impl Decoder {
         spec: &FormatSpec,
         fields: &Fields,
         projection: Option<&[usize]>,
+        subject: Option<&Subject>,
     ) -> Result<Self, FormatError> {
         let all: Vec<usize> = (0..fields.len()).collect();
         let projection = projection.unwrap_or(&all);
@@ -90,6 +94,17 @@ impl Decoder {
                 Reader::Delimited(DelimitedReader::new(spec.delimiter_byte(), fields, &picked))
             }
             Format::Json => Reader::Json(JsonReader::new(spec.wrapped, fields, &picked)),
+            Format::Avro => {
+                Reader::Avro(AvroReader::new(spec, fields, &picked, Subject::needed(subject, spec)?))
+            }
+            Format::Protobuf => {
+                let subject = Subject::needed(subject, spec)?;
+                Reader::Protobuf(ProtobufReader::registered(spec, fields, &picked, subject)?)
+            }
+            Format::ProtobufNosr => Reader::Protobuf(ProtobufReader::generated(spec, fields, &picked)?),
+            Format::JsonSr => {
+                Reader::JsonSr(JsonSrReader::new(spec, fields, &picked, Subject::needed(subject, spec)?))
+            }
         };
         Ok(Self { reader, columns, outputs })
     }
@@ -109,6 +124,15 @@ impl Decoder {
                 batch.fill(payloads, |bytes, _, columns| reader.read(bytes, columns))
             }
             Reader::Json(reader) => {
+                batch.fill(payloads, |bytes, row, columns| reader.read(bytes, row, columns))
+            }
+            Reader::Avro(reader) => {
+                batch.fill(payloads, |bytes, row, columns| reader.read(bytes, row, columns))
+            }
+            Reader::Protobuf(reader) => {
+                batch.fill(payloads, |bytes, row, columns| reader.read(bytes, row, columns))
+            }
+            Reader::JsonSr(reader) => {
                 batch.fill(payloads, |bytes, row, columns| reader.read(bytes, row, columns))
             }
         }

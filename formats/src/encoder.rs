@@ -7,8 +7,8 @@ use arrow::{
 };
 
 use crate::{
-    Format, FormatError, FormatSpec, Payloads, cells::Cells, delimited, json::JsonWriter, kafka,
-    types::field_list,
+    Format, FormatError, FormatSpec, Payloads, Subject, avro::AvroWriter, cells::Cells, delimited,
+    json::JsonWriter, json_sr::JsonSrWriter, kafka, protobuf::ProtobufWriter, types::field_list,
 };
 
 /// Writes columns as payloads of one format. Made by [`FormatSpec::encoder`], used batch after batch.
@@ -22,24 +22,41 @@ enum Writer {
     Kafka,
     Delimited { delimiter: u8 },
     Json(JsonWriter),
+    Avro(AvroWriter),
+    Protobuf(ProtobufWriter),
+    JsonSr(JsonSrWriter),
 }
 
 impl Encoder {
-    pub(crate) fn new(spec: &FormatSpec, fields: &Fields) -> Self {
+    pub(crate) fn new(
+        spec: &FormatSpec,
+        fields: &Fields,
+        subject: Option<&Subject>,
+    ) -> Result<Self, FormatError> {
         let writer = match spec.format {
             Format::None => Writer::None,
             Format::Kafka => Writer::Kafka,
             Format::Delimited => Writer::Delimited { delimiter: spec.delimiter_byte() },
             Format::Json => Writer::Json(JsonWriter::new(spec.wrapped, fields)),
+            Format::Avro => Writer::Avro(AvroWriter::new(spec, fields, Subject::needed(subject, spec)?)?),
+            Format::Protobuf => {
+                let subject = Subject::needed(subject, spec)?;
+                Writer::Protobuf(ProtobufWriter::registered(spec, fields, subject)?)
+            }
+            Format::ProtobufNosr => Writer::Protobuf(ProtobufWriter::generated(spec, fields)?),
+            Format::JsonSr => {
+                Writer::JsonSr(JsonSrWriter::new(spec, fields, Subject::needed(subject, spec)?)?)
+            }
         };
-        Self { fields: fields.clone(), writer }
+        Ok(Self { fields: fields.clone(), writer })
     }
 
     /// Appends `rows` payloads to `out`. Rows whose bit in `present` is unset become NULL payloads
     /// (tombstones).
     ///
     /// Fails, without writing, if the columns are not of the types and number the encoder was made for, or
-    /// hold fewer than `rows` rows.
+    /// hold fewer than `rows` rows. Fails in the middle, with the rows before written, if a row does not fit
+    /// the schema that a `*_SCHEMA_ID` asks for.
     pub fn encode(
         &mut self,
         columns: &[ArrayRef],
@@ -59,6 +76,15 @@ impl Encoder {
                 true
             }),
             Writer::Json(writer) => fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes)),
+            Writer::Avro(writer) => {
+                return try_fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes));
+            }
+            Writer::Protobuf(writer) => {
+                return try_fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes));
+            }
+            Writer::JsonSr(writer) => {
+                return try_fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes));
+            }
         }
         Ok(())
     }
@@ -99,4 +125,18 @@ fn fill(
         let written = present(row) && write(row, out.buffer());
         out.end_row(written);
     }
+}
+
+/// The same with rows that may not fit their schema.
+fn try_fill(
+    out: &mut Payloads,
+    rows: usize,
+    present: impl Fn(usize) -> bool,
+    write: impl Fn(usize, &mut Vec<u8>) -> Result<bool, FormatError>,
+) -> Result<(), FormatError> {
+    for row in 0..rows {
+        let written = present(row) && write(row, out.buffer())?;
+        out.end_row(written);
+    }
+    Ok(())
 }

@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use crate::{Format, type_name};
+use crate::{Format, RegistryError, type_name};
 
 /// Why a format, a setting or a list of columns was refused. Bad payloads are not errors of this kind: they
 /// are [`RowError`](crate::RowError)s of one batch.
@@ -101,6 +101,33 @@ pub enum FormatError {
         /// What it was given.
         found: String,
     },
+    /// A format that keeps its schemas in a registry, and no registry.
+    #[error("The '{format}' format needs a schema registry: give it a subject")]
+    NoRegistry {
+        /// The format asked.
+        format: Format,
+    },
+    /// Columns were asked of a format that has no schemas to take them from.
+    #[error("The '{format}' format does not support schema inference: declare the columns")]
+    NoInference {
+        /// The format asked.
+        format: Format,
+    },
+    /// A schema without fields, where a record was expected.
+    #[error(
+        "Schema returned from schema registry is anonymous type. To use this schema with ksqlDB, set \
+         'WRAP_SINGLE_VALUE=false' in the WITH clause properties."
+    )]
+    AnonymousType,
+    /// No field of a schema has a type that SQL has.
+    #[error("Schema does not include any columns with types that ksqlDB supports.")]
+    NoSupportedColumns,
+    /// A schema that the format cannot work with; says which part and why.
+    #[error("{0}")]
+    Schema(String),
+    /// A refusal of the registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
 }
 
 impl FormatError {

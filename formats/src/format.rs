@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::FormatError;
+use crate::{FormatError, SchemaType};
 
 /// How one side of a record, key or value, is written. Names are ksqlDB's, in any case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,13 +13,30 @@ pub enum Format {
     Delimited,
     /// One JSON text.
     Json,
+    /// Avro binary behind the id of its schema.
+    Avro,
+    /// A Protobuf message behind the id of its schema.
+    Protobuf,
+    /// A Protobuf message whose schema follows from the columns, and nothing else.
+    ProtobufNosr,
+    /// One JSON text behind the id of its JSON Schema.
+    JsonSr,
     /// No columns and no bytes.
     None,
 }
 
 impl Format {
     /// Every format, in the order in which they are listed to users.
-    pub const ALL: [Format; 4] = [Format::Delimited, Format::Json, Format::Kafka, Format::None];
+    pub const ALL: [Format; 8] = [
+        Format::Avro,
+        Format::Delimited,
+        Format::Json,
+        Format::JsonSr,
+        Format::Kafka,
+        Format::None,
+        Format::Protobuf,
+        Format::ProtobufNosr,
+    ];
 
     /// The name as written in SQL.
     pub fn name(self) -> &'static str {
@@ -27,23 +44,36 @@ impl Format {
             Self::Kafka => "KAFKA",
             Self::Delimited => "DELIMITED",
             Self::Json => "JSON",
+            Self::Avro => "AVRO",
+            Self::Protobuf => "PROTOBUF",
+            Self::ProtobufNosr => "PROTOBUF_NOSR",
+            Self::JsonSr => "JSON_SR",
             Self::None => "NONE",
         }
     }
 
     /// Whether several columns fit in one payload.
     pub fn holds_many_columns(self) -> bool {
-        match self {
-            Self::Delimited | Self::Json => true,
-            Self::Kafka | Self::None => false,
-        }
+        !matches!(self, Self::Kafka | Self::None)
     }
 
-    /// Whether a single value can stand in a record with named fields (`WRAP_SINGLE_VALUE`).
+    /// Whether a single value can stand in a record with named fields (`WRAP_SINGLE_VALUE=true`).
     pub fn can_wrap(self) -> bool {
+        matches!(self, Self::Json | Self::JsonSr | Self::Avro | Self::Protobuf | Self::ProtobufNosr)
+    }
+
+    /// Whether a single value can stand bare (`WRAP_SINGLE_VALUE=false`).
+    pub fn can_unwrap(self) -> bool {
+        self != Self::Protobuf
+    }
+
+    /// The language in which the format keeps its schemas in a registry; `None` if it keeps none there.
+    pub fn schema_type(self) -> Option<SchemaType> {
         match self {
-            Self::Json => true,
-            Self::Kafka | Self::Delimited | Self::None => false,
+            Self::Avro => Some(SchemaType::Avro),
+            Self::Protobuf => Some(SchemaType::Protobuf),
+            Self::JsonSr => Some(SchemaType::Json),
+            Self::Kafka | Self::Delimited | Self::Json | Self::ProtobufNosr | Self::None => None,
         }
     }
 
@@ -89,6 +119,10 @@ mod tests {
     #[test]
     fn an_unknown_name_lists_the_valid_ones() {
         let error = "jsn".parse::<Format>().expect_err("no such format");
-        assert_eq!(error.to_string(), "Unknown format: jsn. Valid formats are: DELIMITED, JSON, KAFKA, NONE");
+        assert_eq!(
+            error.to_string(),
+            "Unknown format: jsn. Valid formats are: AVRO, DELIMITED, JSON, JSON_SR, KAFKA, NONE, PROTOBUF, \
+             PROTOBUF_NOSR"
+        );
     }
 }

@@ -27,9 +27,11 @@
 //! two directions. Inside: `column` grows one Arrow column and can undo half a row, then one module per
 //! format. Not here: topics, and whose key or value it is; callers put that in front of a message.
 
+mod avro;
 mod base64_text;
 mod cells;
 mod column;
+mod connect_schema;
 mod decimal;
 mod decoder;
 mod delimited;
@@ -38,9 +40,12 @@ mod error;
 mod format;
 mod java;
 mod json;
+mod json_sr;
 mod kafka;
 mod number;
 mod payloads;
+mod protobuf;
+mod registry;
 mod spec;
 mod types;
 
@@ -49,5 +54,9 @@ pub use encoder::Encoder;
 pub use error::FormatError;
 pub use format::Format;
 pub use payloads::Payloads;
-pub use spec::{FormatSpec, parse_delimiter};
+pub use registry::{
+    EmbeddedRegistry, Reference, RegisteredSchema, RegistryError, ResolvedSchema, Schema, SchemaRegistry,
+    SchemaType, split_header, write_header,
+};
+pub use spec::{FormatSpec, ProtobufNulls, Subject, parse_delimiter};
 pub use types::type_name;

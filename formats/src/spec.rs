@@ -1,8 +1,15 @@
 //! How one side of a topic is written, and which columns fit it.
 
+use std::sync::Arc;
+
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
-use crate::{Decoder, Encoder, Format, FormatError, type_name, types::field_list};
+use crate::{
+    Decoder, Encoder, Format, FormatError, ResolvedSchema, Schema, SchemaRegistry, avro,
+    connect_schema::{ConnectSchema, sql_fields},
+    json_sr, protobuf, type_name,
+    types::field_list,
+};
 
 /// A format with its settings: everything needed to read and write one side of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,17 +20,58 @@ pub struct FormatSpec {
     pub delimiter: Option<char>,
     /// Whether the columns are the named fields of a record (`true`) or one column is written bare.
     pub wrapped: bool,
+    /// How PROTOBUF and PROTOBUF_NOSR tell NULL from zero (`*_PROTOBUF_NULLABLE_REPRESENTATION`).
+    pub nulls: ProtobufNulls,
+    /// Whether the wrapper messages of PROTOBUF, such as `google.protobuf.Int32Value`, are read as primitives.
+    pub unwrap_primitives: bool,
+}
+
+/// How Protobuf fields of primitive types tell NULL from zero.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum ProtobufNulls {
+    /// They do not: NULL is written as zero.
+    #[default]
+    Absent,
+    /// Fields are `optional`.
+    Optional,
+    /// Fields are messages of `google/protobuf/wrappers.proto`.
+    Wrapper,
+}
+
+/// Where one side of a topic keeps its schemas. What AVRO, PROTOBUF and JSON_SR need beside a [`FormatSpec`].
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// The registry.
+    pub registry: Arc<dyn SchemaRegistry>,
+    /// The subject: `<topic>-key` or `<topic>-value`.
+    pub name: String,
+    /// The name of the record or message (`*_SCHEMA_FULL_NAME`); `None` is the format's default.
+    pub full_name: Option<String>,
+    /// The id of the schema to write with (`*_SCHEMA_ID`); `None` generates one from the columns and registers it.
+    pub schema_id: Option<i32>,
+}
+
+impl Subject {
+    /// The subject of a format that cannot do without one.
+    pub(crate) fn needed<'a>(subject: Option<&'a Self>, spec: &FormatSpec) -> Result<&'a Self, FormatError> {
+        subject.ok_or(FormatError::NoRegistry { format: spec.format })
+    }
 }
 
 impl FormatSpec {
     /// The default layout of a value: wrapped where the format can.
     pub fn value(format: Format) -> Self {
-        Self { format, delimiter: None, wrapped: format.can_wrap() }
+        Self::new(format, format.can_wrap())
     }
 
     /// The layout of a key: a single column is written bare, several are wrapped where the format can.
     pub fn key(format: Format, columns: usize) -> Self {
-        Self { format, delimiter: None, wrapped: format.can_wrap() && columns > 1 }
+        Self::new(format, format.can_wrap() && (columns > 1 || !format.can_unwrap()))
+    }
+
+    /// A format in which the columns are the named fields of a record, or one column stands bare.
+    pub const fn new(format: Format, wrapped: bool) -> Self {
+        Self { format, delimiter: None, wrapped, nulls: ProtobufNulls::Absent, unwrap_primitives: false }
     }
 
     /// The same with another delimiter.
@@ -55,25 +103,71 @@ impl FormatSpec {
             Format::Kafka if fields.len() != 1 => {
                 return Err(FormatError::SingleFieldOnly { format, fields: field_list(fields) });
             }
-            Format::Json if !self.wrapped && fields.len() != 1 => {
+            _ if format.can_wrap() && !self.wrapped && fields.len() != 1 => {
                 return Err(FormatError::CannotUnwrap { fields: field_list(fields) });
             }
-            Format::None | Format::Kafka | Format::Delimited | Format::Json => {}
+            _ => {}
         }
         fields.iter().try_for_each(|field| check_type(format, field.data_type()))
     }
 
     /// Prepares reading. `projection` picks columns by their position in `fields`; the decoder yields exactly
-    /// these, in that order, and does not judge the values of the others.
-    pub fn decoder(&self, fields: &Fields, projection: Option<&[usize]>) -> Result<Decoder, FormatError> {
+    /// these, in that order, and does not judge the values of the others. Formats with a
+    /// [`Format::schema_type`] need a `subject`.
+    pub fn decoder(
+        &self,
+        fields: &Fields,
+        projection: Option<&[usize]>,
+        subject: Option<&Subject>,
+    ) -> Result<Decoder, FormatError> {
         self.check(fields)?;
-        Decoder::new(self, fields, projection)
+        Decoder::new(self, fields, projection, subject)
     }
 
-    /// Prepares writing of all `fields`, in their order.
-    pub fn encoder(&self, fields: &Fields) -> Result<Encoder, FormatError> {
+    /// Prepares writing of all `fields`, in their order. For formats with a [`Format::schema_type`] this finds
+    /// the schema to write with, or registers one.
+    pub fn encoder(&self, fields: &Fields, subject: Option<&Subject>) -> Result<Encoder, FormatError> {
         self.check(fields)?;
-        Ok(Encoder::new(self, fields))
+        Encoder::new(self, fields, subject)
+    }
+
+    /// The schema that these columns are written with, as it is registered; `None` for formats without one.
+    pub fn generate_schema(
+        &self,
+        fields: &Fields,
+        full_name: Option<&str>,
+    ) -> Result<Option<Schema>, FormatError> {
+        self.check(fields)?;
+        match self.format {
+            Format::Avro => avro::generate(self, fields, full_name).map(Some),
+            Format::Protobuf | Format::ProtobufNosr => protobuf::generate(self, fields, full_name).map(Some),
+            Format::JsonSr => json_sr::generate(self, fields).map(Some),
+            Format::Kafka | Format::Delimited | Format::Json | Format::None => Ok(None),
+        }
+    }
+
+    /// The columns of a registered schema, in its own spelling. A schema that is read bare is one column with
+    /// the name `bare`.
+    pub fn infer(
+        &self,
+        schema: &ResolvedSchema,
+        full_name: Option<&str>,
+        bare: &str,
+    ) -> Result<Fields, FormatError> {
+        let connect = match self.format {
+            Format::Avro => avro::infer(schema)?,
+            Format::Protobuf => protobuf::infer(self, schema, full_name)?,
+            Format::JsonSr => json_sr::infer(schema)?,
+            Format::Kafka | Format::Delimited | Format::Json | Format::ProtobufNosr | Format::None => {
+                return Err(FormatError::NoInference { format: self.format });
+            }
+        };
+        let fields = match (&connect, self.wrapped) {
+            (ConnectSchema::Struct(fields), true) => sql_fields(fields),
+            (_, true) => return Err(FormatError::AnonymousType),
+            (single, false) => single.sql_type().into_iter().map(|ty| Field::new(bare, ty, true)).collect(),
+        };
+        if fields.is_empty() { Err(FormatError::NoSupportedColumns) } else { Ok(fields) }
     }
 
     pub(crate) fn delimiter_byte(&self) -> u8 {
@@ -114,11 +208,11 @@ fn check_type(format: Format, data_type: &DataType) -> Result<(), FormatError> {
         | DataType::Date32
         | DataType::Time32(TimeUnit::Millisecond)
         | DataType::Timestamp(TimeUnit::Millisecond, None) => format != Format::Kafka,
-        DataType::List(item) if format == Format::Json => return check_nested(format, data_type, item),
-        DataType::Struct(fields) if format == Format::Json => {
+        DataType::List(item) if format.can_wrap() => return check_nested(format, data_type, item),
+        DataType::Struct(fields) if format.can_wrap() => {
             return fields.iter().try_for_each(|field| check_nested(format, data_type, field));
         }
-        DataType::Map(entries, _) if format == Format::Json => match entries.data_type() {
+        DataType::Map(entries, _) if format.can_wrap() => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => {
                 if pair[0].data_type() != &DataType::Utf8 {
                     return Err(FormatError::MapKey { format });

@@ -61,9 +61,10 @@ fn json(c: &mut Criterion) {
     .into();
     let mut group = c.benchmark_group("json");
     group.throughput(Throughput::Elements(payloads.len() as u64));
-    let mut nothing = FormatSpec::value(Format::Json).decoder(&fields, Some(&[])).expect("JSON holds these");
+    let mut nothing =
+        FormatSpec::value(Format::Json).decoder(&fields, Some(&[]), None).expect("JSON holds these");
     group.bench_function("scan", |b| b.iter(|| black_box(nothing.decode(black_box(&payloads)))));
-    let mut four = FormatSpec::value(Format::Json).decoder(&fields, None).expect("JSON holds these");
+    let mut four = FormatSpec::value(Format::Json).decoder(&fields, None, None).expect("JSON holds these");
     group.bench_function("decode four columns", |b| b.iter(|| black_box(four.decode(black_box(&payloads)))));
     group.finish();
 }

@@ -47,7 +47,7 @@ fn encode(columns: &[Column], values: &[ArrayRef], source: &Source, key: bool) -
         return Ok(payloads);
     }
     let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
-    let mut encoder = spec.encoder(&columns.iter().map(Column::field).collect()).map_err(failed)?;
+    let mut encoder = spec.encoder(&columns.iter().map(Column::field).collect(), None).map_err(failed)?;
     encoder.encode(values, 1, None, &mut payloads).map_err(failed)?;
     Ok(payloads)
 }

@@ -416,8 +416,9 @@ fn typed(texts: StringArray, field: &Field, faults: &mut Vec<(usize, String)>) -
         _ => {
             // Numbers are read as DELIMITED reads them, with a delimiter that no number holds.
             let spec = FormatSpec::value(Format::Delimited).with_delimiter('\u{1}');
-            let mut decoder =
-                spec.decoder(&Fields::from(vec![field.clone()]), None).expect("schema types are plain types");
+            let mut decoder = spec
+                .decoder(&Fields::from(vec![field.clone()]), None, None)
+                .expect("schema types are plain types");
             let cells: Vec<Option<&[u8]>> = texts.iter().map(|text| text.map(str::as_bytes)).collect();
             let mut decoded = decoder.decode(&cells);
             for error in &decoded.errors {

@@ -67,7 +67,7 @@ impl SourceTask for JsonTask {
     fn start(&mut self, offset: Option<&SourceOffset>) -> Result<SourceSchema, ConnectError> {
         let json = FormatSpec::value(Format::Json);
         let decoder = |fields: &Fields| {
-            json.decoder(fields, None).map_err(|error| self.settings.fault("schema", error))
+            json.decoder(fields, None, None).map_err(|error| self.settings.fault("schema", error))
         };
         let mut beside: Vec<Field> = Vec::new();
         let mut place = |setting: &str| {

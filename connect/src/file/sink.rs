@@ -169,7 +169,7 @@ impl SinkTask for FileTask {
         let Some(first) = first else { return Ok(None) };
         let fields = self.csv_columns(first, converter)?;
         let spec = FormatSpec::value(Format::Delimited).with_delimiter(self.delimiter());
-        let encoder = spec.encoder(&fields).map_err(|error| self.settings.fault("schema", error))?;
+        let encoder = spec.encoder(&fields, None).map_err(|error| self.settings.fault("schema", error))?;
         if self.output().length() == 0 && self.settings.truth("csv.header") {
             let mut header =
                 csv::WriterBuilder::new().delimiter(self.delimiter() as u8).from_writer(Vec::new());

@@ -10,7 +10,7 @@ use millstream_formats::{Format, FormatSpec};
 
 use crate::{decode, encode_text, fields, read_one, time, timestamp};
 
-const SPEC: FormatSpec = FormatSpec { format: Format::Delimited, delimiter: None, wrapped: false };
+const SPEC: FormatSpec = FormatSpec::new(Format::Delimited, false);
 
 #[test]
 fn one_field_of_each_type() {
@@ -83,7 +83,7 @@ fn columns_are_counted() {
 #[test]
 fn a_projection_counts_and_skips_the_other_columns() {
     let three = fields(&[("A", DataType::Int32), ("B", DataType::Utf8), ("C", DataType::Int32)]);
-    let mut decoder = SPEC.decoder(&three, Some(&[2, 1])).expect("columns 2 and 1 exist");
+    let mut decoder = SPEC.decoder(&three, Some(&[2, 1]), None).expect("columns 2 and 1 exist");
     let decoded = decoder.decode(&[Some(b"not a number,x,3"), Some(b"1,x")]);
     let errors: Vec<_> = decoded.errors.iter().map(|error| error.row).collect();
     assert_eq!(

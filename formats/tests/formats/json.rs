@@ -11,8 +11,8 @@ use millstream_formats::{Format, FormatSpec, Payloads};
 
 use crate::{array_of, decode, encode_text, fields, map_of, read_one, show, struct_of, time, timestamp};
 
-const WRAPPED: FormatSpec = FormatSpec { format: Format::Json, delimiter: None, wrapped: true };
-const BARE: FormatSpec = FormatSpec { format: Format::Json, delimiter: None, wrapped: false };
+const WRAPPED: FormatSpec = FormatSpec::new(Format::Json, true);
+const BARE: FormatSpec = FormatSpec::new(Format::Json, false);
 
 fn convert(source: &str, required: &str) -> String {
     format!("Can't convert type. sourceType: {source}, requiredType: {required}, path: $")
@@ -282,11 +282,11 @@ fn a_bare_null_text_is_a_row_and_null_bytes_are_none() {
 #[test]
 fn a_projection_yields_its_columns_in_its_order() {
     let columns = fields(&[("A", DataType::Int32), ("B", DataType::Utf8), ("C", DataType::Float64)]);
-    let mut decoder = WRAPPED.decoder(&columns, Some(&[2, 0, 2])).expect("columns 2 and 0 exist");
+    let mut decoder = WRAPPED.decoder(&columns, Some(&[2, 0, 2]), None).expect("columns 2 and 0 exist");
     let decoded = decoder.decode(&[Some(br#"{"A": 1, "B": ["any", "thing"], "C": 2.5}"#)]);
     let shown: Vec<String> = decoded.columns.iter().map(|column| show(column, 0)).collect();
     assert_eq!(shown, ["2.5", "1", "2.5"]);
-    let error = WRAPPED.decoder(&columns, Some(&[3])).err().expect("there is no column 3");
+    let error = WRAPPED.decoder(&columns, Some(&[3]), None).err().expect("there is no column 3");
     assert_eq!(
         error.to_string(),
         "column 3 is projected but only 3 columns are declared: give positions below 3"
@@ -332,14 +332,14 @@ fn absent_rows_are_null_payloads() {
     let one = fields(&[("A", DataType::Int64)]);
     let cells: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
     let mut out = Payloads::new();
-    let mut encoder = WRAPPED.encoder(&one).expect("fits");
+    let mut encoder = WRAPPED.encoder(&one, None).expect("fits");
     encoder.encode(&[cells], 2, Some(&BooleanBuffer::from(vec![true, false])), &mut out).expect("one column");
     assert_eq!(out.iter().collect::<Vec<_>>(), [Some(&b"{\"A\":1}"[..]), None]);
 }
 
 #[test]
 fn other_columns_than_declared_are_refused() {
-    let mut encoder = WRAPPED.encoder(&fields(&[("A", DataType::Int64)])).expect("fits");
+    let mut encoder = WRAPPED.encoder(&fields(&[("A", DataType::Int64)]), None).expect("fits");
     let wrong: ArrayRef = Arc::new(StringArray::from(vec!["x"]));
     let error = encoder.encode(&[wrong], 1, None, &mut Payloads::new()).expect_err("a STRING is no BIGINT");
     assert_eq!(

@@ -41,7 +41,7 @@ fn timestamp() -> DataType {
 }
 
 fn decode(spec: &FormatSpec, fields: &Fields, payloads: &[Option<&[u8]>]) -> Decoded {
-    spec.decoder(fields, None).expect("the columns fit").decode(payloads)
+    spec.decoder(fields, None, None).expect("the columns fit").decode(payloads)
 }
 
 /// Reads one payload with one column and shows its cell, or the message of its error.
@@ -61,7 +61,7 @@ fn show(column: &ArrayRef, row: usize) -> String {
 fn encode(spec: &FormatSpec, fields: &Fields, columns: &[ArrayRef]) -> Vec<Option<Vec<u8>>> {
     let mut out = Payloads::new();
     let rows = columns.first().map_or(0, |column| column.len());
-    let mut encoder = spec.encoder(fields).expect("the columns fit");
+    let mut encoder = spec.encoder(fields, None).expect("the columns fit");
     encoder.encode(columns, rows, None, &mut out).expect("the columns are those declared");
     out.iter().map(|payload| payload.map(<[u8]>::to_vec)).collect()
 }

@@ -164,7 +164,7 @@ fn check(spec: &FormatSpec, fields: &Fields, columns: &[ArrayRef]) -> Result<(),
     prop_assert_eq!(&decoded.errors, &vec![], "{:?}", payloads);
     assert_same(&decoded.columns, columns)?;
     // One row at a time gives the same as all at once.
-    let mut decoder = spec.decoder(fields, None).expect("the columns fit");
+    let mut decoder = spec.decoder(fields, None, None).expect("the columns fit");
     let single: Vec<_> = payloads.iter().map(|payload| decoder.decode(&[*payload]).columns).collect();
     for (index, expected) in decoded.columns.iter().enumerate() {
         let parts: Vec<&dyn Array> = single.iter().map(|columns| columns[index].as_ref()).collect();
@@ -217,7 +217,7 @@ proptest! {
         let payloads: Vec<Option<&[u8]>> = payloads.iter().map(Option::as_deref).collect();
         for wrapped in [false, format.can_wrap()] {
             let spec = FormatSpec::value(format).with_wrapped(wrapped);
-            if let Ok(mut decoder) = spec.decoder(&fields, None) {
+            if let Ok(mut decoder) = spec.decoder(&fields, None, None) {
                 let decoded = decoder.decode(&payloads);
                 prop_assert_eq!(decoded.columns[0].len(), payloads.len());
                 for error in &decoded.errors {

@@ -128,7 +128,7 @@ impl GroupRows {
         let having =
             step.having.as_ref().map(|having| bind_condition(&having.condition, &step.schema)).transpose()?;
         Ok(Self {
-            keys: step.keys.format.decoder(&step.keys.fields(), None)?,
+            keys: step.keys.format.decoder(&step.keys.fields(), None, None)?,
             schema: step.schema.clone(),
             windowed: step.window.is_some() || !step.keys.bounds.is_empty(),
             calls: step.calls.len(),

@@ -124,7 +124,7 @@ impl ForeignResult {
             left: RowCodec::new(left.fields())?,
             left_schema: left.clone(),
             right: RowCodec::new(right.fields())?,
-            key_decoder: keys.format.decoder(&keys.fields(), None)?,
+            key_decoder: keys.format.decoder(&keys.fields(), None, None)?,
             key_places: key_places.collect::<Result<_, _>>()?,
             schema: step.schema.clone(),
         })

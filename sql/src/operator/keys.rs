@@ -35,7 +35,7 @@ impl KeyWriter {
         format: FormatSpec,
     ) -> Result<Self, KeyWriterError> {
         let exprs = exprs.iter().map(|expr| bind(expr, schema)).collect::<Result<_, _>>()?;
-        Ok(Self { exprs, encoder: format.encoder(fields)?, payloads: Payloads::new() })
+        Ok(Self { exprs, encoder: format.encoder(fields, None)?, payloads: Payloads::new() })
     }
 
     /// The key columns of each row.

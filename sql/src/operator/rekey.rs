@@ -72,7 +72,7 @@ impl RekeyEncoder {
             null_key: step.null_key,
             changes: step.read.changes,
             carried: carried.collect(),
-            values: topic.value_format.encoder(&topic.columns.value_fields())?,
+            values: topic.value_format.encoder(&topic.columns.value_fields(), None)?,
             payloads: Payloads::new(),
             old_payloads: Payloads::new(),
             errors: errors.clone(),

@@ -92,8 +92,8 @@ impl ColumnarTable {
             Kept::Value(format) => {
                 let fields = input.fields()[keys.columns.len()..].into();
                 Values::Format {
-                    encoder: format.encoder(&fields)?,
-                    decoder: Box::new(format.decoder(&fields, None)?),
+                    encoder: format.encoder(&fields, None)?,
+                    decoder: Box::new(format.decoder(&fields, None, None)?),
                     payloads: Payloads::new(),
                 }
             }
@@ -101,7 +101,7 @@ impl ColumnarTable {
         let key_places = keys.columns.iter().filter_map(|(column, _)| input.index_of(&column.name).ok());
         Ok(Self {
             key_places: key_places.collect(),
-            key_decoder: keys.format.decoder(&key_fields, None)?,
+            key_decoder: keys.format.decoder(&key_fields, None, None)?,
             keys: Keys::new(keys, input)?,
             schema: input.clone(),
             values,

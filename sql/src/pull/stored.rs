@@ -110,10 +110,16 @@ impl StoredTable {
                 let source = &step.source;
                 Reader::Written {
                     keys: Box::new(
-                        source.key_format.decoder(&source.columns.key_fields(), None).map_err(failed)?,
+                        source
+                            .key_format
+                            .decoder(&source.columns.key_fields(), None, None)
+                            .map_err(failed)?,
                     ),
                     values: Box::new(
-                        source.value_format.decoder(&source.columns.value_fields(), None).map_err(failed)?,
+                        source
+                            .value_format
+                            .decoder(&source.columns.value_fields(), None, None)
+                            .map_err(failed)?,
                     ),
                 }
             }
@@ -152,7 +158,7 @@ impl StoredTable {
         }
         let rows = arrays[0].len();
         let mut payloads = Payloads::new();
-        let mut encoder = source.key_format.encoder(&source.columns.key_fields()).map_err(failed)?;
+        let mut encoder = source.key_format.encoder(&source.columns.key_fields(), None).map_err(failed)?;
         encoder.encode(&arrays, rows, None, &mut payloads).map_err(failed)?;
         Ok(Some(payloads))
     }

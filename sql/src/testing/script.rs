@@ -405,7 +405,8 @@ impl Row {
                 continue;
             }
             let fields = declared.iter().map(Column::field).collect();
-            let mut decoder = spec.decoder(&fields, None).map_err(|error| unreadable(error.to_string()))?;
+            let mut decoder =
+                spec.decoder(&fields, None, None).map_err(|error| unreadable(error.to_string()))?;
             let decoded = decoder.decode(&[bytes]);
             if let Some(error) = decoded.errors.first() {
                 return Err(unreadable(error.message.to_string()));

@@ -53,6 +53,9 @@ pub(crate) fn encode(
             (Some(SqlType::Int | SqlType::Bigint | SqlType::Double), _) => return Err(number("number")),
             _ => json.text().into_bytes(),
         }),
+        Format::Avro | Format::Protobuf | Format::ProtobufNosr | Format::JsonSr => {
+            return Err("its format has a schema".into());
+        }
     })
 }
 
@@ -153,6 +156,9 @@ pub(crate) fn decode(bytes: Option<&[u8]>, source: &SourceDescription, side: Sid
             }
             _ => Value::Text(text()?),
         },
+        Format::Avro | Format::Protobuf | Format::ProtobufNosr | Format::JsonSr => {
+            return Err("its format has a schema".into());
+        }
     })
 }
 
