@@ -31,6 +31,7 @@ mod avro;
 mod base64_text;
 mod cells;
 mod column;
+#[allow(dead_code, reason = "used by each schema language as it comes")]
 mod connect_schema;
 mod decimal;
 mod decoder;
@@ -54,6 +55,7 @@ pub use encoder::Encoder;
 pub use error::FormatError;
 pub use format::Format;
 pub use payloads::Payloads;
+pub use registry::compatibility::{self, Compatibility};
 pub use registry::{
     EmbeddedRegistry, Reference, RegisteredSchema, RegistryError, ResolvedSchema, Schema, SchemaRegistry,
     SchemaType, split_header, write_header,

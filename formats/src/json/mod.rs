@@ -7,7 +7,7 @@
 //! One pass over the bytes, no tree in between: the crate `jiter` walks the text and checks its grammar,
 //! [`names`] learns in which order the names come and then finds a column by one comparison, [`value`] reads
 //! each value straight into its column. Values of unknown names are checked and skipped. The coercions and
-//! their messages are those of ksqlDB's JSON deserializer.
+//! their messages are those of ksqlDB's JSON deserializer. [`tree`] is for documents that are schemas.
 
 mod escape;
 mod fault;
@@ -15,8 +15,10 @@ mod names;
 mod read;
 mod surrogate;
 mod text;
+mod tree;
 mod value;
 mod write;
 
 pub(crate) use read::JsonReader;
+pub(crate) use tree::Json;
 pub(crate) use write::JsonWriter;

@@ -1,5 +1,11 @@
 //! JSON behind the id of its JSON Schema.
 
+mod document;
+mod validate;
+
+pub(crate) use document::Documents;
+pub(crate) use validate::validator;
+
 use arrow::datatypes::Fields;
 
 use crate::{

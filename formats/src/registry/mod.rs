@@ -7,6 +7,7 @@
 //! A *subject* such as `orders-value` holds numbered *versions*; each version is a schema with a global *id*,
 //! and the same text registered again has the id that it had. Payloads carry the id ([`split_header`]).
 
+pub mod compatibility;
 mod embedded;
 mod error;
 mod schema;
