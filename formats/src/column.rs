@@ -1,6 +1,6 @@
 //! One Arrow column while it grows, row by row, with a way back when half a row turns out to be bad.
 
-use std::{mem, sync::Arc};
+use std::{collections::HashSet, mem, sync::Arc};
 
 use arrow::{
     array::{
@@ -344,6 +344,28 @@ impl Maps {
     /// Entries of the map that is being built.
     pub(crate) fn open_entries(&self) -> std::ops::Range<usize> {
         last(&self.offsets) as usize..self.keys.len()
+    }
+
+    /// Positions, in order, of entries of the map that is being built whose key comes again later: of repeated
+    /// keys the last counts.
+    pub(crate) fn repeated_keys(&self) -> Vec<usize> {
+        let entries = self.open_entries();
+        let first = entries.start;
+        if entries.len() <= 8 {
+            // Small maps are compared in place, without a set.
+            let again = |entry: &usize| {
+                (entry + 1..entries.end).any(|later| self.keys.get(later) == self.keys.get(*entry))
+            };
+            return entries.clone().filter(again).map(|entry| entry - first).collect();
+        }
+        let mut later = HashSet::with_capacity(entries.len());
+        let mut repeated: Vec<usize> = entries
+            .rev()
+            .filter(|entry| !later.insert(self.keys.get(*entry)))
+            .map(|entry| entry - first)
+            .collect();
+        repeated.reverse();
+        repeated
     }
 
     /// Takes the entries of the map that is being built back.

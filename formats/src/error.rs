@@ -26,7 +26,7 @@ pub enum FormatError {
         data_type: String,
     },
     /// A MAP whose keys are not STRING.
-    #[error("{format} only supports MAP types with STRING keys")]
+    #[error("{}", map_key(*format))]
     MapKey {
         /// The format asked.
         format: Format,
@@ -128,6 +128,14 @@ pub enum FormatError {
     /// A refusal of the registry.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+}
+
+/// ksqlDB's words differ.
+fn map_key(format: Format) -> String {
+    match format {
+        Format::Avro => "Avro only supports MAPs with STRING keys".to_owned(),
+        other => format!("{other} only supports MAP types with STRING keys"),
+    }
 }
 
 impl FormatError {

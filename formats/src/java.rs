@@ -23,6 +23,14 @@ pub(crate) fn push_double(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// Appends a single-precision number as Java's `Float.toString`.
+pub(crate) fn push_float(out: &mut Vec<u8>, value: f32) {
+    // The shortest digits of the float make a double whose shortest digits they are.
+    let mut buffer = ryu::Buffer::new();
+    let shortest = buffer.format(value).parse();
+    push_double(out, shortest.unwrap_or_else(|_| f64::from(value)));
+}
+
 /// Appends the shortest digits in `text` as `d.dddE±n`. Where one digit would do, Java takes the nearest number of two.
 fn push_scientific(out: &mut Vec<u8>, value: f64, text: &str) {
     let nearest;
@@ -62,6 +70,22 @@ pub(crate) fn parse_double(text: &str) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floats_are_written_with_their_own_digits() {
+        for (value, expected) in [
+            (4.0f32, "4.0"),
+            (0.1, "0.1"),
+            (16_777_216.0, "1.6777216E7"),
+            (f32::MAX, "3.4028235E38"),
+            (f32::INFINITY, "Infinity"),
+            (f32::NAN, "NaN"),
+        ] {
+            let mut out = Vec::new();
+            push_float(&mut out, value);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
 
     #[test]
     fn doubles_are_written_as_java_does() {

@@ -1,51 +1,28 @@
 //! Avro binary behind the id of its schema.
+//!
+//! ```text
+//! text ─▶ AvroSchema ─▶ ConnectSchema                     infer
+//!             ├───────▶ read plan ─▶ Column, row by row    AvroReader
+//!             └───────▶ write plan ─▶ bytes, row by row    AvroWriter
+//! columns ─▶ text                                          generate
+//! ```
+//!
+//! A plan is made once per schema and list of columns; running it looks up nothing. Reading order: [`schema`],
+//! [`connect`], [`input`], [`read_plan`], [`read`], [`write_plan`], [`write`], [`generate`].
 
-use arrow::datatypes::Fields;
+mod connect;
+mod default;
+mod fault;
+mod generate;
+mod input;
+mod read;
+mod read_plan;
+mod schema;
+mod skip;
+mod write;
+mod write_plan;
 
-use crate::{
-    FormatError, FormatSpec, ResolvedSchema, Schema, Subject, cells::Cells, column::Column,
-    connect_schema::ConnectSchema, decoder::Row,
-};
-
-pub(crate) struct AvroReader;
-pub(crate) struct AvroWriter;
-
-impl AvroReader {
-    pub(crate) fn new(_spec: &FormatSpec, _fields: &Fields, _picked: &[usize], _subject: &Subject) -> Self {
-        Self
-    }
-    pub(crate) fn read(
-        &mut self,
-        _bytes: &[u8],
-        _row: usize,
-        _columns: &mut [Column],
-    ) -> Result<Row, String> {
-        Err("not yet".into())
-    }
-}
-
-impl AvroWriter {
-    pub(crate) fn new(_spec: &FormatSpec, _fields: &Fields, _subject: &Subject) -> Result<Self, FormatError> {
-        Ok(Self)
-    }
-    pub(crate) fn write(
-        &self,
-        _cells: &[Cells<'_>],
-        _row: usize,
-        _out: &mut Vec<u8>,
-    ) -> Result<bool, FormatError> {
-        Err(FormatError::Schema("not yet".into()))
-    }
-}
-
-pub(crate) fn generate(
-    _spec: &FormatSpec,
-    _fields: &Fields,
-    _full_name: Option<&str>,
-) -> Result<Schema, FormatError> {
-    Err(FormatError::Schema("not yet".into()))
-}
-
-pub(crate) fn infer(_schema: &ResolvedSchema) -> Result<ConnectSchema, FormatError> {
-    Err(FormatError::Schema("not yet".into()))
-}
+pub(crate) use connect::infer;
+pub(crate) use generate::generate;
+pub(crate) use read::AvroReader;
+pub(crate) use write::AvroWriter;

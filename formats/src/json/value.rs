@@ -1,7 +1,5 @@
 //! One JSON value into one column, by the column's SQL type.
 
-use std::collections::HashSet;
-
 use jiter::{Jiter, NumberInt, Peek};
 
 use crate::{
@@ -228,7 +226,7 @@ fn read_map(jiter: &mut Jiter<'_>, peek: Peek, shape: &mut Shape, column: &mut M
     }
     let start = jiter.clone();
     read_entries(jiter, value, column, &[])?;
-    let repeated = repeated_keys(column);
+    let repeated = column.repeated_keys();
     if !repeated.is_empty() {
         column.reopen();
         *jiter = start;
@@ -262,28 +260,6 @@ fn read_entries(
         next = jiter.next_key()?;
     }
     Ok(())
-}
-
-/// Positions, in order, of entries of the open map whose key comes again later: of repeated keys the last
-/// counts.
-fn repeated_keys(column: &Maps) -> Vec<usize> {
-    let entries = column.open_entries();
-    let first = entries.start;
-    if entries.len() <= 8 {
-        // Small maps are compared in place, without a set.
-        let again = |entry: &usize| {
-            (entry + 1..entries.end).any(|later| column.keys.get(later) == column.keys.get(*entry))
-        };
-        return entries.clone().filter(again).map(|entry| entry - first).collect();
-    }
-    let mut later = HashSet::with_capacity(entries.len());
-    let mut repeated: Vec<usize> = entries
-        .rev()
-        .filter(|entry| !later.insert(column.keys.get(*entry)))
-        .map(|entry| entry - first)
-        .collect();
-    repeated.reverse();
-    repeated
 }
 
 fn read_struct(

@@ -1,5 +1,6 @@
 //! The formats through their public API: tables from the reference, round trips, and bytes that mean nothing.
 
+mod avro;
 mod delimited;
 mod json;
 mod kafka;

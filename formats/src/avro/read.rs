@@ -1,0 +1,409 @@
+//! One Avro payload into the columns of a batch, by the plan of its schema.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use arrow::datatypes::Fields;
+
+use crate::{
+    FormatSpec, RegistryError, SchemaRegistry, Subject,
+    avro::{
+        fault::Fault,
+        input::Input,
+        read_plan::{Entries, KeySlot, Members, Plan, Root, Slot, Step, Text, Value},
+        schema::{AvroSchema, Place},
+        skip::{Skips, no_branch},
+    },
+    column::{Column, Decimals, Maps, Variable},
+    decimal::{self, Misfit},
+    decoder::Row,
+    java,
+    registry::split_header,
+};
+
+/// Reads payloads of one layout. Every payload is read with the schema that it was written with, and fields
+/// find their columns by name.
+pub(crate) struct AvroReader {
+    registry: Arc<dyn SchemaRegistry>,
+    wrapped: bool,
+    fields: Fields,
+    picked: Vec<usize>,
+    plans: Vec<Result<Plan, String>>,
+    /// Places in `plans` by schema id.
+    places: BTreeMap<i32, usize>,
+    last: Option<(i32, usize)>,
+    /// A schema that the registry did not give, and the row that asked for it: it is asked once per batch.
+    missing: Option<(i32, usize, String)>,
+}
+
+impl AvroReader {
+    pub(crate) fn new(spec: &FormatSpec, fields: &Fields, picked: &[usize], subject: &Subject) -> Self {
+        Self {
+            registry: Arc::clone(&subject.registry),
+            wrapped: spec.wrapped,
+            fields: fields.clone(),
+            picked: picked.to_vec(),
+            plans: Vec::new(),
+            places: BTreeMap::new(),
+            last: None,
+            missing: None,
+        }
+    }
+
+    /// Reads one payload as row `row` of `columns`.
+    #[inline]
+    pub(crate) fn read(&mut self, bytes: &[u8], row: usize, columns: &mut [Column]) -> Result<Row, String> {
+        let Some((id, body)) = split_header(bytes) else {
+            return Err("Unknown magic byte! The payload does not begin with 0 and the id of a schema".into());
+        };
+        let place = match self.last {
+            Some((last, place)) if last == id => place,
+            _ => self.find(id, row)?,
+        };
+        let plan = self.plans[place].as_ref().map_err(String::clone)?;
+        plan.read(&mut Input::new(body), columns).map_err(Fault::message)
+    }
+
+    #[cold]
+    fn find(&mut self, id: i32, row: usize) -> Result<usize, String> {
+        let place = match self.places.get(&id) {
+            Some(place) => *place,
+            None => {
+                let plan = self.compile(id, row)?;
+                self.plans.push(plan);
+                self.places.insert(id, self.plans.len() - 1);
+                self.plans.len() - 1
+            }
+        };
+        self.last = Some((id, place));
+        Ok(place)
+    }
+
+    /// A plan, or why the schema allows none; fails if the registry does not give the schema.
+    fn compile(&mut self, id: i32, row: usize) -> Result<Result<Plan, String>, String> {
+        if let Some((missing, asked, message)) = &self.missing
+            && *missing == id
+            && *asked < row
+        {
+            return Err(message.clone());
+        }
+        let resolved = self.registry.schema(id).and_then(|schema| self.registry.resolve(&schema));
+        let resolved = resolved.map_err(|RegistryError { code, message }| {
+            let message = format!("Error retrieving Avro schema for id {id}: {message}; error code: {code}");
+            self.missing = Some((id, row, message.clone()));
+            message
+        })?;
+        let schema = AvroSchema::parse(&resolved);
+        Ok(schema
+            .map(|schema| Plan::new(&schema, self.wrapped, &self.fields, &self.picked))
+            .map_err(|error| format!("schema {id}: {error}")))
+    }
+}
+
+impl Plan {
+    #[inline]
+    fn read(&self, input: &mut Input<'_>, columns: &mut [Column]) -> Result<Row, Fault> {
+        match &self.root {
+            Root::Wrapped { place, members } => {
+                if is_null(*place, input)? {
+                    return Ok(Row::Null);
+                }
+                Run { skips: &self.skips }.members(members, input, columns)?;
+            }
+            Root::Bare(slot) => Run { skips: &self.skips }.slot(slot, input, &mut columns[0])?,
+            Root::Unwanted(node) => self.skips.run(*node, input)?,
+            Root::Refused(message) => return Err(Fault::complete(message)),
+        }
+        Ok(Row::Present)
+    }
+}
+
+/// Whether a value is the null of its union; if not, it follows.
+#[inline]
+fn is_null(place: Place, input: &mut Input<'_>) -> Result<bool, Fault> {
+    match place {
+        Place::Bare => Ok(false),
+        Place::Branch { value, null } => {
+            let index = input.index()?;
+            if index == value {
+                Ok(false)
+            } else if Some(index) == null {
+                Ok(true)
+            } else {
+                Err(no_branch(index))
+            }
+        }
+    }
+}
+
+/// A plan at work.
+#[derive(Clone, Copy)]
+struct Run<'p> {
+    skips: &'p Skips,
+}
+
+impl Run<'_> {
+    #[inline]
+    fn members(self, members: &Members, input: &mut Input<'_>, columns: &mut [Column]) -> Result<(), Fault> {
+        match members {
+            Members::Record { steps, absent } => {
+                for step in steps {
+                    match step {
+                        Step::Read { column, name, slot } => self
+                            .slot(slot, input, &mut columns[*column])
+                            .map_err(|fault| fault.inside(name))?,
+                        Step::Skip(node) => self.skips.run(*node, input)?,
+                    }
+                }
+                for column in absent {
+                    columns[*column].push_null();
+                }
+            }
+            Members::Union { branches, columns: count } => {
+                let index = input.index()?;
+                let mut read = None;
+                match branches.get(index).ok_or_else(|| no_branch(index))? {
+                    Step::Read { column, name, slot } => {
+                        self.slot(slot, input, &mut columns[*column]).map_err(|fault| fault.inside(name))?;
+                        read = Some(*column);
+                    }
+                    Step::Skip(node) => self.skips.run(*node, input)?,
+                }
+                for column in (0..*count).filter(|column| Some(*column) != read) {
+                    columns[column].push_null();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn slot(self, slot: &Slot, input: &mut Input<'_>, column: &mut Column) -> Result<(), Fault> {
+        if let Value::Refused(message) = &slot.value {
+            return Err(Fault::complete(message));
+        }
+        if is_null(slot.place, input)? {
+            column.push_null();
+            return Ok(());
+        }
+        match (&slot.value, column) {
+            (Value::Int, Column::Int(column) | Column::Time(column) | Column::Date(column)) => {
+                column.push(input.int()?);
+            }
+            (Value::Int, Column::BigInt(column)) => column.push(i64::from(input.int()?)),
+            (Value::Long, Column::BigInt(column) | Column::Timestamp(column)) => column.push(input.long()?),
+            (Value::Double, Column::Double(column)) => column.push(input.double()?),
+            (Value::Float, Column::Double(column)) => column.push(f64::from(input.float()?)),
+            (Value::Boolean, Column::Boolean(column)) => column.push(input.boolean()?),
+            (Value::Text(Text::String), Column::String(column)) => read_string(input, column)?,
+            (Value::Text(text), Column::String(column)) => read_text(text, input, column)?,
+            (Value::Bytes, Column::Bytes(column)) => column.push(input.bytes()?),
+            (value, column) => self.nested(value, input, column)?,
+        }
+        Ok(())
+    }
+
+    fn nested(self, value: &Value, input: &mut Input<'_>, column: &mut Column) -> Result<(), Fault> {
+        match (value, column) {
+            (Value::Fixed(size), Column::Bytes(column)) => column.push(input.take(*size)?),
+            (Value::Decimal { fixed, scale }, Column::Decimal(column)) => {
+                let bytes = match fixed {
+                    Some(size) => input.take(*size)?,
+                    None => input.bytes()?,
+                };
+                let unscaled = fit(bytes, *scale, column)?;
+                column.values.push(unscaled);
+            }
+            (Value::Array(item), Column::Array(column)) => {
+                each_item(input, |input| {
+                    self.slot(item, input, &mut column.item).map_err(|fault| fault.inside("ARRAY"))
+                })?;
+                column.end(true);
+            }
+            (Value::Map(slot, node), Column::Map(column)) => self.map(input, column, |input, column| {
+                let Some(column) = column else {
+                    input.bytes()?;
+                    return self.skips.run(*node, input);
+                };
+                read_string(input, &mut column.keys).map_err(|fault| fault.inside("MAP_KEY"))?;
+                self.slot(slot, input, &mut column.values).map_err(|fault| fault.inside("MAP_VAL"))
+            })?,
+            (Value::Entries(entries), Column::Map(column)) => {
+                self.map(input, column, |input, column| self.entry(entries, input, column))?;
+            }
+            (Value::Struct(members), Column::Struct(column)) => {
+                self.members(members, input, &mut column.columns)?;
+                column.end();
+            }
+            _ => unreachable!("a plan is made for its columns"),
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of a map; of repeated keys the last one counts. `entry` reads one, or passes over it if
+    /// it is given no column.
+    fn map<'a>(
+        self,
+        input: &mut Input<'a>,
+        column: &mut Maps,
+        entry: impl Fn(&mut Input<'a>, Option<&mut Maps>) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
+        let mut again = input.clone();
+        each_item(input, |input| entry(input, Some(column)))?;
+        let repeated = column.repeated_keys();
+        if !repeated.is_empty() {
+            column.reopen();
+            let mut position = 0;
+            each_item(&mut again, |input| {
+                let counts = repeated.binary_search(&position).is_err();
+                position += 1;
+                entry(input, counts.then_some(&mut *column))
+            })?;
+        }
+        column.end(true);
+        Ok(())
+    }
+
+    fn entry(self, entries: &Entries, input: &mut Input<'_>, column: Option<&mut Maps>) -> Result<(), Fault> {
+        if is_null(entries.place, input)? {
+            return Err(Fault::new("an entry of a MAP is NULL"));
+        }
+        let Some(column) = column else { return self.skips.run(entries.record, input) };
+        if entries.key_first {
+            read_key(&entries.key, input, &mut column.keys)?;
+        }
+        self.slot(&entries.value, input, &mut column.values).map_err(|fault| fault.inside("MAP_VAL"))?;
+        if !entries.key_first {
+            read_key(&entries.key, input, &mut column.keys)?;
+        }
+        Ok(())
+    }
+}
+
+#[inline]
+fn each_item<'a>(
+    input: &mut Input<'a>,
+    mut read: impl FnMut(&mut Input<'a>) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    loop {
+        let count = input.block()?;
+        if count == 0 {
+            return Ok(());
+        }
+        for _ in 0..count {
+            read(input)?;
+        }
+    }
+}
+
+#[inline]
+fn read_string(input: &mut Input<'_>, column: &mut Variable) -> Result<(), Fault> {
+    let bytes = input.bytes()?;
+    if !bytes.is_ascii() && std::str::from_utf8(bytes).is_err() {
+        return Err(Fault::new("a string that is not UTF-8"));
+    }
+    column.push(bytes);
+    Ok(())
+}
+
+/// Keys of maps are text and never NULL.
+fn read_key(key: &KeySlot, input: &mut Input<'_>, column: &mut Variable) -> Result<(), Fault> {
+    let text = key.text.as_ref().map_err(Fault::complete)?;
+    if is_null(key.place, input)? {
+        return Err(Fault::new("a key of a MAP is NULL").inside("MAP_KEY"));
+    }
+    read_text(text, input, column).map_err(|fault| fault.inside("MAP_KEY"))
+}
+
+/// A value as the text that Java makes of it.
+fn read_text(text: &Text, input: &mut Input<'_>, column: &mut Variable) -> Result<(), Fault> {
+    let mut whole = itoa::Buffer::new();
+    let written: &[u8] = match text {
+        Text::String => return read_string(input, column),
+        Text::Boolean => {
+            if input.boolean()? {
+                b"true"
+            } else {
+                b"false"
+            }
+        }
+        Text::Int => whole.format(input.int()?).as_bytes(),
+        Text::Long => whole.format(input.long()?).as_bytes(),
+        Text::Symbols(symbols) => {
+            let index = input.index()?;
+            symbols.get(index).ok_or_else(|| no_branch(index))?.as_bytes()
+        }
+        Text::Float => {
+            let value = input.float()?;
+            return push_text(column, |out| java::push_float(out, value));
+        }
+        Text::Double => {
+            let value = input.double()?;
+            return push_text(column, |out| java::push_double(out, value));
+        }
+    };
+    push_text(column, |out| out.extend_from_slice(written))
+}
+
+/// Text may be longer than the bytes it was made of, and a column holds 2 GiB.
+fn push_text(column: &mut Variable, write: impl FnOnce(&mut Vec<u8>)) -> Result<(), Fault> {
+    write(&mut column.bytes);
+    if i32::try_from(column.bytes.len()).is_err() {
+        return Err(Fault::new("the text of one batch passes 2 GiB: decode fewer rows at a time"));
+    }
+    column.end();
+    Ok(())
+}
+
+/// A written decimal as the unscaled value that its column has.
+fn fit(bytes: &[u8], scale: i8, column: &Decimals) -> Result<i128, Fault> {
+    let (precision, wanted) = (column.precision, column.scale);
+    let Some(unscaled) = signed(bytes) else {
+        return Err(Fault::new(format!(
+            "Cannot fit a decimal of {} bytes into DECIMAL({precision}, {wanted})",
+            bytes.len()
+        )));
+    };
+    let bound = 10i128.pow(u32::from(precision));
+    if scale == wanted && -bound < unscaled && unscaled < bound {
+        return Ok(unscaled);
+    }
+    let mut text = Vec::new();
+    decimal::push(&mut text, unscaled, scale);
+    decimal::parse(&text, precision, wanted).map_err(|_| {
+        let digits = unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1);
+        let misfit = Misfit::Rounds { precision: digits, scale: i64::from(scale) };
+        Fault::new(misfit.message(&String::from_utf8_lossy(&text), precision, wanted))
+    })
+}
+
+/// Big-endian bytes in two's complement; `None` beyond 128 bits. No bytes are zero.
+fn signed(bytes: &[u8]) -> Option<i128> {
+    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
+    let sign = if negative { 0xff } else { 0 };
+    let start = bytes.len().saturating_sub(16);
+    let (more, last) = bytes.split_at(start);
+    let mut all = [sign; 16];
+    all[16 - last.len()..].copy_from_slice(last);
+    let value = i128::from_be_bytes(all);
+    (more.iter().all(|byte| *byte == sign) && (value < 0) == negative).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_are_twos_complement() {
+        for (bytes, value) in [
+            (&[][..], Some(0)),
+            (&[0xff], Some(-1)),
+            (&[0, 0xff], Some(255)),
+            (&[0x04, 0xd2], Some(1234)),
+            (&[0xff; 20], Some(-1)),
+            (&[0x7f; 17], None),
+            (&[0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
+        ] {
+            assert_eq!(signed(bytes), value, "{bytes:x?}");
+        }
+    }
+}
