@@ -57,8 +57,10 @@ pub use format::Format;
 pub use payloads::Payloads;
 pub use registry::compatibility::{self, Compatibility};
 pub use registry::{
-    EmbeddedRegistry, Reference, RegisteredSchema, RegistryError, ResolvedSchema, Schema, SchemaRegistry,
-    SchemaType, split_header, write_header,
+    Credentials, Deleted, EmbeddedRegistry, Mode, Reference, RegisteredSchema, Registration, RegistryAdmin,
+    RegistryClient, RegistryClientConfig, RegistryError, RegistryServer, RegistryServerConfig,
+    ResolvedSchema, SCHEMAS_TOPIC, Schema, SchemaRegistry, SchemaType, Scope, SubjectConfig, VersionSpec,
+    split_header, write_header,
 };
 pub use spec::{FormatSpec, ProtobufNulls, Subject, parse_delimiter};
 pub use types::type_name;

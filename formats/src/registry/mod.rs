@@ -1,22 +1,41 @@
 //! Schemas under subjects and ids: what AVRO, PROTOBUF and JSON_SR keep beside the bytes.
 //!
 //! ```text
-//! SchemaRegistry ◀─ EmbeddedRegistry (in this process)
+//! SchemaRegistry ◀─ EmbeddedRegistry (in this process) ─▶ the _schemas topic of a log
+//!                ◀─ RegistryClient   (over HTTP)       ─▶ server, or anybody's registry
 //! ```
 //!
 //! A *subject* such as `orders-value` holds numbered *versions*; each version is a schema with a global *id*,
 //! and the same text registered again has the id that it had. Payloads carry the id ([`split_header`]).
 
+mod change;
+mod client;
 pub mod compatibility;
 mod embedded;
 mod error;
+mod journal;
 mod schema;
+mod server;
+mod settings;
+mod state;
+mod subject;
 mod wire;
 
-pub use embedded::EmbeddedRegistry;
+pub use client::{Credentials, RegistryClient, RegistryClientConfig};
+pub use embedded::{EmbeddedRegistry, Registration, Scope};
 pub use error::RegistryError;
+pub use journal::SCHEMAS_TOPIC;
 pub use schema::{Reference, RegisteredSchema, ResolvedSchema, Schema, SchemaType};
+pub use server::{RegistryServer, RegistryServerConfig};
+pub use settings::{Mode, SubjectConfig};
 pub use wire::{split_header, write_header};
+
+use std::{fmt, str::FromStr};
+
+use change::Change;
+use compatibility::Compatibility;
+use journal::Journal;
+use state::State;
 
 /// A schema registry, in this process or elsewhere. Methods block; none is called per record.
 pub trait SchemaRegistry: Send + Sync + std::fmt::Debug {
@@ -41,21 +60,115 @@ pub trait SchemaRegistry: Send + Sync + std::fmt::Debug {
     /// Deletes a subject: softly, so that ids stay readable, or for good. Tells the versions that went.
     fn delete_subject(&self, subject: &str, permanent: bool) -> Result<Vec<i32>, RegistryError>;
 
+    /// The schema that a reference means, even if it was deleted in the meantime.
+    fn referred(&self, reference: &Reference) -> Result<Schema, RegistryError> {
+        Ok(self.version(&reference.subject, reference.version)?.schema)
+    }
+
     /// A schema with everything that it refers to, in an order in which each follows what it needs.
     fn resolve(&self, schema: &Schema) -> Result<ResolvedSchema, RegistryError> {
-        let mut resolved = ResolvedSchema { schema: schema.clone(), references: Vec::new() };
-        let mut visiting = Vec::new();
-        collect(self, &schema.references, &mut visiting, &mut resolved.references)?;
-        Ok(resolved)
+        resolve_with(schema, |reference| self.referred(reference))
+    }
+}
+
+/// What people do with a registry, beyond what formats need.
+pub trait RegistryAdmin: SchemaRegistry {
+    /// Names of the subjects that begin with a prefix: in the default context, in one (`:.ctx:`), or with `:*:` all.
+    fn all_subjects(&self, prefix: &str, deleted: Deleted) -> Result<Vec<String>, RegistryError>;
+
+    /// The version numbers of a subject.
+    fn versions(&self, subject: &str, deleted: Deleted) -> Result<Vec<i32>, RegistryError>;
+
+    /// One version of a subject, or its newest.
+    fn find(&self, subject: &str, version: VersionSpec) -> Result<RegisteredSchema, RegistryError>;
+
+    /// Deletes a version: softly, or for good if that was done before. Tells its number.
+    fn delete_version(
+        &self,
+        subject: &str,
+        version: VersionSpec,
+        permanent: bool,
+    ) -> Result<i32, RegistryError>;
+
+    /// What keeps a schema from being registered; empty if it is compatible with the subject's versions.
+    fn check(&self, subject: &str, schema: &Schema) -> Result<Vec<String>, RegistryError>;
+}
+
+/// Whether a reader sees what is deleted softly.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Deleted {
+    /// Only what is not deleted.
+    #[default]
+    Exclude,
+    /// Both.
+    Include,
+    /// Only what is deleted.
+    Only,
+}
+
+impl Deleted {
+    fn admits(self, deleted: bool) -> bool {
+        match self {
+            Self::Exclude => !deleted,
+            Self::Include => true,
+            Self::Only => deleted,
+        }
+    }
+}
+
+/// Which version of a subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VersionSpec {
+    /// The newest.
+    Latest,
+    /// The one with this number.
+    Number(i32),
+}
+
+impl FromStr for VersionSpec {
+    type Err = RegistryError;
+
+    /// Fails with 42202.
+    fn from_str(text: &str) -> Result<Self, RegistryError> {
+        match (text, text.parse()) {
+            ("latest" | "-1", _) => Ok(Self::Latest),
+            (_, Ok(number)) if number > 0 => Ok(Self::Number(number)),
+            _ => Err(RegistryError::new(
+                42202,
+                format!(
+                    "The specified version '{text}' is not a valid version id. Allowed values are between \
+                     [1, 2^31-1] and the string \"latest\""
+                ),
+            )),
+        }
+    }
+}
+
+impl fmt::Display for VersionSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("latest"),
+            Self::Number(number) => number.fmt(f),
+        }
     }
 }
 
 /// References may refer on, but not in a circle and not deeper than this.
 const REFERENCE_DEPTH_MAX: usize = 64;
 
-fn collect<R: SchemaRegistry + ?Sized>(
-    registry: &R,
+/// A schema and what it refers to, as `referred` finds it.
+fn resolve_with(
+    schema: &Schema,
+    mut referred: impl FnMut(&Reference) -> Result<Schema, RegistryError>,
+) -> Result<ResolvedSchema, RegistryError> {
+    let mut resolved = ResolvedSchema { schema: schema.clone(), references: Vec::new() };
+    collect(&schema.references, &mut referred, &mut Vec::new(), &mut resolved.references)?;
+    Ok(resolved)
+}
+
+fn collect(
     references: &[Reference],
+    referred: &mut impl FnMut(&Reference) -> Result<Schema, RegistryError>,
     visiting: &mut Vec<Reference>,
     found: &mut Vec<(String, Schema)>,
 ) -> Result<(), RegistryError> {
@@ -68,11 +181,11 @@ fn collect<R: SchemaRegistry + ?Sized>(
                 "reference {reference} leads back to itself or is nested deeper than {REFERENCE_DEPTH_MAX}"
             )));
         }
-        let referred = registry.version(&reference.subject, reference.version)?;
+        let schema = referred(reference)?;
         visiting.push(reference.clone());
-        collect(registry, &referred.schema.references, visiting, found)?;
+        collect(&schema.references, referred, visiting, found)?;
         visiting.pop();
-        found.push((reference.name.clone(), referred.schema));
+        found.push((reference.name.clone(), schema));
     }
     Ok(())
 }

@@ -1,0 +1,158 @@
+//! The registry's REST API over HTTP. Nothing else in this crate imports it.
+//!
+//! ```text
+//! connection ─▶ axum ─▶ Request ─▶ router (plain functions, on a thread that may block) ─▶ EmbeddedRegistry
+//!            ◀─ status + JSON  ◀─ Response
+//! ```
+
+mod api;
+mod request;
+mod router;
+mod serialized;
+#[cfg(test)]
+mod tests;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::State,
+    http::{Response as HttpResponse, StatusCode, header},
+};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+
+use super::{EmbeddedRegistry, RegistryError};
+use request::Request;
+
+/// What answers are written as, unless the client asks for plain JSON.
+const MEDIA_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// Where a server listens and what it takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistryServerConfig {
+    /// Where it listens. Default `127.0.0.1:8081`; with port 0 the system chooses one.
+    pub address: SocketAddr,
+    /// Largest request body in bytes. Default 4 MiB.
+    pub body_bytes_max: usize,
+}
+
+impl Default for RegistryServerConfig {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 8081)), body_bytes_max: 4 << 20 }
+    }
+}
+
+/// A running server of the REST API. It ends when this is dropped.
+#[derive(Debug)]
+pub struct RegistryServer {
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    runtime: Option<Runtime>,
+}
+
+#[derive(Clone)]
+struct Shared {
+    registry: Arc<EmbeddedRegistry>,
+    body_bytes_max: usize,
+}
+
+impl RegistryServer {
+    /// Starts to listen. Fails if the address cannot be had.
+    pub fn start(registry: Arc<EmbeddedRegistry>, config: &RegistryServerConfig) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(16)
+            .thread_name("registry-server")
+            .enable_all()
+            .build()?;
+        let listener = runtime.block_on(TcpListener::bind(config.address))?;
+        let address = listener.local_addr()?;
+        let shared = Shared { registry, body_bytes_max: config.body_bytes_max };
+        let app = Router::new().fallback(answer).with_state(shared);
+        let (stop, stopped) = oneshot::channel();
+        let serving = axum::serve(listener, app).with_graceful_shutdown(async {
+            // A sender that is dropped means the same.
+            let _ = stopped.await;
+        });
+        runtime.spawn(async move {
+            if let Err(error) = serving.await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the registry's server ended");
+            }
+        });
+        Ok(Self { address, stop: Some(stop), runtime: Some(runtime) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+impl Drop for RegistryServer {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(runtime) = self.runtime.take() {
+            // Requests that are being answered get the time to end; idle connections are not waited for.
+            runtime.shutdown_timeout(Duration::from_millis(200));
+        }
+    }
+}
+
+async fn answer(State(shared): State<Shared>, request: axum::extract::Request) -> HttpResponse<Body> {
+    let (parts, body) = request.into_parts();
+    let plain = accepts_plain_json(parts.headers.get(header::ACCEPT));
+    let response = match to_bytes(body, shared.body_bytes_max).await {
+        Ok(body) => {
+            let content_type = parts.headers.get(header::CONTENT_TYPE);
+            let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let work = move || handle(&shared.registry, &parts, content_type.as_deref(), &body);
+            // The core waits for the disk. What panics in it must not take the connection along without an answer.
+            tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+                Err(RegistryError::new(
+                    50001,
+                    "Error in the backend data store: the request was not finished",
+                ))
+            })
+        }
+        Err(_) => {
+            let message = format!("the body has more than {} bytes or did not arrive", shared.body_bytes_max);
+            Err(RegistryError::new(413, message))
+        }
+    };
+    let (status, text) = match response {
+        Ok(text) => (StatusCode::OK, text),
+        Err(error) => (status_of(error.code), api::error_body(&error)),
+    };
+    let media_type = if plain { "application/json" } else { MEDIA_TYPE };
+    HttpResponse::builder()
+        .status(status)
+        .header(header::CONTENT_TYPE, media_type)
+        .body(Body::from(text))
+        .expect("a status and a constant header are valid")
+}
+
+fn handle(
+    registry: &EmbeddedRegistry,
+    parts: &axum::http::request::Parts,
+    content_type: Option<&str>,
+    body: &Bytes,
+) -> Result<String, RegistryError> {
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let request = Request::new(parts.method.as_str(), path, query, content_type, body)?;
+    router::respond(registry, &request)
+}
+
+/// 40401 is a 404.
+fn status_of(code: u32) -> StatusCode {
+    let status = if code >= 1000 { code / 100 } else { code };
+    u16::try_from(status)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+fn accepts_plain_json(accept: Option<&header::HeaderValue>) -> bool {
+    let accept = accept.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.contains("application/json") && !accept.contains("schemaregistry")
+}
