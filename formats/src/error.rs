@@ -122,6 +122,16 @@ pub enum FormatError {
     /// No field of a schema has a type that SQL has.
     #[error("Schema does not include any columns with types that ksqlDB supports.")]
     NoSupportedColumns,
+    /// A schema that defines several messages, and no name that picks one.
+    #[error(
+        "The schema has multiple schema definitions.\n\n{}\n\nPlease specify a schema full name in the WITH clause \
+         using KEY_SCHEMA_FULL_NAME or VALUE_SCHEMA_FULL_NAME",
+        bullets(names)
+    )]
+    SeveralDefinitions {
+        /// Full names of what it defines.
+        names: Vec<String>,
+    },
     /// A schema that the format cannot work with; says which part and why.
     #[error("{0}")]
     Schema(String),
@@ -142,4 +152,8 @@ impl FormatError {
     pub(crate) fn unsupported(format: Format, data_type: &DataType) -> Self {
         Self::UnsupportedType { format, data_type: type_name(data_type) }
     }
+}
+
+fn bullets(names: &[String]) -> String {
+    names.iter().map(|name| format!("- {name}")).collect::<Vec<_>>().join("\n")
 }

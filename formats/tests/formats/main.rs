@@ -4,6 +4,7 @@ mod avro;
 mod delimited;
 mod json;
 mod kafka;
+mod protobuf;
 mod registry;
 mod round_trip;
 

@@ -35,7 +35,7 @@ fn plain_type() -> impl Strategy<Value = DataType> {
     ]
 }
 
-fn any_type() -> impl Strategy<Value = DataType> {
+pub(crate) fn any_type() -> impl Strategy<Value = DataType> {
     plain_type().prop_recursive(3, 8, 3, |inner| {
         prop_oneof![
             inner.clone().prop_map(array_of),
@@ -137,7 +137,9 @@ fn columns(fields: Fields, rows: usize) -> BoxedStrategy<Vec<ArrayRef>> {
     fields.iter().map(|field| column(field.data_type().clone(), rows)).collect::<Vec<_>>().boxed()
 }
 
-fn table(types: impl Strategy<Value = Vec<DataType>>) -> impl Strategy<Value = (Fields, Vec<ArrayRef>)> {
+pub(crate) fn table(
+    types: impl Strategy<Value = Vec<DataType>>,
+) -> impl Strategy<Value = (Fields, Vec<ArrayRef>)> {
     types.prop_flat_map(|types| {
         let fields: Fields =
             types.into_iter().enumerate().map(|(n, t)| Field::new(format!("C{n}"), t, true)).collect();
