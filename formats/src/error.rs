@@ -26,7 +26,7 @@ pub enum FormatError {
         data_type: String,
     },
     /// A MAP whose keys are not STRING.
-    #[error("{}", map_key(*format))]
+    #[error("{}", string_keys_only(*format))]
     MapKey {
         /// The format asked.
         format: Format,
@@ -140,11 +140,15 @@ pub enum FormatError {
     Registry(#[from] RegistryError),
 }
 
-/// ksqlDB's words differ.
-fn map_key(format: Format) -> String {
+/// ksqlDB's words, which each schema language has of its own.
+fn string_keys_only(format: Format) -> String {
     match format {
         Format::Avro => "Avro only supports MAPs with STRING keys".to_owned(),
-        other => format!("{other} only supports MAP types with STRING keys"),
+        Format::JsonSr => "JSON only supports MAP types with STRING keys".to_owned(),
+        Format::Protobuf | Format::ProtobufNosr => {
+            "PROTOBUF format only supports MAP types with STRING keys".to_owned()
+        }
+        format => format!("{format} only supports MAP types with STRING keys"),
     }
 }
 

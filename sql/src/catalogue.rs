@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::datatypes::{Field, Fields};
-use millstream_formats::FormatSpec;
+use millstream_formats::{Decoder, Encoder, FormatError, FormatSpec, Subject};
 
 use crate::{
     ast::{Ident, SourceKind, quoted},
@@ -175,6 +175,10 @@ pub(crate) struct Source {
     pub inherited_key_format: FormatSpec,
     /// How values are written.
     pub value_format: FormatSpec,
+    /// Where the schemas of its keys are, if its format keeps them in a registry.
+    pub key_subject: Option<Subject>,
+    /// Where the schemas of its values are, if its format keeps them in a registry.
+    pub value_subject: Option<Subject>,
     /// Whether WRAP_SINGLE_VALUE said how the one value column is written.
     pub wraps_explicitly: bool,
     /// Where row time comes from, if not from the record.
@@ -193,6 +197,26 @@ impl Source {
     /// `stream` or `table`.
     pub(crate) fn kind_name(&self) -> &'static str {
         kind_name(self.kind)
+    }
+
+    /// Reads keys, all columns of them or those at these places.
+    pub(crate) fn key_decoder(&self, projection: Option<&[usize]>) -> Result<Decoder, FormatError> {
+        self.key_format.decoder(&self.columns.key_fields(), projection, self.key_subject.as_ref())
+    }
+
+    /// Reads values, all columns of them or those at these places.
+    pub(crate) fn value_decoder(&self, projection: Option<&[usize]>) -> Result<Decoder, FormatError> {
+        self.value_format.decoder(&self.columns.value_fields(), projection, self.value_subject.as_ref())
+    }
+
+    /// Writes keys.
+    pub(crate) fn key_encoder(&self) -> Result<Encoder, FormatError> {
+        self.key_format.encoder(&self.columns.key_fields(), self.key_subject.as_ref())
+    }
+
+    /// Writes values.
+    pub(crate) fn value_encoder(&self) -> Result<Encoder, FormatError> {
+        self.value_format.encoder(&self.columns.value_fields(), self.value_subject.as_ref())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
+use millstream_formats::SchemaRegistry;
 use millstream_log::{AutoOffsetReset, Clock};
 use millstream_streams::{ProcessingGuarantee, StreamsConfig};
 
@@ -27,6 +28,7 @@ const KSQL: &[(&str, &str, &str)] = &[
     ("ksql.functions.collect_set.limit", "1000", "elements that COLLECT_SET collects at most"),
     ("ksql.timestamp.throw.on.invalid", "false", "an invalid time in a TIMESTAMP column stops the query"),
     ("ksql.assert.topic.default.timeout.ms", "1000", "how long ASSERT TOPIC waits"),
+    ("ksql.assert.schema.default.timeout.ms", "1000", "how long ASSERT SCHEMA waits"),
     ("ksql.functions.substring.legacy.args", "false", "SUBSTRING counts from 1: other values are not taken"),
     (
         "ksql.windowed.session.key.legacy",
@@ -89,12 +91,19 @@ pub struct SqlConfig {
     properties: Properties,
     functions: Option<FunctionRegistry>,
     connectors: Option<Arc<dyn Connectors>>,
+    schemas: Option<Arc<dyn SchemaRegistry>>,
 }
 
 impl SqlConfig {
     /// Keeps the state of queries below `state_dir`; everything else has its default.
     pub fn new(state_dir: impl Into<PathBuf>) -> Self {
-        Self { state_dir: state_dir.into(), properties: Properties::new(), functions: None, connectors: None }
+        Self {
+            state_dir: state_dir.into(),
+            properties: Properties::new(),
+            functions: None,
+            connectors: None,
+            schemas: None,
+        }
     }
 
     /// Sets a property for all sessions. Fails for names and values that SET would refuse.
@@ -116,6 +125,18 @@ impl SqlConfig {
     pub fn connectors(mut self, connectors: Arc<dyn Connectors>) -> Self {
         self.connectors = Some(connectors);
         self
+    }
+
+    /// Keeps the schemas of AVRO, PROTOBUF and JSON_SR in this registry; without, these formats are refused.
+    #[must_use]
+    pub fn schema_registry(mut self, registry: Arc<dyn SchemaRegistry>) -> Self {
+        self.schemas = Some(registry);
+        self
+    }
+
+    /// The registry of schemas, if there is one.
+    pub(crate) fn schemas(&self) -> Option<&Arc<dyn SchemaRegistry>> {
+        self.schemas.as_ref()
     }
 
     pub(crate) fn connector_runner(&self) -> Option<&dyn Connectors> {

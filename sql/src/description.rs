@@ -1,6 +1,6 @@
 //! What can be known of a stream or table from outside.
 
-use millstream_formats::FormatSpec;
+use millstream_formats::{FormatSpec, ProtobufNulls, Subject};
 
 use crate::{
     ast::SourceKind,
@@ -56,12 +56,46 @@ pub enum ColumnPlace {
 }
 
 /// How keys or values are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FormatDescription {
     /// The format with its settings.
     pub spec: FormatSpec,
     /// Whether the statement said how a single column is written, or the format leaves a choice for keys.
     pub explicit_wrapping: bool,
+    /// The subject of its schemas, for formats that keep them in a registry.
+    pub subject: Option<String>,
+    /// The name of the record or message that was asked for, or is made up for keys.
+    pub full_name: Option<String>,
+    /// The id of the schema that was asked for.
+    pub schema_id: Option<i32>,
+}
+
+impl FormatDescription {
+    fn new(spec: FormatSpec, explicit_wrapping: bool, subject: Option<&Subject>) -> Self {
+        Self {
+            spec,
+            explicit_wrapping,
+            subject: subject.map(|subject| subject.name.clone()),
+            full_name: subject.and_then(|subject| subject.full_name.clone()),
+            schema_id: subject.and_then(|subject| subject.schema_id),
+        }
+    }
+
+    /// The settings of the format by ksqlDB's names.
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let mut properties = Vec::new();
+        properties.extend(self.spec.delimiter.map(|delimiter| ("delimiter", delimiter.to_string())));
+        properties.extend(self.full_name.clone().map(|name| ("fullSchemaName", name)));
+        properties.extend(self.schema_id.map(|id| ("schemaId", id.to_string())));
+        properties.extend(self.spec.unwrap_primitives.then(|| ("unwrapPrimitives", "true".to_owned())));
+        let nulls = match self.spec.nulls {
+            ProtobufNulls::Absent => None,
+            ProtobufNulls::Optional => Some("optional"),
+            ProtobufNulls::Wrapper => Some("wrapper"),
+        };
+        properties.extend(nulls.map(|nulls| ("nullableRepresentation", nulls.to_owned())));
+        properties
+    }
 }
 
 /// How keys are windowed.
@@ -86,17 +120,19 @@ impl SourceDescription {
             let place = header.header.clone().map_or(ColumnPlace::Headers, ColumnPlace::Header);
             column(&header.column, place)
         });
-        let key_choice = source.columns.key.len() == 1 && source.key_format.format.can_wrap();
+        let key = source.key_format.format;
+        let key_choice = source.columns.key.len() == 1 && key.can_wrap() && key.can_unwrap();
         Self {
             name: source.name.clone(),
             kind: source.kind,
             topic: source.topic.clone(),
             columns: keys.chain(values).chain(headers).collect(),
-            key_format: FormatDescription { spec: source.key_format, explicit_wrapping: key_choice },
-            value_format: FormatDescription {
-                spec: source.value_format,
-                explicit_wrapping: source.wraps_explicitly,
-            },
+            key_format: FormatDescription::new(source.key_format, key_choice, source.key_subject.as_ref()),
+            value_format: FormatDescription::new(
+                source.value_format,
+                source.wraps_explicitly,
+                source.value_subject.as_ref(),
+            ),
             window: source.window.map(WindowDescription::new),
             read_only: source.read_only,
             query: source.query.clone(),

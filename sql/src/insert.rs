@@ -4,16 +4,18 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, new_null_array},
     datatypes::Int64Type,
 };
-use millstream_formats::Payloads;
+use millstream_formats::{FormatError, Payloads};
 use millstream_log::{Log, Producer, Timestamp};
 
 use crate::{
     ast::{Expr, Ident, InsertValues, SourceKind, quoted},
     catalogue::{Catalogue, Column, Source},
+    engine::schemas::subjects,
     error::SqlError,
     expression::{Compiler, coerce_lax, evaluate_constant},
     function::FunctionRegistry,
     types::SqlType,
+    with::Side,
 };
 
 /// Writes one row through `producer` and flushes.
@@ -28,6 +30,7 @@ pub(crate) fn insert(
         catalogue.get(&statement.target.name).ok_or_else(|| unknown(catalogue, &statement.target))?;
     let row = Row::new(statement, source, functions)
         .map_err(|error| error.prefixed(&format!("Failed to insert values into '{}'. ", source.name)))?;
+    check_key_schema(source).map_err(|error| error.at(statement.target.span))?;
     let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
     let key = encode(&source.columns.key, &row.key, source, true)?;
     let value = encode(&source.columns.value, &row.value, source, false)?;
@@ -40,16 +43,53 @@ pub(crate) fn insert(
 }
 
 fn encode(columns: &[Column], values: &[ArrayRef], source: &Source, key: bool) -> Result<Payloads, SqlError> {
-    let spec = if key { source.key_format } else { source.value_format };
     let mut payloads = Payloads::new();
     if key && (columns.is_empty() || values.iter().any(|value| value.is_null(0))) {
         payloads.push(None);
         return Ok(payloads);
     }
     let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
-    let mut encoder = spec.encoder(&columns.iter().map(Column::field).collect(), None).map_err(failed)?;
+    let encoder = if key { source.key_encoder() } else { source.value_encoder() };
+    let mut encoder = encoder.map_err(failed)?;
     encoder.encode(values, 1, None, &mut payloads).map_err(failed)?;
     Ok(payloads)
+}
+
+/// A key must not be written with another schema than the keys before it, or equal ones differ.
+fn check_key_schema(source: &Source) -> Result<(), SqlError> {
+    let Some((_, subject)) = subjects(source).find(|(side, _)| *side == Side::Key) else { return Ok(()) };
+    let (name, subject_name) = (&source.name, &subject.name);
+    let unknown = |error: FormatError| {
+        SqlError::invalid(format!(
+            "Failed to insert values into '{name}'. Failed to fetch key schema ({subject_name}). {error}"
+        ))
+    };
+    let known = subject.registry.latest(subject_name).map_err(|error| unknown(error.into()))?;
+    let resolved = subject.registry.resolve(&known.schema).map_err(|error| unknown(error.into()))?;
+    let spec = source.key_format;
+    let bare = source.columns.key.first().map_or("", |column| column.name.as_str());
+    let fields = spec.infer(&resolved, subject.full_name.as_deref(), bare).map_err(unknown)?;
+    let same = fields.len() == source.columns.key.len()
+        && fields.iter().zip(&source.columns.key).all(|(field, column)| {
+            field.name().eq_ignore_ascii_case(&column.name)
+                && SqlType::from_arrow(field.data_type()).is_ok_and(|ty| same_type(&ty, &column.ty))
+        });
+    if same {
+        return Ok(());
+    }
+    let generated = spec.generate_schema(&source.columns.key_fields(), subject.full_name.as_deref());
+    Err(SqlError::invalid(format!(
+        "Failed to insert values into '{name}'. Cannot INSERT VALUES into data source {}. ksqlDB generated schema would \
+         overwrite existing key schema.\n\tExisting Schema: {}\n\tksqlDB Generated: {}",
+        quoted(name),
+        known.schema.text,
+        generated.ok().flatten().map(|schema| schema.text).unwrap_or_default()
+    )))
+}
+
+/// Whether two types are one but for the case of names.
+fn same_type(a: &SqlType, b: &SqlType) -> bool {
+    a.to_string().eq_ignore_ascii_case(&b.to_string())
 }
 
 struct Row {

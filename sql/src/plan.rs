@@ -12,7 +12,7 @@ use std::{fmt, sync::Arc};
 
 use arrow::datatypes::{Fields, Schema, SchemaRef};
 use datafusion::logical_expr::Expr;
-use millstream_formats::FormatSpec;
+use millstream_formats::{Format, FormatSpec};
 
 use crate::{
     ast::{JoinKind, SourceKind},
@@ -492,6 +492,17 @@ pub(crate) enum Kept {
     Rows,
     /// The columns behind the key in this format, for queries from outside.
     Value(FormatSpec),
+}
+
+/// How what a source writes in `format` is written inside a query, in repartition topics and state: the nearest format
+/// that needs no registry and reads back the same. Ids of schemas in keys would part what is equal, and nobody else
+/// reads these bytes.
+pub(crate) fn internal(format: FormatSpec) -> FormatSpec {
+    match format.format {
+        Format::Avro | Format::JsonSr => FormatSpec::new(Format::Json, format.wrapped),
+        Format::Protobuf => FormatSpec { format: Format::ProtobufNosr, ..format },
+        Format::Kafka | Format::Delimited | Format::Json | Format::ProtobufNosr | Format::None => format,
+    }
 }
 
 /// A batch layout of these columns.

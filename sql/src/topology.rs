@@ -6,9 +6,10 @@ use std::{
 };
 
 use arrow::datatypes::SchemaRef;
+use millstream_log::PartitionRecords;
 use millstream_streams::{
-    Batch, Context, Decoder, Encoder, Processor, SourceOptions, StoreHandle, StoreSpec, StreamsError,
-    Topology, TopologyBuilder,
+    Batch, Context, Decoded, Decoder, Encoder, Processor, RecordSink, Reporter, SourceOptions, StoreHandle,
+    StoreSpec, StreamsError, Topology, TopologyBuilder,
     operator::{
         AggregateProcessor, EmitStrategy, JoinProcessor, JoinWindows, MissingKey, SessionProcessor,
         SessionWindows, Side, StreamJoin as JoinRules, StreamJoinProcessor, TableProcessor, TimeWindows,
@@ -126,8 +127,12 @@ impl Assembly<'_> {
         step: &SourceStep,
     ) -> Result<Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>, SqlError> {
         let (step, errors) = (step.clone(), self.plan.errors.clone());
-        let make = prepared(move || SourceDecoder::new(&step, &errors))?;
-        Ok(Arc::new(move || Box::new(make()) as Box<dyn Decoder>))
+        let make = move || SourceDecoder::new(&step, &errors);
+        make().map_err(|error| SqlError::failed("prepare the query", error))?;
+        Ok(Arc::new(move || match make() {
+            Ok(decoder) => Box::new(decoder) as Box<dyn Decoder>,
+            Err(error) => Box::new(Unprepared(error.to_string())),
+        }))
     }
 
     /// Adds a processor below a node; returns its name.
@@ -376,8 +381,12 @@ impl Assembly<'_> {
             Destination::Sink { sink, time } => {
                 let (target, output) = (sink.clone(), self.plan.output.clone());
                 let errors = self.plan.errors.clone();
-                let make = prepared(move || SinkEncoder::new(&target, &output, time.as_ref(), &errors))?;
-                let encoder = Arc::new(move || Box::new(make()) as Box<dyn Encoder>);
+                let make = move || SinkEncoder::new(&target, &output, time.as_ref(), &errors);
+                make().map_err(|error| SqlError::failed("prepare the query", error))?;
+                let encoder = Arc::new(move || match make() {
+                    Ok(encoder) => Box::new(encoder) as Box<dyn Encoder>,
+                    Err(error) => Box::new(Unprepared(error.to_string())),
+                });
                 let name = format!("Sink-{}", sink.name);
                 self.builder.add_sink(&name, &sink.topic, encoder, &[last]);
             }
@@ -388,6 +397,30 @@ impl Assembly<'_> {
 
 /// How long rows are kept for late ones where a join does not say: a day.
 const DEFAULT_GRACE_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Stands for what could be made when the query was planned and not when a task was: a registry may be gone by then.
+struct Unprepared(String);
+
+impl Decoder for Unprepared {
+    fn decode(
+        &mut self,
+        _records: &PartitionRecords,
+        _report: &mut dyn Reporter,
+    ) -> Result<Decoded, StreamsError> {
+        Err(StreamsError::Failed(self.0.clone()))
+    }
+}
+
+impl Encoder for Unprepared {
+    fn encode(
+        &mut self,
+        _batch: Box<dyn Batch>,
+        _out: &mut RecordSink<'_>,
+        _report: &mut dyn Reporter,
+    ) -> Result<(), StreamsError> {
+        Err(StreamsError::Failed(self.0.clone()))
+    }
+}
 
 /// Where the two sides of a join become one.
 struct PassProcessor;

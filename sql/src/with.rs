@@ -1,6 +1,10 @@
 //! The WITH clause of sources: names, types and rules of its properties.
 
-use millstream_formats::{Format, FormatError, FormatSpec, parse_delimiter};
+use std::sync::Arc;
+
+use millstream_formats::{
+    Format, FormatError, FormatSpec, ProtobufNulls, SchemaRegistry, Subject, parse_delimiter,
+};
 
 use crate::{
     ast::{Interval, Properties, Property, Span, TimeUnit, quoted},
@@ -35,14 +39,54 @@ const SOURCE: [&str; 20] = [
 /// Those of `CREATE {STREAM|TABLE}` besides; a query says the rest itself.
 const DECLARED: [&str; 4] = ["WINDOW_TYPE", "WINDOW_SIZE", "SOURCED_BY_CONNECTOR", "SOURCE_CONNECTOR"];
 
-/// Settings of formats that need a schema registry, by what such formats call them.
-const REGISTRY_SETTINGS: [(&str, &str, &str); 5] = [
-    ("KEY_SCHEMA_FULL_NAME", "KEY_FORMAT", "fullSchemaName"),
-    ("VALUE_SCHEMA_FULL_NAME", "VALUE_FORMAT", "fullSchemaName"),
-    ("VALUE_AVRO_SCHEMA_FULL_NAME", "VALUE_FORMAT", "fullSchemaName"),
-    ("KEY_PROTOBUF_NULLABLE_REPRESENTATION", "KEY_FORMAT", "nullableRepresentation"),
-    ("VALUE_PROTOBUF_NULLABLE_REPRESENTATION", "VALUE_FORMAT", "nullableRepresentation"),
-];
+/// The namespace of the records that ksqlDB makes up.
+const AVRO_NAMESPACE: &str = "io.confluent.ksql.avro_schemas";
+
+/// One side of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The key.
+    Key,
+    /// The value.
+    Value,
+}
+
+impl Side {
+    /// Both.
+    pub(crate) const BOTH: [Self; 2] = [Self::Key, Self::Value];
+
+    /// As the names of properties begin.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Key => "KEY",
+            Self::Value => "VALUE",
+        }
+    }
+
+    /// In a sentence.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        }
+    }
+
+    /// Its subject in a registry.
+    pub(crate) fn subject(self, topic: &str) -> String {
+        format!("{topic}-{}", self.word())
+    }
+}
+
+/// What the clause says of the schema of one side.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SchemaSettings {
+    /// `*_SCHEMA_ID`, and where it stands
+    pub(crate) id: Option<(i32, Span)>,
+    /// `*_SCHEMA_FULL_NAME`, and where it stands
+    full_name: Option<(String, Span)>,
+    /// `*_PROTOBUF_NULLABLE_REPRESENTATION`, and where it stands
+    nulls: Option<(ProtobufNulls, Span)>,
+}
 
 /// Stands in front of the errors of values that are read before anything else of the statement.
 const PREPARE: &str = "Failed to prepare statement: ";
@@ -70,6 +114,8 @@ pub(crate) struct With {
     pub(crate) retention_ms: Option<i64>,
     /// `WRAP_SINGLE_VALUE`
     pub(crate) wrapped: Option<bool>,
+    key_schema: SchemaSettings,
+    value_schema: SchemaSettings,
     /// `ksql.persistence.default.format.key`: what a key gets where the source has none to inherit.
     pub(crate) key_default: Option<Format>,
     /// `ksql.persistence.wrap.single.values`: holds where the format leaves the choice.
@@ -130,7 +176,6 @@ impl With {
             None => None,
         };
         let (key_format, value_format) = (format("KEY_FORMAT")?, format("VALUE_FORMAT")?);
-        check_registry(properties, key_format, value_format)?;
         Ok(Self {
             topic,
             key_format,
@@ -142,6 +187,8 @@ impl With {
             replicas: number(properties.get("REPLICAS"), 1)?,
             retention_ms: number(properties.get("RETENTION_MS"), -1)?,
             wrapped: properties.get("WRAP_SINGLE_VALUE").map(Property::boolean).transpose()?,
+            key_schema: schema_settings(properties, Side::Key)?,
+            value_schema: schema_settings(properties, Side::Value)?,
             key_default: None,
             wrapped_default: None,
             wrapped_span: properties.get("WRAP_SINGLE_VALUE").map_or_else(Span::default, |p| p.name_span),
@@ -178,6 +225,7 @@ impl With {
         let format = if columns.key.is_empty() { Format::None } else { format };
         let mut spec = FormatSpec::key(format, columns.key.len());
         spec.delimiter = self.key_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
+        self.apply(Side::Key, &mut spec, inherited)?;
         if let Some(map) = columns.key.iter().find(|column| contains_map(&column.ty)) {
             return Err(SqlError::invalid(format!(
                 "Map keys, including types that contain maps, are not supported as they may lead to unexpected \
@@ -212,6 +260,7 @@ impl With {
         let format = self.value_format.unwrap_or(inherited.format);
         let mut spec = FormatSpec::value(format);
         spec.delimiter = self.value_delimiter.or(inherited.delimiter.filter(|_| format == inherited.format));
+        self.apply(Side::Value, &mut spec, inherited)?;
         let single = columns.value.len() == 1;
         if let Some(wrapped) = self.wrapped {
             if !single {
@@ -234,6 +283,86 @@ impl With {
             unfit("Value", &spec, &columns.value, &error).hint("choose another with VALUE_FORMAT")
         })?;
         Ok(spec)
+    }
+
+    /// What it says of the schema of a side.
+    pub(crate) fn schema(&self, side: Side) -> &SchemaSettings {
+        match side {
+            Side::Key => &self.key_schema,
+            Side::Value => &self.value_schema,
+        }
+    }
+
+    /// A format of a side with what the clause says of it.
+    pub(crate) fn with_settings(&self, side: Side, mut spec: FormatSpec) -> Result<FormatSpec, SqlError> {
+        let declared = spec;
+        self.apply(side, &mut spec, declared)?;
+        Ok(spec)
+    }
+
+    /// Sets what the clause says of the format of a side, or what is inherited.
+    fn apply(&self, side: Side, spec: &mut FormatSpec, inherited: FormatSpec) -> Result<(), SqlError> {
+        let SchemaSettings { id, full_name, nulls } = self.schema(side);
+        let format = spec.format;
+        if let Some((_, span)) = id {
+            check_inferring(side, format).map_err(|error| error.at(*span))?;
+        }
+        if let Some((_, span)) = full_name.as_ref().filter(|_| format.schema_type().is_none()) {
+            let error = FormatError::UnsupportedConfig { format, config: "fullSchemaName" };
+            return Err(SqlError::invalid(error.to_string()).at(*span));
+        }
+        let protobuf = matches!(format, Format::Protobuf | Format::ProtobufNosr);
+        match nulls {
+            Some((_, span)) if !protobuf => {
+                let name = format!("{}_PROTOBUF_NULLABLE_REPRESENTATION", side.prefix());
+                let message = format!("Property {name} can only be enabled with protobuf format");
+                return Err(SqlError::invalid(message).at(*span));
+            }
+            Some((nulls, _)) => spec.nulls = *nulls,
+            None if format == Format::ProtobufNosr && inherited.format == format => {
+                spec.nulls = inherited.nulls;
+            }
+            None => {}
+        }
+        spec.unwrap_primitives = match format {
+            Format::Protobuf => true,
+            Format::ProtobufNosr => inherited.format == format && inherited.unwrap_primitives,
+            _ => false,
+        };
+        Ok(())
+    }
+
+    /// Where the schemas of one side of the topic of `name` are kept: nowhere, unless the format needs that.
+    ///
+    /// `inherited` is what a query reads: its format, and its subject if it has one.
+    pub(crate) fn subject(
+        &self,
+        side: Side,
+        registry: Option<&Arc<dyn SchemaRegistry>>,
+        format: Format,
+        (name, topic): (&str, &str),
+        inherited: Option<(Format, Option<&Subject>)>,
+    ) -> Result<Option<Subject>, SqlError> {
+        if format.schema_type().is_none() {
+            return Ok(None);
+        }
+        let registry = registry.ok_or_else(|| {
+            SqlError::invalid(format!(
+                "Cannot create topic '{topic}' with format {format} without configuring \
+                 'ksql.schema.registry.url'"
+            ))
+        })?;
+        let settings = self.schema(side);
+        let inherited = inherited.filter(|(known, _)| *known == format && format == Format::Protobuf);
+        let inherited = inherited.and_then(|(_, subject)| subject?.full_name.clone());
+        let made_up = (format == Format::Avro && side == Side::Key)
+            .then(|| format!("{AVRO_NAMESPACE}.{}Key", upper_camel(name)));
+        Ok(Some(Subject {
+            registry: registry.clone(),
+            name: side.subject(topic),
+            full_name: settings.full_name.as_ref().map(|(name, _)| name.clone()).or(inherited).or(made_up),
+            schema_id: settings.id.map(|(id, _)| id),
+        }))
     }
 
     /// The timestamp column, checked against the columns.
@@ -309,41 +438,67 @@ fn unfit(side: &str, spec: &FormatSpec, columns: &[Column], error: &FormatError)
     ))
 }
 
-/// Settings that only formats with a schema registry have.
-fn check_registry(
-    properties: &Properties,
-    key_format: Option<Format>,
-    value_format: Option<Format>,
-) -> Result<(), SqlError> {
-    for (name, side) in [("KEY_SCHEMA_ID", "KEY_FORMAT"), ("VALUE_SCHEMA_ID", "VALUE_FORMAT")] {
-        if let Some(property) = properties.get(name) {
-            property.integer()?;
-            let format = if side == "KEY_FORMAT" { key_format } else { value_format };
-            return Err(SqlError::invalid(format!(
-                "{side} should support schema inference when {name} is provided. Current format is {}.",
-                format.unwrap_or(Format::Kafka)
-            ))
-            .at(property.name_span));
-        }
+/// That schemas of this format can be asked for by id.
+pub(crate) fn check_inferring(side: Side, format: Format) -> Result<(), SqlError> {
+    if format.schema_type().is_some() {
+        return Ok(());
     }
-    if let (Some(_), Some(legacy)) =
-        (properties.get("VALUE_SCHEMA_FULL_NAME"), properties.get("VALUE_AVRO_SCHEMA_FULL_NAME"))
-    {
+    let prefix = side.prefix();
+    Err(SqlError::invalid(format!(
+        "{prefix}_FORMAT should support schema inference when {prefix}_SCHEMA_ID is provided. Current format is \
+         {format}."
+    )))
+}
+
+/// `MY_SOURCE` as `MySource`.
+fn upper_camel(name: &str) -> String {
+    name.split('_')
+        .flat_map(|word| {
+            let mut chars = word.chars();
+            let first = chars.next().map(|first| first.to_ascii_uppercase());
+            first.into_iter().chain(chars.map(|c| c.to_ascii_lowercase()))
+        })
+        .collect()
+}
+
+/// What a clause says of the schema of a side.
+fn schema_settings(properties: &Properties, side: Side) -> Result<SchemaSettings, SqlError> {
+    let get = |name: &str| properties.get(&format!("{}_{name}", side.prefix()));
+    let id = match get("SCHEMA_ID") {
+        None => None,
+        Some(property) => Some((
+            i32::try_from(property.integer()?).map_err(|_| property.wrong("the id of a schema"))?,
+            property.name_span,
+        )),
+    };
+    let legacy = properties.get("VALUE_AVRO_SCHEMA_FULL_NAME").filter(|_| side == Side::Value);
+    let named = get("SCHEMA_FULL_NAME");
+    if let (Some(_), Some(legacy)) = (named, legacy) {
         return Err(SqlError::invalid(
             "Cannot supply both 'VALUE_AVRO_SCHEMA_FULL_NAME' and 'VALUE_SCHEMA_FULL_NAME' properties. Please \
              only set 'VALUE_SCHEMA_FULL_NAME'.",
         )
         .at(legacy.name_span));
     }
-    for (name, side, setting) in REGISTRY_SETTINGS {
-        if let Some(property) = properties.get(name) {
-            let format = if side == "KEY_FORMAT" { key_format } else { value_format };
-            let format = format.unwrap_or(Format::Json);
-            let error = FormatError::UnsupportedConfig { format, config: setting };
-            return Err(SqlError::invalid(error.to_string()).at(property.name_span));
+    let full_name = match named.or(legacy) {
+        None => None,
+        Some(property) if property.string()?.trim().is_empty() => {
+            return Err(SqlError::invalid("fullSchemaName cannot be empty").at(property.value_span));
         }
-    }
-    Ok(())
+        Some(property) => Some((property.string()?.trim().to_owned(), property.name_span)),
+    };
+    let nulls = match get("PROTOBUF_NULLABLE_REPRESENTATION") {
+        None => None,
+        Some(property) => {
+            let nulls = match property.string()?.to_uppercase().as_str() {
+                "OPTIONAL" => ProtobufNulls::Optional,
+                "WRAPPER" => ProtobufNulls::Wrapper,
+                _ => return Err(property.wrong("OPTIONAL or WRAPPER")),
+            };
+            Some((nulls, property.name_span))
+        }
+    };
+    Ok(SchemaSettings { id, full_name, nulls })
 }
 
 fn delimiter(property: Option<&Property>) -> Result<Option<char>, SqlError> {

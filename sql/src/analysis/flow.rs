@@ -12,7 +12,7 @@ use crate::{
     catalogue::{Column, Columns, Source, Windowing},
     error::SqlError,
     expression::column,
-    plan::{NullKey, Origin, Rekey, RowKeys, SourceStep, Step, layout},
+    plan::{NullKey, Origin, Rekey, RowKeys, SourceStep, Step, internal, layout},
 };
 
 /// The rows after the steps planned so far.
@@ -29,7 +29,8 @@ pub(super) struct Flow {
     pub(super) key_values: Vec<Planned>,
     /// The same, as messages show them.
     pub(super) key_shown: Vec<String>,
-    /// How serialized keys are written, those of the last topic, and of what is keyed anew.
+    /// How serialized keys are written, those of the last topic, and of what is keyed anew. Of rows as their source has
+    /// them this may be a format with schemas, in which no step writes keys.
     pub(super) key_format: FormatSpec,
     /// Where serialized keys of the rows come from.
     pub(super) carrier: Carrier,
@@ -151,7 +152,8 @@ pub(super) fn rekeyed(rekeying: Rekeying<'_>) -> Result<(Rekey, Vec<Column>), Sq
     let inherited = rekeying.value_format;
     let json = FormatSpec::value(Format::Json);
     let usual = FormatSpec { wrapped: inherited.format.can_wrap(), ..inherited };
-    let value_format = if carried.is_empty() || usual.check(&fields).is_err() { json } else { usual };
+    let value_format =
+        if carried.is_empty() || usual.check(&fields).is_err() { json } else { internal(usual) };
     value_format.check(&fields).map_err(|error| SqlError::invalid(error.to_string()))?;
     let (key, keys): (Vec<Column>, Vec<Planned>) = keys.into_iter().unzip();
     let origins = (0..key.len()).map(Origin::Key).chain((0..carried.len()).map(Origin::Value));
@@ -166,6 +168,8 @@ pub(super) fn rekeyed(rekeying: Rekeying<'_>) -> Result<(Rekey, Vec<Column>), Sq
         key_format,
         inherited_key_format: key_format,
         value_format,
+        key_subject: None,
+        value_subject: None,
         wraps_explicitly: false,
         timestamp: None,
         window: None,

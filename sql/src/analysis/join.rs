@@ -18,7 +18,7 @@ use crate::{
     expression::{Compiler, column},
     plan::{
         Branch, ForeignJoin, Kept, Materialize, NullKey, Origin, PairJoin, RowKeys, Step, StreamJoin,
-        TableJoin, layout,
+        TableJoin, internal, layout,
     },
     types::SqlType,
 };
@@ -330,10 +330,43 @@ impl Planner<'_> {
         });
         RowKeys {
             columns: columns.collect(),
-            format: source.key_format,
+            format: internal(source.key_format),
             carried,
             bounds: self.bounds_of(place),
         }
+    }
+
+    /// The keys of a joined source in `format`. If its topic has them otherwise, it is sent through another one.
+    fn keys_in(
+        &self,
+        place: usize,
+        branch: &mut Branch,
+        format: FormatSpec,
+        null_key: NullKey,
+    ) -> Result<RowKeys, SqlError> {
+        let mut keys = self.source_keys(place, branch);
+        let source = &branch.source.source;
+        if source.key_format == format {
+            return Ok(keys);
+        }
+        let (rekey, _) = rekeyed(Rekeying {
+            name: format!("{}-right", join_name(place - 1)),
+            columns: &columns_of(&branch.source),
+            keys: keys.columns.clone(),
+            needed: None,
+            row_time: Some(self.scope.internal_name(place, "ROWTIME")),
+            key_format: format,
+            null_key,
+            value_format: source.value_format,
+            kind: source.kind,
+            changes: false,
+            keep_key_bytes: true,
+        })
+        .map_err(|error| error.at(self.query.from.joins[place - 1].on.span))?;
+        branch.steps.push(Step::Rekey(rekey));
+        keys.format = format;
+        keys.carried = true;
+        Ok(keys)
     }
 
     /// The window bounds that belong to the key of a source.
@@ -367,24 +400,25 @@ impl Planner<'_> {
         self.equal_partitions(criteria, clause)?;
         // The stream must be keyed as the table is, in the bytes too, or equal keys lie in different partitions.
         let null_key = if clause.kind == JoinKind::Left { NullKey::Keep } else { NullKey::Drop };
-        self.key_left(place, criteria, right.key_format, null_key)?;
-        let keys = self.flow.row_keys(right.key_format, self.steps.as_mut_slice());
+        let format = internal(right.key_format);
+        self.key_left(place, criteria, format, null_key)?;
+        let keys = self.flow.row_keys(format, self.steps.as_mut_slice());
         let mut table = self.branch(right_place)?;
-        let rows = self.kept(format!("{}-Table", right.name), right_place, &mut table);
+        let rows = Materialize {
+            store: format!("{}-Table", right.name),
+            keys: self.keys_in(right_place, &mut table, format, NullKey::Drop)?,
+            kept: Kept::Rows,
+            sends_old: false,
+            drops_unknown_deletes: false,
+        };
         let mut columns = self.flow.columns.clone();
-        columns.extend(columns_of(&table.source));
+        columns.extend(fields_of(&table, &columns_of(&table.source)));
         self.flow.same = criteria.same.iter().map(|side| side.expr.clone()).collect();
         self.flow.columns = columns;
         let (kind, schema, text) = (clause.kind, layout(&self.flow.columns), clause.on.to_string());
         self.steps.push(Step::Join(Box::new(TableJoin { table, rows, kind, keys, schema, text })));
         self.name_key(clause, criteria, None);
         Ok(())
-    }
-
-    /// How the rows of a joined table are kept.
-    fn kept(&self, store: String, place: usize, branch: &mut Branch) -> Materialize {
-        let keys = self.source_keys(place, branch);
-        Materialize { store, keys, kept: Kept::Rows, sends_old: false, drops_unknown_deletes: false }
     }
 
     fn join_streams(&mut self, place: usize, clause: &Join, criteria: &Criteria) -> Result<(), SqlError> {
@@ -408,8 +442,8 @@ impl Planner<'_> {
         let left_keyed = self.flow.keyed_by(&criteria.left.expr).is_some();
         let ty = &criteria.left.ty;
         let format = match (left_keyed, right_keyed) {
-            (true, _) => self.flow.key_format,
-            (false, true) => right.key_format,
+            (true, _) => internal(self.flow.key_format),
+            (false, true) => internal(right.key_format),
             (false, false) => internal_key_format(self.flow.source.source.inherited_key_format, ty),
         };
         let keep_null = |keeps: bool| if keeps { NullKey::Keep } else { NullKey::Drop };
@@ -417,11 +451,11 @@ impl Planner<'_> {
         self.key_left(place, criteria, format, keep_null(keeps_left))?;
         let left_keys = self.flow.row_keys(format, self.steps.as_mut_slice());
         let mut branch = self.branch(right_place)?;
-        let right_keys = if right_keyed && right.key_format == format {
-            self.source_keys(right_place, &mut branch)
+        let keeps_right = matches!(clause.kind, JoinKind::Right | JoinKind::Full);
+        let right_keys = if right_keyed && format == internal(right.key_format) {
+            self.keys_in(right_place, &mut branch, format, keep_null(keeps_right))?
         } else {
             self.windowed_stay(right.window, clause)?;
-            let keeps_right = matches!(clause.kind, JoinKind::Right | JoinKind::Full);
             let name = match &criteria.right.expr {
                 Planned::Column(column) => column.name.clone(),
                 _ => format!("{} RIGHT", key_name(place)),
@@ -474,7 +508,6 @@ impl Planner<'_> {
 
     fn join_tables(&mut self, place: usize, clause: &Join, criteria: &Criteria) -> Result<(), SqlError> {
         let right_place = place + 1;
-        let right = self.scope.sources[right_place].source.clone();
         if !self.is_table_key(criteria) {
             let message = "table-table joins require to join on the primary key of the right input table";
             return Err(self.not_the_key(message, criteria, clause));
@@ -483,31 +516,11 @@ impl Planner<'_> {
             return self.join_foreign(place, clause, criteria);
         }
         self.equal_partitions(criteria, clause)?;
-        let format = self.flow.key_format;
+        let format = internal(self.flow.key_format);
+        self.rewrite_keys(&left_topic(self.query, place), format, NullKey::Drop)?;
         let left_keys = self.flow.row_keys(format, self.steps.as_mut_slice());
         let mut branch = self.branch(right_place)?;
-        let mut right_keys = self.source_keys(right_place, &mut branch);
-        if right.key_format != format {
-            // The same keys, written as the left table has them.
-            let columns = columns_of(&branch.source);
-            let (rekey, _) = rekeyed(Rekeying {
-                name: format!("{}-right", join_name(place)),
-                columns: &columns,
-                keys: right_keys.columns.clone(),
-                needed: None,
-                row_time: Some(self.scope.internal_name(right_place, "ROWTIME")),
-                key_format: format,
-                null_key: NullKey::Drop,
-                value_format: right.value_format,
-                kind: SourceKind::Table,
-                changes: false,
-                keep_key_bytes: true,
-            })
-            .map_err(|error| error.at(clause.on.span))?;
-            branch.steps.push(Step::Rekey(rekey));
-            right_keys.format = format;
-            right_keys.carried = true;
-        }
+        let right_keys = self.keys_in(right_place, &mut branch, format, NullKey::Drop)?;
         let mut columns = vec![Column::new(key_name(place), criteria.left.ty.clone())];
         columns.extend(self.flow.columns.iter().cloned());
         columns.extend(fields_of(&branch, &columns_of(&branch.source)));
@@ -552,12 +565,14 @@ impl Planner<'_> {
             let message = format!("Invalid join type: {which} OUTER JOIN on a foreign key is not supported");
             return Err(SqlError::invalid(message).at(clause.span));
         }
-        let keys = self.flow.row_keys(self.flow.key_format, self.steps.as_mut_slice());
+        let keys = self.flow.row_keys(internal(self.flow.key_format), self.steps.as_mut_slice());
         let mut branch = self.branch(right_place)?;
-        let right_keys = self.source_keys(right_place, &mut branch);
+        // What refers to a row must find the partition that the row is in.
+        let right_format = internal(right.key_format);
+        let right_keys = self.keys_in(right_place, &mut branch, right_format, NullKey::Drop)?;
         let foreign_key = RowKeys {
             columns: vec![(right.columns.key[0].clone(), criteria.left.expr.clone())],
-            format: right.key_format,
+            format: right_format,
             carried: false,
             bounds: Vec::new(),
         };
@@ -569,7 +584,7 @@ impl Planner<'_> {
             drops_unknown_deletes: false,
         };
         let mut columns = self.flow.columns.clone();
-        columns.extend(columns_of(&branch.source));
+        columns.extend(fields_of(&branch, &columns_of(&branch.source)));
         let join = ForeignJoin {
             right: branch,
             kind: clause.kind,
@@ -581,6 +596,7 @@ impl Planner<'_> {
             text: clause.on.to_string(),
         };
         self.flow.columns = columns;
+        self.flow.key_format = internal(self.flow.key_format);
         self.flow.carrier = Carrier::Always;
         self.flow.foreign = true;
         self.flow.has_old = false;
@@ -596,19 +612,15 @@ impl Planner<'_> {
         format: FormatSpec,
         null_key: NullKey,
     ) -> Result<(), SqlError> {
-        if self.flow.keyed_by(&criteria.left.expr).is_some() && self.flow.key_format == format {
-            return Ok(());
+        let topic = left_topic(self.query, place);
+        if self.flow.keyed_by(&criteria.left.expr).is_some() && internal(self.flow.key_format) == format {
+            return self.rewrite_keys(&topic, format, null_key);
         }
         let clause = &self.query.from.joins[place];
         self.windowed_stay(self.flow.window, clause)?;
         let name = match &criteria.left.expr {
             Planned::Column(column) => column.name.clone(),
             _ => format!("{} LEFT", key_name(place)),
-        };
-        let topic = if self.query.from.joins.len() > 1 {
-            format!("{}-left", join_name(place))
-        } else {
-            "Join-left".to_owned()
         };
         // A row that was keyed by something equal is keyed by that all the same, though a column of it is NULL.
         let value = match self.flow.keyed_by(&criteria.left.expr) {
@@ -687,6 +699,14 @@ impl Planner<'_> {
     }
 }
 
+/// What the name of the repartition topic for the rows before a join begins with.
+fn left_topic(query: &Query, place: usize) -> String {
+    match query.from.joins.len() {
+        1 => "Join-left".to_owned(),
+        _ => format!("{}-left", join_name(place)),
+    }
+}
+
 fn join_name(place: usize) -> String {
     format!("Join-{}", place + 1)
 }
@@ -708,7 +728,7 @@ pub(super) fn internal_key_format(usual: FormatSpec, ty: &SqlType) -> FormatSpec
     let field = Column::new("KEY", ty.clone()).field();
     let spec = FormatSpec { delimiter: usual.delimiter, ..FormatSpec::key(usual.format, 1) };
     let fits = usual.format != Format::None && spec.check(&[field].into_iter().collect()).is_ok();
-    if fits { spec } else { FormatSpec::key(Format::Json, 1) }
+    if fits { internal(spec) } else { FormatSpec::key(Format::Json, 1) }
 }
 
 fn contains_map(ty: &SqlType) -> bool {

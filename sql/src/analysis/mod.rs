@@ -37,8 +37,8 @@ use crate::{
     expression::{Compiler, Names, RowErrors, column},
     function::FunctionRegistry,
     plan::{
-        Aggregate, AggregateCall, Filter, Kept, Materialize, NullKey, Origin, Plan, RowKeys, RowTime,
-        SessionWindow, SourceStep, Step, TimeWindow, Window, layout,
+        Aggregate, AggregateCall, Filter, Kept, Materialize, NullKey, Origin, Plan, Rekey, RowKeys, RowTime,
+        SessionWindow, SourceStep, Step, TimeWindow, Window, internal, layout,
     },
     types::SqlType,
     with::With,
@@ -259,7 +259,7 @@ impl Planner<'_> {
             self.join(place)?;
         }
         if aggregates && self.flow.kind == SourceKind::Table && !self.flow.has_old {
-            let keys = self.flow.row_keys(self.flow.key_format, self.steps.as_mut_slice());
+            let keys = self.flow.row_keys(internal(self.flow.key_format), self.steps.as_mut_slice());
             self.steps.push(Step::Materialize(Materialize {
                 store: "Rows-Changes".to_owned(),
                 keys,
@@ -305,13 +305,40 @@ impl Planner<'_> {
         .map_err(|error| error.at(self.query.span))?;
         self.flow.key = key;
         self.flow.same.clear();
-        self.flow.key_format = key_format;
-        self.flow.carrier = Carrier::Rekey(self.steps.len());
         self.flow.window = None;
         self.flow.bounds.clear();
+        self.rekeyed(rekey, columns);
+        Ok(())
+    }
+
+    /// Sends the rows through a repartition topic in which their keys are the same, but written in `format`.
+    fn rewrite_keys(&mut self, name: &str, format: FormatSpec, null_key: NullKey) -> Result<(), SqlError> {
+        if self.flow.key_format == format {
+            return Ok(());
+        }
+        let (rekey, columns) = rekeyed(Rekeying {
+            name: name.to_owned(),
+            columns: &self.flow.columns,
+            keys: self.flow.key.iter().map(|key| (key.clone(), column(&key.name))).collect(),
+            needed: None,
+            row_time: Some(self.scope.internal_name(0, "ROWTIME")),
+            key_format: format,
+            null_key,
+            value_format: self.flow.source.source.value_format,
+            kind: self.flow.kind,
+            changes: false,
+            keep_key_bytes: false,
+        })
+        .map_err(|error| error.at(self.query.span))?;
+        self.rekeyed(rekey, columns);
+        Ok(())
+    }
+
+    fn rekeyed(&mut self, rekey: Rekey, columns: Vec<Column>) {
+        self.flow.key_format = rekey.read.source.key_format;
+        self.flow.carrier = Carrier::Rekey(self.steps.len());
         self.flow.columns = columns;
         self.steps.push(Step::Rekey(rekey));
-        Ok(())
     }
 
     /// SELECT without aggregation.
@@ -476,7 +503,7 @@ impl Planner<'_> {
         if table {
             check_undo(&calls).map_err(|error| error.at(self.query.span))?;
         }
-        let key_format = self.group_format(purpose, &group);
+        let key_format = internal(self.group_format(purpose, &group));
         let keyed = group.len() == self.flow.key.len()
             && group.iter().zip(&self.flow.key).all(|((_, value), key)| *value == column(&key.name));
         // Groups of a windowed source are those of its windows, if they are its keys.

@@ -3,8 +3,9 @@
 use std::fmt::{self, Display, Formatter};
 
 use crate::ast::{
-    ConnectorKind, Emit, Expr, ExprKind, Join, JoinKind, Literal, Properties, Property, Query, Relation,
-    SelectItem, SourceKind, SourceRef, TypeRef, UnaryOp, WindowClause, WindowKind, Within, quote_if_needed,
+    ColumnConstraint, ColumnDef, ConnectorKind, CreateSource, Emit, Expr, ExprKind, Join, JoinKind, Literal,
+    OnExisting, Properties, Property, Query, Relation, SelectItem, SourceKind, SourceRef, TypeRef, UnaryOp,
+    WindowClause, WindowKind, Within, quote_if_needed,
 };
 
 impl Display for Expr {
@@ -144,6 +145,33 @@ impl Display for TypeRef {
                 f.write_str(">")
             }
             Self::Custom(name) => name.fmt(f),
+        }
+    }
+}
+
+/// As it parses back.
+impl Display for CreateSource {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let replace = if self.on_existing == OnExisting::Replace { "OR REPLACE " } else { "" };
+        let read_only = if self.read_only { "SOURCE " } else { "" };
+        let keep = if self.on_existing == OnExisting::Keep { "IF NOT EXISTS " } else { "" };
+        write!(f, "CREATE {replace}{read_only}{} {keep}{}", self.kind, self.name)?;
+        if !self.columns.is_empty() {
+            write!(f, " ({})", Commas(&self.columns))?;
+        }
+        write!(f, " {}", self.with)
+    }
+}
+
+impl Display for ColumnDef {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.ty)?;
+        match &self.constraint {
+            None => Ok(()),
+            Some(ColumnConstraint::Key) => f.write_str(" KEY"),
+            Some(ColumnConstraint::PrimaryKey) => f.write_str(" PRIMARY KEY"),
+            Some(ColumnConstraint::Headers) => f.write_str(" HEADERS"),
+            Some(ColumnConstraint::Header(key)) => write!(f, " HEADER({})", Quoted(key)),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use millstream_log::TopicDescription;
 
-use super::Engine;
+use super::{
+    Engine,
+    schemas::{is_missing, needed},
+};
 use crate::{
     ast::{Assertion, Ident, Interval, Properties, Span},
     config,
@@ -27,10 +30,10 @@ impl Engine {
             Assertion::Topic { name, exists, with, timeout } => {
                 self.assert_topic(session, name, *exists, with, *timeout)
             }
-            Assertion::Schema { .. } => Err(SqlError::unsupported(
-                "ASSERT SCHEMA needs a schema registry, which this version does not have",
-            )
-            .at(span)),
+            Assertion::Schema { subject, id, exists, timeout } => {
+                let claimed = (subject.as_deref(), *id);
+                self.assert_schema(session, claimed, *exists, *timeout).map_err(|error| error.at(span))
+            }
             Assertion::Values(_) | Assertion::Tombstone(_) | Assertion::Source(_) => {
                 Err(SqlError::unsupported(
                     "ASSERT VALUES, NULL VALUES, STREAM and TABLE are for scripts that `millstream test` runs",
@@ -60,29 +63,80 @@ impl Engine {
             };
             expected.push((config, property.integer()?));
         }
-        let default =
-            config::number(self.config.value(&session.properties, "ksql.assert.topic.default.timeout.ms"));
+        let topic = &name.name;
+        self.wait_until(session, "ksql.assert.topic.default.timeout.ms", timeout, || {
+            Ok(match (self.log.describe_topic(topic), exists) {
+                (Ok(found), true) => mismatch(topic, &found, &expected),
+                (Err(_), true) => Some(format!("Topic {topic} does not exist")),
+                (Ok(_), false) => Some(format!("Topic {topic} exists")),
+                (Err(_), false) => None,
+            })
+        })
+        .map_err(|error| error.at(name.span))?;
+        Ok(Outcome::Message(format!("Topic {topic} {}.", if exists { "exists" } else { "does not exist" })))
+    }
+
+    fn assert_schema(
+        &self,
+        session: &Session,
+        (subject, id): (Option<&str>, Option<i32>),
+        exists: bool,
+        timeout: Option<Interval>,
+    ) -> Result<Outcome, SqlError> {
+        if subject.is_none() && id.is_none() {
+            return Err(SqlError::invalid("ASSERT SCHEMA needs a SUBJECT, an ID or both"));
+        }
+        let registry = needed(self.config.schemas())?;
+        let mut what = "Schema".to_owned();
+        if let Some(subject) = subject {
+            what.push_str(&format!(" with subject name {subject}"));
+        }
+        if let Some(id) = id {
+            what.push_str(&format!(" {}id {id}", if subject.is_none() { "with " } else { "" }));
+        }
+        let find = || match (subject, id) {
+            (Some(subject), Some(id)) => {
+                let found = registry.lookup(subject, &registry.schema(id)?)?;
+                Ok((found.id == id).then_some(()))
+            }
+            (Some(subject), None) => registry.latest(subject).map(|_| Some(())),
+            (None, id) => registry.schema(id.unwrap_or_default()).map(|_| Some(())),
+        };
+        self.wait_until(session, "ksql.assert.schema.default.timeout.ms", timeout, || {
+            let found = match find() {
+                Ok(found) => found.is_some(),
+                Err(error) if is_missing(&error) => false,
+                Err(error) => return Err(SqlError::failed(format!("look for {what}"), error)),
+            };
+            Ok(match (found, exists) {
+                (true, false) => Some(format!("{what} exists")),
+                (false, true) => Some(format!("{what} does not exist")),
+                (true, true) | (false, false) => None,
+            })
+        })?;
+        Ok(Outcome::Message(format!("{what} {}.", if exists { "exists" } else { "does not exist" })))
+    }
+
+    /// Waits until `problem` finds none, at most for `timeout` or as long as the setting says.
+    fn wait_until(
+        &self,
+        session: &Session,
+        setting: &str,
+        timeout: Option<Interval>,
+        problem: impl Fn() -> Result<Option<String>, SqlError>,
+    ) -> Result<(), SqlError> {
+        let default = config::number(self.config.value(&session.properties, setting));
         let timeout = timeout.map_or(default, Interval::millis).max(0).unsigned_abs();
         let clock = self.log.clock();
         let deadline = clock.monotonic() + Duration::from_millis(timeout);
-        loop {
-            let problem = match (self.log.describe_topic(&name.name), exists) {
-                (Ok(topic), true) => mismatch(&name.name, &topic, &expected),
-                (Err(_), true) => Some(format!("Topic {} does not exist", name.name)),
-                (Ok(_), false) => Some(format!("Topic {} exists", name.name)),
-                (Err(_), false) => None,
-            };
-            let Some(problem) = problem else {
-                let not = if exists { "" } else { "does not " };
-                let end = if exists { "exists" } else { "exist" };
-                return Ok(Outcome::Message(format!("Topic {} {not}{end}.", name.name)));
-            };
+        while let Some(problem) = problem()? {
             let left = deadline.saturating_sub(clock.monotonic());
             if left.is_zero() {
-                return Err(SqlError::assertion(problem).at(name.span));
+                return Err(SqlError::assertion(problem));
             }
             clock.sleep(left.min(LOOK));
         }
+        Ok(())
     }
 }
 

@@ -54,6 +54,9 @@ impl Engine {
             }
             Statement::AlterSource { kind, name, add } => {
                 let altered = super::source::altered(&state.catalogue, *kind, name, add)?;
+                if mode == Mode::Live {
+                    self.register_schemas(&altered, false, name.span)?;
+                }
                 keep(state, command, mode)?;
                 state.catalogue.put(altered);
                 Ok(Outcome::Message(format!("{kind} {name} was altered.")))

@@ -11,6 +11,7 @@ mod at_rest;
 mod define;
 pub(crate) mod pushes;
 mod query;
+pub(crate) mod schemas;
 mod show;
 mod source;
 mod upgrade;
@@ -265,7 +266,10 @@ impl Engine {
             }
             Statement::Select(query) => self.select(session, query),
             Statement::AtRest(text) => self.at_rest(text)?.run().map(Outcome::Table),
-            Statement::Print(print) => PrintQuery::open(&self.log, print).map(Box::new).map(Outcome::Print),
+            Statement::Print(print) => {
+                let opened = PrintQuery::open(&self.log, print, self.config.schemas());
+                opened.map(Box::new).map(Outcome::Print)
+            }
             Statement::Show(Show::Variables) => Ok(show::variables(session)),
             Statement::Show(show) => self.show(session, show, span),
             Statement::Describe(describe) => self.describe(describe),

@@ -25,11 +25,11 @@ use crate::{
         operation::{Operation, OperationKind},
     },
     parser::parse_one,
-    plan::{Kept, Materialize, Plan, RowKeys, Step, layout},
+    plan::{Kept, Materialize, Plan, RowKeys, Step, internal, layout},
     query::{PersistentQuery, Target},
     result::Outcome,
     types::SqlType,
-    with::With,
+    with::{Side, With},
 };
 
 impl Engine {
@@ -91,10 +91,22 @@ impl Engine {
         let format = with.value_format.unwrap_or(left.value_format.format);
         check_states(&plan, format).map_err(|error| error.at(create.query.span))?;
         let value_format = with.value_spec(&columns, left.value_format).map_err(|error| error.at(place))?;
+        let topic = with.topic.clone().unwrap_or_else(|| format!("{prefix}{}", create.name.name));
+        let named = (create.name.name.as_str(), topic.as_str());
+        let subject = |side: Side, spec: FormatSpec, inherited| {
+            let subject = with.subject(side, self.config.schemas(), spec.format, named, Some(inherited));
+            subject.map_err(|error| error.at(place))
+        };
+        let key_subject =
+            subject(Side::Key, key_format, (left.key_format.format, left.key_subject.as_ref()))?;
+        let value_subject =
+            subject(Side::Value, value_format, (left.value_format.format, left.value_subject.as_ref()))?;
         let source = Source {
             name: create.name.name.clone(),
             kind: create.kind,
-            topic: with.topic.clone().unwrap_or_else(|| format!("{prefix}{}", create.name.name)),
+            topic,
+            key_subject,
+            value_subject,
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, inherited),
             value_format,
@@ -109,6 +121,9 @@ impl Engine {
         if with.retention_ms.is_some() && source.kind == SourceKind::Table && source.window.is_none() {
             return Err(SqlError::invalid("Non-windowed tables do not support retention.").at(place));
         }
+        if mode == Mode::Live {
+            self.check_schema_ids(&source, place)?;
+        }
         if let Some(known) = &replaced {
             upgrade::check_source(known, &source).map_err(|error| error.at(create.name.span))?;
             if let Statement::CreateAs(old) = &parse_one(&known.statement)?.node {
@@ -119,6 +134,7 @@ impl Engine {
         let time = analysis::row_time(&source, &self.functions, &plan.errors)?;
         if mode == Mode::Live {
             self.provide_topic(&source, &with, Some(&plan), place)?;
+            self.register_schemas(&source, false, place)?;
         }
         let sink = Arc::new(source);
         let target = Target::Topic { sink: sink.clone(), time };
@@ -462,15 +478,15 @@ fn materialize(plan: &mut Plan, sink: &Source) {
         store: "Rows-Materialize".to_owned(),
         keys: RowKeys {
             columns: keys.collect(),
-            format: sink.key_format,
-            carried: plan.output.key_bytes == Some(sink.key_format),
+            format: internal(sink.key_format),
+            carried: plan.output.key_bytes == Some(internal(sink.key_format)),
             bounds: Vec::new(),
         },
-        kept: Kept::Value(sink.value_format),
+        kept: Kept::Value(internal(sink.value_format)),
         sends_old: false,
         // What does not pass a filter is deleted, and nobody need hear of what never passed.
         drops_unknown_deletes: filters && !foreign,
     }));
     // The rows that come out of the store carry its keys.
-    plan.output.key_bytes = Some(sink.key_format);
+    plan.output.key_bytes = Some(internal(sink.key_format));
 }

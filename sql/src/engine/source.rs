@@ -17,7 +17,7 @@ use crate::{
     query::PersistentQuery,
     result::Outcome,
     types::SqlType,
-    with::With,
+    with::{Side, With},
 };
 
 /// Streams keep records a week unless they say otherwise.
@@ -52,7 +52,9 @@ impl Engine {
             let is_key = |constraint: &Option<ColumnConstraint>| {
                 matches!(constraint, Some(ColumnConstraint::Key | ColumnConstraint::PrimaryKey))
             };
-            if let Some(property) = create.with.get(name)
+            // The command topic has the statement with the columns that were found.
+            if mode == Mode::Live
+                && let Some(property) = create.with.get(name)
                 && create.columns.iter().any(|column| is_key(&column.constraint) == keys)
             {
                 let what = if keys { "key columns" } else { "elements" };
@@ -70,18 +72,34 @@ impl Engine {
             .at(place)
             .hint(format!("WITH (KAFKA_TOPIC='{}', VALUE_FORMAT='JSON')", create.name.name.to_lowercase())));
         };
+        let specs = self.declared_formats(&with, 1, &command.properties, place)?;
+        with.check_delimiters(specs.0.format, specs.1.format, place)?;
+        let inferred = match mode {
+            Mode::Live => self.with_inferred_columns(create, &with, &topic, specs)?,
+            Mode::Replay => None,
+        };
+        let completed = inferred
+            .as_ref()
+            .map(|create| Command { statement: create.to_string(), properties: command.properties.clone() });
+        let (create, command) = (inferred.as_ref().unwrap_or(create), completed.as_ref().unwrap_or(command));
         let key_count = create.columns.iter().filter(|column| {
             matches!(column.constraint, Some(ColumnConstraint::Key | ColumnConstraint::PrimaryKey))
         });
         let (key_format, value_format) =
             self.declared_formats(&with, key_count.count(), &command.properties, place)?;
-        with.check_delimiters(key_format.format, value_format.format, place)?;
         let columns = declared_columns(state, create)?;
         let key_format = with.key_spec(&columns, key_format).map_err(|error| error.at(place))?;
         let value_format = with.value_spec(&columns, value_format).map_err(|error| error.at(place))?;
+        let named = (create.name.name.as_str(), topic.as_str());
+        let subject = |side: Side, spec: FormatSpec| {
+            let subject = with.subject(side, self.config.schemas(), spec.format, named, None);
+            subject.map_err(|error| error.at(place))
+        };
         let source = Source {
             name: create.name.name.clone(),
             kind: create.kind,
+            key_subject: subject(Side::Key, key_format)?,
+            value_subject: subject(Side::Value, value_format)?,
             key_format,
             inherited_key_format: with.inherited_key_format(key_format, key_format),
             value_format,
@@ -103,6 +121,7 @@ impl Engine {
         analysis::row_time(&source, &self.functions, &Default::default())?;
         if mode == Mode::Live {
             self.provide_topic(&source, &with, None, place)?;
+            self.register_schemas(&source, true, place)?;
         }
         let message = match existing {
             Existing::Replaced(_) => format!("{} {} replaced", capital(source.kind), source.name),
@@ -227,6 +246,7 @@ impl Engine {
         }
         state.catalogue.remove(&source.name);
         if delete_topic && mode == Mode::Live {
+            self.delete_schemas(source)?;
             let deleted = self.log.delete_topic(&source.topic);
             deleted.map_err(|error| SqlError::failed(format!("delete topic {}", source.topic), error))?;
         }

@@ -19,6 +19,7 @@ use super::{
     report_row_errors,
 };
 use crate::{
+    ast::SourceKind,
     columnar::ColumnarBatch,
     expression::RowErrors,
     plan::{NullKey, Rekey},
@@ -50,6 +51,8 @@ pub(super) fn split_change(change: &[u8]) -> Result<NewAndOld<'_>, StreamsError>
 pub(crate) struct RekeyEncoder {
     keys: KeyWriter,
     null_key: NullKey,
+    /// Whether the rows are those of a table, and a row without value deletes one.
+    table: bool,
     changes: bool,
     /// Places of the columns that travel in the value.
     carried: Vec<usize>,
@@ -70,9 +73,10 @@ impl RekeyEncoder {
         Ok(Self {
             keys: KeyWriter::new(&step.keys, &topic.columns.key_fields(), input, topic.key_format)?,
             null_key: step.null_key,
+            table: topic.kind == SourceKind::Table,
             changes: step.read.changes,
             carried: carried.collect(),
-            values: topic.value_format.encoder(&topic.columns.value_fields(), None)?,
+            values: topic.value_encoder()?,
             payloads: Payloads::new(),
             old_payloads: Payloads::new(),
             errors: errors.clone(),
@@ -105,7 +109,8 @@ impl RekeyEncoder {
         let keys = self.keys.write(&columns, rows)?;
         let mut dropped = 0;
         for row in 0..rows {
-            if !batch.is_present(row) {
+            let present = batch.is_present(row);
+            if !present && !self.table {
                 continue;
             }
             let key = keys.get(row).filter(|_| valid.as_ref().is_none_or(|valid| valid.is_valid(row)));
@@ -114,7 +119,8 @@ impl RekeyEncoder {
                 continue;
             }
             let headers = batch.headers_of(row);
-            out.append(None, batch.timestamps()[row], key, self.payloads.get(row), headers)?;
+            let value = self.payloads.get(row).filter(|_| present);
+            out.append(None, batch.timestamps()[row], key, value, headers)?;
         }
         Ok(dropped)
     }

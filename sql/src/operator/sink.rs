@@ -55,7 +55,7 @@ impl SinkEncoder {
         } else if rows.key_bytes == Some(sink.key_format) {
             KeySource::Carried
         } else {
-            KeySource::Written(sink.key_format.encoder(&columns.key_fields(), None)?)
+            KeySource::Written(sink.key_encoder()?)
         };
         let bounds = if sink.window.is_some() { 2 } else { 0 };
         let time = match time {
@@ -72,7 +72,7 @@ impl SinkEncoder {
         Ok(Self {
             keys,
             null_is_no_key: rows.null_is_no_key,
-            values: sink.value_format.encoder(&columns.value_fields(), None)?,
+            values: sink.value_encoder()?,
             key_payloads: Payloads::new(),
             value_payloads: Payloads::new(),
             time,

@@ -97,14 +97,14 @@ impl SourceDecoder {
         };
         let key = match keys.is_empty() {
             true => None,
-            false => Some(source.key_format.decoder(&source.columns.key_fields(), Some(&keys), None)?),
+            false => Some(source.key_decoder(Some(&keys))?),
         };
         Ok(Self {
             topic: source.topic.clone(),
             table: source.kind == SourceKind::Table,
             window: source.window,
             key,
-            value: source.value_format.decoder(&source.columns.value_fields(), Some(&values), None)?,
+            value: source.value_decoder(Some(&values))?,
             columns,
             schema: step.schema.clone(),
             keep_key_bytes: step.keep_key_bytes,

@@ -29,6 +29,8 @@ fn source(name: &str, kind: SourceKind, key: Column, value: Vec<Column>) -> Sour
         key_format: FormatSpec::key(Format::Kafka, 1),
         inherited_key_format: FormatSpec::key(Format::Kafka, 1),
         value_format: FormatSpec::value(Format::Json),
+        key_subject: None,
+        value_subject: None,
         wraps_explicitly: false,
         timestamp: None,
         window: None,

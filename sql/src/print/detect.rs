@@ -3,12 +3,18 @@
 //! Every record is tried with a list of readers; one that fails is dropped for good, and the first that is left shows
 //! the text.
 
+use millstream_formats::SchemaType;
+
+use super::schemas::SchemaReader;
 use crate::expression::cast::java_double;
 
 /// A way to read bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reader {
+    Avro,
+    Protobuf,
     Json,
+    JsonSr,
     Int,
     Bigint,
     Double,
@@ -24,7 +30,16 @@ enum Window {
     None,
 }
 
-const READERS: [Reader; 5] = [Reader::Json, Reader::Int, Reader::Bigint, Reader::Double, Reader::Text];
+const READERS: [Reader; 8] = [
+    Reader::Avro,
+    Reader::Protobuf,
+    Reader::Json,
+    Reader::JsonSr,
+    Reader::Int,
+    Reader::Bigint,
+    Reader::Double,
+    Reader::Text,
+];
 const WINDOWS: [Window; 4] = [Window::Session, Window::Hopping, Window::Tumbling, Window::None];
 /// Windows start between 1970 and 2200, or the bytes are no window.
 const WINDOW_TIME_MAX: i64 = 7_258_118_400_000;
@@ -51,12 +66,13 @@ impl Detector {
         Self { side: "Value", left, seen: false, said: None }
     }
 
-    /// Drops the readers that cannot read these bytes.
-    pub(crate) fn look(&mut self, bytes: Option<&[u8]>) {
+    /// Drops the readers that cannot read these bytes. Without `schemas` none reads bytes with the id of a schema.
+    pub(crate) fn look(&mut self, bytes: Option<&[u8]>, mut schemas: Option<&mut SchemaReader>) {
         let Some(bytes) = bytes else { return };
         self.seen = true;
-        self.left
-            .retain(|(window, reader)| split(*window, bytes).is_some_and(|(key, _)| reads(*reader, key)));
+        self.left.retain(|(window, reader)| {
+            split(*window, bytes).is_some_and(|(key, _)| reads(*reader, key, schemas.as_deref_mut()))
+        });
     }
 
     /// `Value format: JSON or KAFKA_STRING`, if that is not what it said last.
@@ -76,13 +92,15 @@ impl Detector {
     }
 
     /// The bytes as the first reader left shows them; else in hexadecimal digits.
-    pub(crate) fn show(&self, bytes: Option<&[u8]>) -> String {
+    pub(crate) fn show(&self, bytes: Option<&[u8]>, schemas: Option<&mut SchemaReader>) -> String {
         let Some(bytes) = bytes else { return "<null>".to_owned() };
         let Some((window, reader)) = self.left.first() else { return hex(bytes) };
         match split(*window, bytes) {
-            Some((key, None)) => show(*reader, key),
-            Some((key, Some((start, Some(end))))) => format!("[{}@{start}/{end}]", show(*reader, key)),
-            Some((key, Some((start, None)))) => format!("[{}@{start}/-]", show(*reader, key)),
+            Some((key, None)) => show(*reader, key, schemas),
+            Some((key, Some((start, Some(end))))) => {
+                format!("[{}@{start}/{end}]", show(*reader, key, schemas))
+            }
+            Some((key, Some((start, None)))) => format!("[{}@{start}/-]", show(*reader, key, schemas)),
             None => hex(bytes),
         }
     }
@@ -108,8 +126,24 @@ fn split(window: Window, bytes: &[u8]) -> Option<(&[u8], Option<(i64, Option<i64
     (end >= start && !rest.is_empty()).then_some((rest, Some((start, Some(end)))))
 }
 
-fn reads(reader: Reader, bytes: &[u8]) -> bool {
+/// The language of the schemas whose ids a reader looks for.
+fn schema_type(reader: Reader) -> Option<SchemaType> {
     match reader {
+        Reader::Avro => Some(SchemaType::Avro),
+        Reader::Protobuf => Some(SchemaType::Protobuf),
+        Reader::JsonSr => Some(SchemaType::Json),
+        Reader::Json | Reader::Int | Reader::Bigint | Reader::Double | Reader::Text => None,
+    }
+}
+
+/// The bytes as JSON, if they carry the id of a schema that the reader looks for.
+fn by_schema(reader: Reader, bytes: &[u8], schemas: Option<&mut SchemaReader>) -> Option<String> {
+    schemas?.read(schema_type(reader)?, bytes)
+}
+
+fn reads(reader: Reader, bytes: &[u8], schemas: Option<&mut SchemaReader>) -> bool {
+    match reader {
+        Reader::Avro | Reader::Protobuf | Reader::JsonSr => by_schema(reader, bytes, schemas).is_some(),
         Reader::Json => !bytes.is_empty() && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok(),
         Reader::Int => bytes.len() == 4,
         Reader::Bigint | Reader::Double => bytes.len() == 8,
@@ -117,19 +151,23 @@ fn reads(reader: Reader, bytes: &[u8]) -> bool {
     }
 }
 
-fn show(reader: Reader, bytes: &[u8]) -> String {
-    let number = match reader {
+fn show(reader: Reader, bytes: &[u8], schemas: Option<&mut SchemaReader>) -> String {
+    let shown = match reader {
+        Reader::Avro | Reader::Protobuf | Reader::JsonSr => by_schema(reader, bytes, schemas),
         Reader::Json | Reader::Text => None,
         Reader::Int => bytes.try_into().ok().map(|bytes| i32::from_be_bytes(bytes).to_string()),
         Reader::Bigint => bytes.try_into().ok().map(|bytes| i64::from_be_bytes(bytes).to_string()),
         Reader::Double => bytes.try_into().ok().map(|bytes| java_double(f64::from_be_bytes(bytes))),
     };
-    number.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
+    shown.unwrap_or_else(|| String::from_utf8_lossy(bytes).into_owned())
 }
 
 fn name(window: Window, reader: Reader) -> String {
     let reader = match reader {
+        Reader::Avro => "AVRO",
+        Reader::Protobuf => "PROTOBUF",
         Reader::Json => "JSON",
+        Reader::JsonSr => "JSON_SR",
         Reader::Int => "KAFKA_INT",
         Reader::Bigint => "KAFKA_BIGINT",
         Reader::Double => "KAFKA_DOUBLE",
@@ -176,10 +214,10 @@ mod tests {
             (vec![&[0xff, 0xfe]], "Value format: does not match any supported format.", "0xfffe"),
         ] {
             let mut detector = Detector::values();
-            records.iter().for_each(|record| detector.look(Some(record)));
+            records.iter().for_each(|record| detector.look(Some(record), None));
             let found = detector.header().unwrap();
             assert!(found.starts_with(header), "{records:?}: {found}");
-            assert_eq!(detector.show(records.last().copied()), shown);
+            assert_eq!(detector.show(records.last().copied(), None), shown);
             assert_eq!(detector.header(), None, "the same is not said again");
         }
     }
@@ -188,16 +226,16 @@ mod tests {
     fn windows_behind_keys_are_seen() {
         let start = 1_600_000_000_000;
         let mut time = Detector::keys();
-        time.look(Some(&windowed(b"\"key\"", &[start])));
-        assert_eq!(time.show(Some(&windowed(b"\"key\"", &[start]))), format!("[\"key\"@{start}/-]"));
+        time.look(Some(&windowed(b"\"key\"", &[start])), None);
+        assert_eq!(time.show(Some(&windowed(b"\"key\"", &[start])), None), format!("[\"key\"@{start}/-]"));
         let mut session = Detector::keys();
         let key = windowed(b"\"key\"", &[start + 5, start]);
-        session.look(Some(&key));
-        assert_eq!(session.show(Some(&key)), format!("[\"key\"@{start}/{}]", start + 5));
+        session.look(Some(&key), None);
+        assert_eq!(session.show(Some(&key), None), format!("[\"key\"@{start}/{}]", start + 5));
         let mut plain = Detector::keys();
-        plain.look(Some(b"a key of many letters"));
+        plain.look(Some(b"a key of many letters"), None);
         assert_eq!(plain.header().unwrap(), "Key format: KAFKA_STRING");
-        assert_eq!(plain.show(None), "<null>");
+        assert_eq!(plain.show(None, None), "<null>");
         assert_eq!(Detector::keys().header().unwrap(), "Key format: ¯\\_(ツ)_/¯ - no data processed");
     }
 }

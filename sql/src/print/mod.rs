@@ -1,13 +1,15 @@
 //! `PRINT topic`: records as they come, in a form that people read.
 
 mod detect;
+mod schemas;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use chrono::DateTime;
+use millstream_formats::SchemaRegistry;
 use millstream_log::{AutoOffsetReset, Consumer, ConsumerConfig, Isolation, Log, OffsetSpec, TopicPartition};
 
-use self::detect::Detector;
+use self::{detect::Detector, schemas::SchemaReader};
 use crate::{ast::Print, error::SqlError};
 
 /// Records of a topic as lines of text. Nothing is kept when it is dropped.
@@ -19,6 +21,7 @@ pub struct PrintQuery {
     seen: u64,
     keys: Detector,
     values: Detector,
+    schemas: Option<SchemaReader>,
 }
 
 impl std::fmt::Debug for PrintQuery {
@@ -28,7 +31,11 @@ impl std::fmt::Debug for PrintQuery {
 }
 
 impl PrintQuery {
-    pub(crate) fn open(log: &Log, print: &Print) -> Result<Self, SqlError> {
+    pub(crate) fn open(
+        log: &Log,
+        print: &Print,
+        registry: Option<&Arc<dyn SchemaRegistry>>,
+    ) -> Result<Self, SqlError> {
         let name = &print.topic.name;
         let failed = |error| SqlError::failed(format!("print topic {name}"), error);
         let topic = log.describe_topic(name).map_err(|_| {
@@ -61,6 +68,7 @@ impl PrintQuery {
             seen: 0,
             keys: Detector::keys(),
             values: Detector::values(),
+            schemas: registry.cloned().map(SchemaReader::new),
         })
     }
 
@@ -80,8 +88,8 @@ impl PrintQuery {
         // All that came together is looked at before anything of it is shown.
         for record in runs.iter().flat_map(|run| run.records()) {
             let record = record.map_err(failed)?;
-            self.keys.look(record.key);
-            self.values.look(record.value);
+            self.keys.look(record.key, self.schemas.as_mut());
+            self.values.look(record.value, self.schemas.as_mut());
         }
         if !runs.is_empty() {
             lines.extend(self.keys.header());
@@ -103,8 +111,8 @@ impl PrintQuery {
                 };
                 lines.push(format!(
                     "rowtime: {time}, key: {}, value: {}, partition: {}",
-                    self.keys.show(record.key),
-                    self.values.show(record.value),
+                    self.keys.show(record.key, self.schemas.as_mut()),
+                    self.values.show(record.value, self.schemas.as_mut()),
                     run.partition.partition
                 ));
             }

@@ -24,7 +24,7 @@ use crate::{
     error::SqlError,
     expression::{Bound, RowErrors, bind, cast, comparison::Comparison},
     operator::aggregate::{AggregateArena, GroupRows},
-    plan::{Aggregate, Kept, Materialize, Origin, Plan, Project, SourceStep, Step},
+    plan::{Aggregate, Kept, Materialize, Origin, Plan, Project, SourceStep, Step, internal},
 };
 
 /// Rows that become one batch.
@@ -110,14 +110,12 @@ impl StoredTable {
                 let source = &step.source;
                 Reader::Written {
                     keys: Box::new(
-                        source
-                            .key_format
+                        internal(source.key_format)
                             .decoder(&source.columns.key_fields(), None, None)
                             .map_err(failed)?,
                     ),
                     values: Box::new(
-                        source
-                            .value_format
+                        internal(source.value_format)
                             .decoder(&source.columns.value_fields(), None, None)
                             .map_err(failed)?,
                     ),
@@ -158,7 +156,8 @@ impl StoredTable {
         }
         let rows = arrays[0].len();
         let mut payloads = Payloads::new();
-        let mut encoder = source.key_format.encoder(&source.columns.key_fields(), None).map_err(failed)?;
+        let mut encoder =
+            internal(source.key_format).encoder(&source.columns.key_fields(), None).map_err(failed)?;
         encoder.encode(&arrays, rows, None, &mut payloads).map_err(failed)?;
         Ok(Some(payloads))
     }

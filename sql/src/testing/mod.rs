@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use millstream_formats::EmbeddedRegistry;
 use millstream_log::{
     Clock, ConsumerConfig, Isolation, Log, ManualClock, NewTopic, Offset, OffsetSpec, SystemClock, Timestamp,
     TopicPartition,
@@ -53,8 +54,13 @@ pub struct TestEngine {
 }
 
 impl TestEngine {
-    /// An engine with nothing in it. Queries take their settings from `config`, but have no cache.
+    /// An engine with nothing in it. Queries take their settings from `config`, but have no cache. Schemas are kept in
+    /// memory, unless `config` has a registry.
     pub fn open(config: SqlConfig) -> Result<Self, SqlError> {
+        let config = match config.schemas() {
+            Some(_) => config,
+            None => config.schema_registry(Arc::new(EmbeddedRegistry::new())),
+        };
         let log = Log::in_memory(Arc::new(SystemClock::new()));
         Ok(Self {
             engine: Engine::planning(log, config)?,

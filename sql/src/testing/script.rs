@@ -397,16 +397,14 @@ impl Row {
         }
         let mut columns = Vec::new();
         let sides = [
-            (key, &source.columns.key, &source.key_format),
-            (record.value.as_deref(), &source.columns.value, &source.value_format),
+            (key, &source.columns.key, source.key_decoder(None)),
+            (record.value.as_deref(), &source.columns.value, source.value_decoder(None)),
         ];
-        for (side, (bytes, declared, spec)) in sides.into_iter().enumerate() {
+        for (side, (bytes, declared, decoder)) in sides.into_iter().enumerate() {
             if declared.is_empty() || (side == 1 && bytes.is_none()) {
                 continue;
             }
-            let fields = declared.iter().map(Column::field).collect();
-            let mut decoder =
-                spec.decoder(&fields, None, None).map_err(|error| unreadable(error.to_string()))?;
+            let mut decoder = decoder.map_err(|error| unreadable(error.to_string()))?;
             let decoded = decoder.decode(&[bytes]);
             if let Some(error) = decoded.errors.first() {
                 return Err(unreadable(error.message.to_string()));

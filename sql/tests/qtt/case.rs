@@ -1,10 +1,14 @@
 //! One case: its statements, records and expectations, and how it goes.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
+use millstream_formats::SchemaRegistry;
 use millstream_log::{Header, SystemClock};
 use millstream_sql::{
-    ColumnDescription, ColumnPlace, SourceDescription, SqlConfig, SqlError,
+    ColumnDescription, ColumnPlace, FormatDescription, SourceDescription, SqlConfig, SqlError,
     ast::{ColumnConstraint, CreateSource, Literal, SourceKind, Statement},
     function::FunctionRegistry,
     parser::parse,
@@ -15,7 +19,8 @@ use millstream_streams::driver::InputRecord;
 use crate::{
     functions,
     json::Json,
-    value::{Side, base64, decode, encode, matches},
+    registry::{self, TestRegistry},
+    value::{Side, Value, base64, decode, encode, matches, subject},
 };
 
 /// Settings that change no result here.
@@ -51,6 +56,7 @@ pub(crate) fn needs_registry(case: &Json) -> bool {
         "'AVRO'",
         "'PROTOBUF'",
         "'PROTOBUF_NOSR'",
+        "\"JSON_SR\"",
         "'JSON_SR'",
         "\"AVRO\"",
         "\"PROTOBUF\"",
@@ -79,11 +85,26 @@ pub(crate) fn run(case: &Json) -> Verdict {
     verdict
 }
 
-fn open(case: &Json) -> Result<TestEngine, String> {
+/// A case as its statements find it.
+struct Bench {
+    engine: TestEngine,
+    registry: Arc<TestRegistry>,
+}
+
+fn open(case: &Json) -> Result<Bench, String> {
+    let registry = match needs_registry(case) {
+        true => registry::seeded(case)?,
+        false => Arc::default(),
+    };
+    Ok(Bench { engine: engine(case, registry.clone())?, registry })
+}
+
+/// An engine with the settings and topics of a case.
+pub(crate) fn engine(case: &Json, registry: Arc<TestRegistry>) -> Result<TestEngine, String> {
     let text = |error: SqlError| error.to_string();
-    let mut registry = FunctionRegistry::builtin(std::sync::Arc::new(SystemClock::new()));
-    functions::register(&mut registry).map_err(text)?;
-    let mut config = SqlConfig::new("unused").functions(registry);
+    let mut functions = FunctionRegistry::builtin(Arc::new(SystemClock::new()));
+    functions::register(&mut functions).map_err(text)?;
+    let mut config = SqlConfig::new("unused").functions(functions).schema_registry(registry);
     for (name, value) in case.get("properties").fields() {
         if name != EXACT && !WITHOUT_EFFECT.contains(&name.as_str()) {
             config = config.property(name, &value.text()).map_err(text)?;
@@ -97,7 +118,7 @@ fn open(case: &Json) -> Result<TestEngine, String> {
 }
 
 /// The topics that are there before the first statement, with their partitions.
-fn topics(case: &Json) -> Vec<(String, u32)> {
+pub(crate) fn topics(case: &Json) -> Vec<(String, u32)> {
     let mut topics: Vec<(String, u32)> = Vec::new();
     let mut add = |name: &str, partitions: u32| {
         if !name.is_empty() && !topics.iter().any(|(known, _)| known == name) {
@@ -131,18 +152,19 @@ fn script(case: &Json) -> String {
 
 /// Runs a case that expects records.
 fn accept(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
-    let mut engine = open(case)?;
+    let mut bench = open(case)?;
     for statement in parse(&script(case)).map_err(|error| format!("refused: {error}"))? {
-        engine
+        bench
+            .engine
             .execute_statement(&statement)
             .map_err(|error| format!("refused: {}: {}", full(&error), statement.text))?;
     }
-    if engine.engine().queries().is_empty() {
+    if bench.engine.engine().queries().is_empty() {
         return Err("the case has no query".to_owned());
     }
-    process(case, &mut engine)?;
-    compare(case, &engine)?;
-    post(case, &engine, verdict)
+    process(case, &mut bench)?;
+    compare(case, &bench)?;
+    post(case, &bench, verdict)
 }
 
 fn full(error: &SqlError) -> String {
@@ -158,21 +180,29 @@ fn full(error: &SqlError) -> String {
     text
 }
 
-fn process(case: &Json, engine: &mut TestEngine) -> Result<(), String> {
-    let sources = engine.sources();
-    let records: Result<Vec<TopicRecord>, String> =
-        case.get("inputs").items().iter().map(|input| record(input, &sources)).collect();
-    engine.process(&records?).map_err(|error| format!("stopped: {}", full(&error)))
+fn process(case: &Json, bench: &mut Bench) -> Result<(), String> {
+    let records = records(case, bench)?;
+    bench.engine.process(&records).map_err(|error| format!("stopped: {}", full(&error)))
+}
+
+/// The inputs of a case as bytes.
+fn records(case: &Json, bench: &Bench) -> Result<Vec<TopicRecord>, String> {
+    let sources = bench.engine.sources();
+    case.get("inputs").items().iter().map(|input| record(input, &sources, &bench.registry)).collect()
 }
 
 fn source_of<'a>(sources: &'a [SourceDescription], topic: &str) -> Option<&'a SourceDescription> {
     sources.iter().find(|source| source.topic == topic)
 }
 
-fn record(input: &Json, sources: &[SourceDescription]) -> Result<TopicRecord, String> {
+fn record(
+    input: &Json,
+    sources: &[SourceDescription],
+    registry: &TestRegistry,
+) -> Result<TopicRecord, String> {
     let topic = input.get("topic").as_str().unwrap_or_default().to_owned();
     let source = source_of(sources, &topic);
-    let mut key = encode(input.get("key"), source, Side::Key)?;
+    let mut key = encode(input.get("key"), source, Side::Key, registry)?;
     let window = input.get("window");
     if !window.is_null() {
         let time = |name: &str| window.get(name).as_i64().ok_or_else(|| format!("the window has no {name}"));
@@ -182,7 +212,7 @@ fn record(input: &Json, sources: &[SourceDescription]) -> Result<TopicRecord, St
         }
         bytes.extend(time("start")?.to_be_bytes());
     }
-    let value = encode(input.get("value"), source, Side::Value)?;
+    let value = encode(input.get("value"), source, Side::Value, registry)?;
     let timestamp = input.get("timestamp").as_i64().unwrap_or(0);
     let record = InputRecord { partition: None, timestamp, key, value, headers: headers(input)? };
     Ok(TopicRecord { topic, record })
@@ -196,7 +226,7 @@ fn headers(record: &Json) -> Result<Vec<Header>, String> {
     record.get("headers").items().iter().map(header).collect()
 }
 
-fn compare(case: &Json, engine: &TestEngine) -> Result<(), String> {
+fn compare(case: &Json, Bench { engine, registry }: &Bench) -> Result<(), String> {
     let sources = engine.sources();
     let exact = case.get("properties").get(EXACT).text().to_lowercase() != "false";
     let outputs = case.get("outputs").items();
@@ -209,17 +239,17 @@ fn compare(case: &Json, engine: &TestEngine) -> Result<(), String> {
             outputs.iter().filter(|output| output.get("topic").as_str() == Some(topic)).collect();
         let actual = engine.records(topic);
         for (number, (actual, expected)) in actual.iter().zip(&expected).enumerate() {
-            let difference = differs(actual, expected, source, exact);
+            let difference = differs(actual, expected, (source, registry), exact);
             if let Some(difference) = difference.unwrap_or_else(Some) {
                 return Err(format!(
                     "{topic}[{number}]: {difference}\n    expected {expected}\n    found    {}{}",
-                    shown(actual, source),
+                    shown(actual, source, registry),
                     reports(engine)
                 ));
             }
         }
         if actual.len() != expected.len() {
-            let next = actual.get(expected.len()).map(|actual| shown(actual, source));
+            let next = actual.get(expected.len()).map(|actual| shown(actual, source, registry));
             let next = next.or_else(|| expected.get(actual.len()).map(|expected| expected.to_string()));
             return Err(format!(
                 "{topic}: {} records instead of {}; the first too many or missing: {}{}",
@@ -237,16 +267,14 @@ fn reports(engine: &TestEngine) -> String {
     engine.reports().iter().take(3).map(|report| format!("\n    row error: {report}")).collect()
 }
 
-fn shown(record: &InputRecord, source: &SourceDescription) -> String {
+fn shown(record: &InputRecord, source: &SourceDescription, registry: &TestRegistry) -> String {
     let text = |bytes: &Option<Vec<u8>>, side| match bytes {
-        Some(bytes)
-            if decode(Some(bytes), source, side).is_ok_and(|value| {
-                !matches!(value, crate::value::Value::Integer(_) | crate::value::Value::Exact(_))
-            }) =>
-        {
-            String::from_utf8_lossy(bytes).into_owned()
-        }
-        Some(bytes) => format!("{:?}", decode(Some(bytes), source, side)),
+        Some(bytes) => match decode(Some(bytes), source, side, registry) {
+            Ok(Value::Text(_) | Value::List(_) | Value::Record(_)) if bytes.first() != Some(&0) => {
+                String::from_utf8_lossy(bytes).into_owned()
+            }
+            decoded => format!("{decoded:?}"),
+        },
         None => "null".to_owned(),
     };
     let headers = if record.headers.is_empty() { String::new() } else { format!(" {:?}", record.headers) };
@@ -262,7 +290,7 @@ fn shown(record: &InputRecord, source: &SourceDescription) -> String {
 fn differs(
     actual: &InputRecord,
     expected: &Json,
-    source: &SourceDescription,
+    (source, registry): (&SourceDescription, &TestRegistry),
     exact: bool,
 ) -> Result<Option<String>, String> {
     let window = expected.get("window");
@@ -292,7 +320,7 @@ fn differs(
         _ => {}
     }
     for (what, bytes, side) in [("key", key, Side::Key), ("value", actual.value.as_deref(), Side::Value)] {
-        let value = decode(bytes, source, side).map_err(|error| format!("{what}: {error}"))?;
+        let value = decode(bytes, source, side, registry).map_err(|error| format!("{what}: {error}"))?;
         if !matches(&value, expected.get(what), exact) {
             return Ok(Some(format!("{what} differs")));
         }
@@ -309,7 +337,7 @@ fn differs(
 }
 
 /// Checks what must hold after the last record.
-fn post(case: &Json, engine: &TestEngine, verdict: &mut Verdict) -> Result<(), String> {
+fn post(case: &Json, Bench { engine, registry }: &Bench, verdict: &mut Verdict) -> Result<(), String> {
     let sources = engine.sources();
     for expected in case.get("post").get("sources").items() {
         let name = expected.get("name").as_str().unwrap_or_default();
@@ -332,13 +360,10 @@ fn post(case: &Json, engine: &TestEngine, verdict: &mut Verdict) -> Result<(), S
             continue;
         }
         let source = source_of(&sources, name).ok_or_else(|| format!("post: nothing is in topic {name}"))?;
-        let key = expected.get("keyFormat").get("format").as_str();
-        if key.is_some_and(|key| key != source.key_format.spec.format.to_string()) {
-            return Err(format!("post: {name}: the key format is {}", source.key_format.spec.format));
-        }
-        let value = expected.get("valueFormat").get("format").as_str();
-        if value.is_some_and(|value| value != source.value_format.spec.format.to_string()) {
-            return Err(format!("post: {name}: the value format is {}", source.value_format.spec.format));
+        for side in [Side::Key, Side::Value] {
+            if let Some(difference) = side_differs(source, side, expected, registry)? {
+                return Err(format!("post: {name}: {difference}"));
+            }
         }
         if let Some(partitions) = expected.get("partitions").as_i64() {
             // The suite knows the partitions of topics that are there before the first statement; of others it has this.
@@ -350,6 +375,62 @@ fn post(case: &Json, engine: &TestEngine, verdict: &mut Verdict) -> Result<(), S
         }
     }
     Ok(())
+}
+
+/// What differs between one side of a topic and what is expected of it.
+fn side_differs(
+    source: &SourceDescription,
+    side: Side,
+    expected: &Json,
+    registry: &TestRegistry,
+) -> Result<Option<String>, String> {
+    let (what, found) = match side {
+        Side::Key => ("key", &source.key_format),
+        Side::Value => ("value", &source.value_format),
+    };
+    let wanted = expected.get(&format!("{what}Format"));
+    if let Some(format) = wanted.get("format").as_str() {
+        if format != found.spec.format.to_string() {
+            return Ok(Some(format!("the {what} format is {}", found.spec.format)));
+        }
+        let mut properties: Vec<(String, String)> =
+            found.properties().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        properties.sort_unstable();
+        let given = wanted.get("properties").fields();
+        let mut given: Vec<(String, String)> =
+            given.iter().map(|(name, value)| (name.clone(), value.text())).collect();
+        given.sort_unstable();
+        if given != properties {
+            return Ok(Some(format!("the {what} format has {properties:?} instead of {given:?}")));
+        }
+        let given: Vec<&str> = wanted.get("features").items().iter().filter_map(Json::as_str).collect();
+        if given != features(found) {
+            return Ok(Some(format!("the {what} format has features {:?}", features(found))));
+        }
+    }
+    let schema = expected.get(&format!("{what}Schema"));
+    if schema.is_null() {
+        return Ok(None);
+    }
+    let latest = registry.latest(&subject(&source.topic, side)).map_err(|error| error.to_string())?;
+    let text = latest.schema.text;
+    let same = match schema {
+        Json::String(expected) => *expected == text,
+        expected => {
+            let parse = |text: &str| serde_json::from_str::<serde_json::Value>(text).ok();
+            parse(&expected.to_string()) == parse(&text)
+        }
+    };
+    Ok((!same).then(|| format!("the {what} schema is {text}\n    instead of {}", schema.text())))
+}
+
+/// What a source says about how single columns are written.
+fn features(description: &FormatDescription) -> &'static [&'static str] {
+    match (description.explicit_wrapping, description.spec.wrapped) {
+        (false, _) => &[],
+        (true, true) => &["WRAP_SINGLES"],
+        (true, false) => &["UNWRAP_SINGLES"],
+    }
 }
 
 fn source_differs(source: &SourceDescription, expected: &Json) -> Result<Option<String>, String> {
@@ -379,12 +460,9 @@ fn source_differs(source: &SourceDescription, expected: &Json) -> Result<Option<
     if expected.get("valueFormat").as_str().is_some_and(|wanted| wanted != format) {
         return Ok(Some(format!("the value format is {format}")));
     }
-    for (name, description) in [("keyFeatures", source.key_format), ("valueFeatures", source.value_format)] {
-        let found: &[&str] = match (description.explicit_wrapping, description.spec.wrapped) {
-            (false, _) => &[],
-            (true, true) => &["WRAP_SINGLES"],
-            (true, false) => &["UNWRAP_SINGLES"],
-        };
+    for (name, description) in [("keyFeatures", &source.key_format), ("valueFeatures", &source.value_format)]
+    {
+        let found = features(description);
         let wanted: Vec<&str> = expected.get(name).items().iter().filter_map(Json::as_str).collect();
         if expected.has(name) && wanted != found {
             return Ok(Some(format!("{name} are {found:?}")));
@@ -446,7 +524,7 @@ fn refuse(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
             _ => Ok(()),
         }
     };
-    let mut engine = open(case)?;
+    let mut bench = open(case)?;
     let script = script(case);
     let statements = match parse(&script) {
         Ok(statements) => statements,
@@ -455,7 +533,7 @@ fn refuse(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
     };
     let count = statements.len();
     for (number, statement) in statements.iter().enumerate() {
-        match engine.execute_statement(statement) {
+        match bench.engine.execute_statement(statement) {
             Ok(_) => {}
             Err(error) if number + 1 == count && kind != "StreamsException" => {
                 return judge(&error, &statement.text);
@@ -465,10 +543,8 @@ fn refuse(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
             }
         }
     }
-    let sources = engine.sources();
-    let records: Result<Vec<TopicRecord>, String> =
-        case.get("inputs").items().iter().map(|input| record(input, &sources)).collect();
-    match engine.process(&records?) {
+    let records = records(case, &bench)?;
+    match bench.engine.process(&records) {
         Err(error) => judge(&error, ""),
         Ok(()) => Err(format!("not refused; expected: {wanted}")),
     }

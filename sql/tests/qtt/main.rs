@@ -11,8 +11,10 @@
 //! failure, and any line there that is no longer true, fails the run.
 
 mod case;
+mod codec;
 mod functions;
 mod json;
+mod registry;
 mod value;
 
 use std::{

@@ -1,10 +1,15 @@
 //! Bytes of topics to and from the values that cases give, and how the two are compared.
 
+use arrow::datatypes::Field;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use millstream_formats::Format;
-use millstream_sql::{ColumnPlace, SourceDescription, SqlType};
+use millstream_formats::{Format, ResolvedSchema, Schema, SchemaRegistry, split_header, write_header};
+use millstream_sql::{ColumnPlace, FormatDescription, SourceDescription, SqlType};
 
-use crate::json::Json;
+use crate::{
+    codec::{avro, json_schema, protobuf::Compiled},
+    json::Json,
+    registry::TestRegistry,
+};
 
 /// The key or the value of a record.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,11 +18,90 @@ pub(crate) enum Side {
     Value,
 }
 
-fn format_of(source: &SourceDescription, side: Side) -> Format {
+fn description(source: &SourceDescription, side: Side) -> &FormatDescription {
     match side {
-        Side::Key => source.key_format.spec.format,
-        Side::Value => source.value_format.spec.format,
+        Side::Key => &source.key_format,
+        Side::Value => &source.value_format,
     }
+}
+
+fn format_of(source: &SourceDescription, side: Side) -> Format {
+    description(source, side).spec.format
+}
+
+/// The subject of one side of a topic.
+pub(crate) fn subject(topic: &str, side: Side) -> String {
+    format!("{topic}-{}", if side == Side::Key { "key" } else { "value" })
+}
+
+/// The schema of PROTOBUF_NOSR: the one that follows from the columns.
+fn generated(source: &SourceDescription, side: Side) -> Result<ResolvedSchema, String> {
+    let wanted = if side == Side::Key { ColumnPlace::Key } else { ColumnPlace::Value };
+    let columns = source.columns.iter().filter(|column| column.place == wanted);
+    let fields = columns.map(|column| Field::new(&column.name, column.ty.to_arrow(), true)).collect();
+    let schema = description(source, side).spec.generate_schema(&fields, None);
+    let schema: Option<Schema> = schema.map_err(|error| error.to_string())?;
+    Ok(ResolvedSchema { schema: schema.ok_or("the columns give no schema")?, references: Vec::new() })
+}
+
+/// Writes a value by the newest schema of its topic.
+fn encode_by_schema(
+    json: &Json,
+    source: &SourceDescription,
+    side: Side,
+    registry: &TestRegistry,
+) -> Result<Vec<u8>, String> {
+    let text = |error: millstream_formats::RegistryError| error.to_string();
+    if format_of(source, side) == Format::ProtobufNosr {
+        return Compiled::new(&generated(source, side)?)?.encode(json, None, false);
+    }
+    let latest = registry.latest(&subject(&source.topic, side)).map_err(text)?;
+    let resolved = registry.resolve(&latest.schema).map_err(text)?;
+    let schema = &latest.schema.text;
+    let bytes = match format_of(source, side) {
+        Format::Avro => avro::encode(json, schema)?,
+        Format::JsonSr => json_schema::encode(json, schema)?,
+        _ => {
+            let name = description(source, side).full_name.as_deref();
+            Compiled::new(&resolved)?.encode(json, name, true)?
+        }
+    };
+    let mut out = Vec::new();
+    write_header(latest.id, &mut out);
+    out.extend(bytes);
+    Ok(out)
+}
+
+/// Reads a value by the schema that it names.
+fn decode_by_schema(
+    bytes: &[u8],
+    source: &SourceDescription,
+    side: Side,
+    registry: &TestRegistry,
+) -> Result<Value, String> {
+    let text = |error: millstream_formats::RegistryError| error.to_string();
+    if format_of(source, side) == Format::ProtobufNosr {
+        return Compiled::new(&generated(source, side)?)?.decode(bytes, false);
+    }
+    let (id, bytes) = split_header(bytes).ok_or("the bytes name no schema")?;
+    let schema = registry.schema(id).map_err(text)?;
+    let resolved = registry.resolve(&schema).map_err(text)?;
+    match format_of(source, side) {
+        Format::Avro => avro::decode(bytes, &schema.text),
+        Format::JsonSr => json_schema::decode(bytes, &schema.text),
+        _ => Compiled::new(&resolved)?.decode(bytes, true),
+    }
+}
+
+/// Bytes directly below a record as their text; none at all are nothing.
+fn without_bytes(value: Value) -> Value {
+    let Value::Record(fields) = value else { return value };
+    let field = |(name, value)| match value {
+        Value::Bytes(bytes) if bytes.is_empty() => (name, Value::Null),
+        Value::Bytes(bytes) => (name, Value::Text(BASE64_STANDARD.encode(bytes))),
+        value => (name, value),
+    };
+    Value::Record(fields.into_iter().map(field).collect())
 }
 
 fn only_type(source: &SourceDescription, side: Side) -> Option<&SqlType> {
@@ -30,6 +114,7 @@ pub(crate) fn encode(
     json: &Json,
     source: Option<&SourceDescription>,
     side: Side,
+    registry: &TestRegistry,
 ) -> Result<Option<Vec<u8>>, String> {
     if json.is_null() {
         return Ok(None);
@@ -54,7 +139,7 @@ pub(crate) fn encode(
             _ => json.text().into_bytes(),
         }),
         Format::Avro | Format::Protobuf | Format::ProtobufNosr | Format::JsonSr => {
-            return Err("its format has a schema".into());
+            Some(encode_by_schema(json, source, side, registry)?)
         }
     })
 }
@@ -66,6 +151,9 @@ pub(crate) enum Value {
     Bool(bool),
     Integer(i128),
     Exact(Decimal),
+    /// A binary float.
+    Float(f64),
+    Bytes(Vec<u8>),
     Text(String),
     List(Vec<Value>),
     Record(Vec<(String, Value)>),
@@ -80,6 +168,22 @@ pub(crate) struct Decimal {
 }
 
 impl Decimal {
+    /// A decimal of that scale.
+    pub(crate) fn new(unscaled: i128, scale: i64) -> Self {
+        Self { unscaled: unscaled.to_string(), scale }
+    }
+
+    /// The unscaled value at another scale, if it loses no digit.
+    pub(crate) fn rescaled(&self, scale: i64) -> Option<i128> {
+        let value: i128 = self.unscaled.parse().ok()?;
+        let shift = scale - self.scale;
+        let factor = 10i128.checked_pow(u32::try_from(shift.abs()).ok()?)?;
+        match shift >= 0 {
+            true => value.checked_mul(factor),
+            false => (value % factor == 0).then(|| value / factor),
+        }
+    }
+
     /// Reads `-12.50`, `1.0E10`.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -134,7 +238,12 @@ pub(crate) fn java_double(value: f64) -> String {
 }
 
 /// Reads the bytes of a topic.
-pub(crate) fn decode(bytes: Option<&[u8]>, source: &SourceDescription, side: Side) -> Result<Value, String> {
+pub(crate) fn decode(
+    bytes: Option<&[u8]>,
+    source: &SourceDescription,
+    side: Side,
+    registry: &TestRegistry,
+) -> Result<Value, String> {
     let Some(bytes) = bytes else { return Ok(Value::Null) };
     let text = || String::from_utf8(bytes.to_vec()).map_err(|error| error.to_string());
     let wide = |wanted: usize| format!("{} bytes instead of {wanted}", bytes.len());
@@ -157,7 +266,7 @@ pub(crate) fn decode(bytes: Option<&[u8]>, source: &SourceDescription, side: Sid
             _ => Value::Text(text()?),
         },
         Format::Avro | Format::Protobuf | Format::ProtobufNosr | Format::JsonSr => {
-            return Err("its format has a schema".into());
+            without_bytes(decode_by_schema(bytes, source, side, registry)?)
         }
     })
 }
@@ -186,6 +295,7 @@ pub(crate) fn matches(actual: &Value, expected: &Json, exact: bool) -> bool {
         (Json::Null, actual) => *actual == Value::Null,
         (Json::Bool(expected), Value::Bool(actual)) => actual == expected,
         (Json::String(expected), Value::Text(actual)) => actual == expected,
+        (Json::String(expected), Value::Bytes(actual)) => *expected == BASE64_STANDARD.encode(actual),
         (Json::String(expected), Value::Exact(actual)) => Decimal::parse(expected).as_ref() == Some(actual),
         (Json::Array(expected), Value::List(actual)) => {
             expected.len() == actual.len()
@@ -211,6 +321,9 @@ pub(crate) fn matches(actual: &Value, expected: &Json, exact: bool) -> bool {
                     .integer()
                     .map_or(expected.approximate() == *actual as f64, |integer| integer == *actual)
             })
+        }
+        (Json::Number(expected), Value::Float(actual)) => {
+            expected.parse::<f64>().is_ok_and(|expected| (expected - actual).abs() < 1e-6)
         }
         (Json::Number(expected), Value::Exact(actual)) => {
             let Some(wanted) = Decimal::parse(expected) else { return false };
