@@ -125,19 +125,27 @@ pub(crate) fn topics(case: &Json) -> Vec<(String, u32)> {
             topics.push((name.to_owned(), partitions));
         }
     };
-    for topic in case.get("topics").items() {
-        let partitions = topic.get("partitions").as_i64().unwrap_or(1);
-        add(topic.get("name").as_str().unwrap_or_default(), partitions as u32);
-    }
+    // Statements are checked against topics that are as they want them, unless the case says how these are.
+    let (mut declared, mut wanted) = (Vec::new(), Vec::new());
     for statement in case.get("statements").items().iter().filter_map(Json::as_str) {
         for statement in parse(statement).into_iter().flatten() {
             if let Statement::CreateSource(CreateSource { with, .. }) = statement.node
                 && let Some(Literal::String(topic)) = with.get("KAFKA_TOPIC").map(|topic| &topic.value)
             {
                 let partitions = with.get("PARTITIONS").and_then(|count| count.integer().ok());
-                add(topic, partitions.and_then(|count| u32::try_from(count).ok()).unwrap_or(4));
+                wanted.extend(partitions.and_then(|count| Some((topic.clone(), u32::try_from(count).ok()?))));
+                declared.push(topic.clone());
             }
         }
+    }
+    let wanted = |name: &str| wanted.iter().find(|(topic, _)| topic == name).map(|(_, count)| *count);
+    for topic in case.get("topics").items() {
+        let name = topic.get("name").as_str().unwrap_or_default();
+        let partitions = topic.get("partitions").as_i64().map(|count| count as u32);
+        add(name, partitions.or_else(|| wanted(name)).unwrap_or(1));
+    }
+    for name in &declared {
+        add(name, wanted(name).unwrap_or(4));
     }
     for record in case.get("inputs").items() {
         add(record.get("topic").as_str().unwrap_or_default(), 4);
