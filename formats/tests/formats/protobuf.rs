@@ -585,7 +585,7 @@ fn payloads_without_a_known_schema_are_row_errors() {
     // What was not known may be later.
     (2..=9).for_each(|n| {
         let text = format!("syntax = \"proto3\"; message T {{int32 b=1; int32 a={n};}}");
-        subject.registry.register("t-value", &proto(&text)).expect("room for another");
+        subject.registry.register(&format!("t{n}-value"), &proto(&text)).expect("a new subject");
     });
     let decoded = decoder.decode(&[Some(&[0, 0, 0, 0, 9, 0, 72, 7])]);
     assert_eq!((decoded.errors.len(), show(&decoded.columns[0], 0)), (0, "7".into()));
