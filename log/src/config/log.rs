@@ -43,6 +43,9 @@ pub struct LogConfig {
     pub retention_check_interval: Duration,
     /// `log.flush.offset.checkpoint.interval.ms`: time between checkpoints. Default 60 s.
     pub checkpoint_interval: Duration,
+    /// `millstream.checkpoint.bytes`: bytes written to all partitions after which a checkpoint comes before its time. A
+    /// start after a crash reads little more than that. Default 64 MiB.
+    pub checkpoint_bytes: usize,
     /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`: time between looks at the transactions' timeouts.
     /// Default 10 s.
     pub transaction_abort_interval: Duration,
@@ -78,6 +81,7 @@ impl Default for LogConfig {
             initial_task_delay: Duration::from_secs(30),
             retention_check_interval: Duration::from_secs(300),
             checkpoint_interval: Duration::from_secs(60),
+            checkpoint_bytes: 64 << 20,
             transaction_abort_interval: Duration::from_secs(10),
             topic_defaults: BTreeMap::new(),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
@@ -91,7 +95,7 @@ impl Default for LogConfig {
 
 impl LogConfig {
     /// The keys that a log takes, besides the broker settings behind [`TopicConfig::KEYS`].
-    pub const KEYS: [&'static str; 32] = [
+    pub const KEYS: [&'static str; 33] = [
         "auto.create.topics.enable",
         "default.replication.factor",
         "group.initial.rebalance.delay.ms",
@@ -110,6 +114,7 @@ impl LogConfig {
         "log.initial.task.delay.ms",
         "log.retention.check.interval.ms",
         "max.open.files",
+        "millstream.checkpoint.bytes",
         "millstream.tail.bytes",
         "millstream.tail.total.bytes",
         "num.partitions",
@@ -154,6 +159,7 @@ impl LogConfig {
                 self.transaction_abort_interval =
                     Duration::from_millis(setting.integer(1..=i64::MAX)?.unsigned_abs());
             }
+            "millstream.checkpoint.bytes" => self.checkpoint_bytes = setting.size(1)?,
             "millstream.tail.bytes" => self.tail_bytes = setting.size(0)?,
             "millstream.tail.total.bytes" => self.tail_bytes_total = setting.size(0)?,
             "num.partitions" => self.num_partitions = setting.count(1)?,

@@ -97,7 +97,7 @@ impl Inner {
             is_loaded: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
-            around: Surroundings { storage, clock, random, budget },
+            around: Surroundings { storage, clock, random, budget, written: Arc::default() },
         };
         let dirs: BTreeSet<&str> =
             entries.iter().filter(|entry| entry.is_dir).map(|entry| &*entry.name).collect();

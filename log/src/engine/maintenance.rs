@@ -1,6 +1,7 @@
 //! What is due by the clock, each duty at its own interval.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Inner, Log};
@@ -12,6 +13,8 @@ use crate::types::Timestamp;
 
 /// Tails of partitions that were not written to for longer leave memory.
 const TAIL_IDLE: Duration = Duration::from_secs(30);
+/// Least time between looks at how much was written.
+const BACKLOG_LOOK: Duration = Duration::from_millis(20);
 
 /// Something to do now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +46,31 @@ impl Duty {
 #[derive(Debug)]
 pub(super) struct Schedule {
     due: Mutex<BTreeMap<Duty, Duration>>,
+    backlog: Mutex<Backlog>,
     opened: (Timestamp, Duration),
+}
+
+/// What was written since the last checkpoint, which a start after a crash would read.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// What was written at the last checkpoint.
+    checkpointed: u64,
+    /// What was written at the last look, and when that was, in monotonic time.
+    seen: u64,
+    seen_at: Duration,
+}
+
+impl Backlog {
+    /// In what time there will be `bytes_max`, with `written` as it is now, if as much is written as since the last look.
+    fn full_in(&mut self, written: u64, bytes_max: u64, now: Duration) -> Duration {
+        let grown = written.saturating_sub(std::mem::replace(&mut self.seen, written));
+        let elapsed = now.saturating_sub(std::mem::replace(&mut self.seen_at, now));
+        let left = (self.checkpointed + bytes_max).saturating_sub(written);
+        let nanos = elapsed.as_nanos().saturating_mul(u128::from(left)).checked_div(u128::from(grown));
+        let time =
+            nanos.and_then(|nanos| u64::try_from(nanos).ok()).map_or(Duration::MAX, Duration::from_nanos);
+        time.max(BACKLOG_LOOK)
+    }
 }
 
 impl Schedule {
@@ -54,7 +81,8 @@ impl Schedule {
             _ => duty.interval(config),
         };
         let due = Duty::ALL.into_iter().map(|duty| (duty, start.saturating_add(first(duty)))).collect();
-        Self { due: Mutex::new(due), opened: (now, start) }
+        let backlog = Backlog { seen_at: start, ..Backlog::default() };
+        Self { due: Mutex::new(due), backlog: Mutex::new(backlog), opened: (now, start) }
     }
 
     /// Takes a duty as done now.
@@ -101,13 +129,19 @@ impl Inner {
         outcome = outcome.and(self.maintain_groups());
         let (flushed, flush_in) = self.flush();
         outcome = outcome.and(flushed);
-        if is_due(*last) {
+        let (written, bytes_max) =
+            (self.around.written.load(Ordering::Relaxed), self.config.checkpoint_bytes as u64);
+        let is_full = written.saturating_sub(self.schedule.backlog.lock().checkpointed) >= bytes_max;
+        if is_full || is_due(*last) {
             self.schedule.put_off(*last, now, &self.config);
+            self.schedule.backlog.lock().checkpointed = written;
             outcome = outcome.and(self.perform(*last));
         }
         outcome?;
-        let wait = self.schedule.next().saturating_sub(self.clock().monotonic());
-        Ok(wait.min(self.groups_due_in()).min(flush_in))
+        let (now, written) = (self.clock().monotonic(), self.around.written.load(Ordering::Relaxed));
+        let wait = self.schedule.next().saturating_sub(now);
+        let full_in = self.schedule.backlog.lock().full_in(written, bytes_max, now);
+        Ok(wait.min(self.groups_due_in()).min(flush_in).min(full_in))
     }
 
     /// Syncs what is due by `flush.ms` and what was left for newer segments. Returns in what time more is due.

@@ -1,5 +1,7 @@
 //! Appending to a partition: the offset, the write, what follows from it for the readers.
 
+use std::sync::atomic::Ordering;
+
 use bytes::BytesMut;
 
 use super::sync::UNSYNCED_BYTES_MAX;
@@ -58,6 +60,7 @@ impl Partition {
             is_duplicate: false,
         };
         let (end, bytes) = (writer.end, batch.len_bytes() as u64);
+        self.around.written.fetch_add(bytes, Ordering::Relaxed);
         let mut state = self.state.lock();
         state.end = end;
         state.unsynced.bytes += bytes;

@@ -30,6 +30,7 @@ use turns::Syncing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::aborted::AbortedEntry;
@@ -55,6 +56,9 @@ pub(crate) struct Surroundings {
     /// Whatever is left to chance: ids, jitter.
     pub(crate) random: Arc<Mutex<fastrand::Rng>>,
     pub(crate) budget: Arc<TailBudget>,
+    /// Bytes of batches that were appended since the start, and those that the start had to go over: of what a start after
+    /// a crash reads, all but what checkpoints spare it.
+    pub(crate) written: Arc<AtomicU64>,
 }
 
 impl Surroundings {
@@ -196,6 +200,7 @@ impl Partition {
         is_new: bool,
     ) -> Result<Self> {
         let loaded = recovery::load(&around.storage, &dir, &config.get(), checkpoint)?;
+        around.written.fetch_add(loaded.walked, Ordering::Relaxed);
         let synced = checkpoint.recovery_point.unwrap_or_default().min(loaded.end);
         // A creation that failed may have left an empty directory.
         let is_new = is_new || loaded.is_created;

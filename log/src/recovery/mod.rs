@@ -51,6 +51,8 @@ pub(crate) struct Loaded {
     pub(crate) segments: Vec<Arc<Segment>>,
     pub(crate) end: Offset,
     pub(crate) bytes_since_entry: u64,
+    /// Bytes of the batches that were gone over.
+    pub(crate) walked: u64,
     pub(crate) producers: ProducerStates,
     /// Where the newest snapshot of the producers stands.
     pub(crate) snapshot: Offset,
@@ -103,6 +105,7 @@ pub(crate) fn load(
     let mut loaded = Loaded {
         end: segments[0].base(),
         bytes_since_entry: 0,
+        walked: 0,
         producers,
         snapshot,
         aborted,

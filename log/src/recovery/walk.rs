@@ -137,6 +137,7 @@ impl Step {
                     }
                     loaded.leader_epoch = loaded.leader_epoch.max(batch.leader_epoch());
                     loaded.end = batch.next_offset();
+                    loaded.walked += batch.len_bytes() as u64;
                 }
                 Scan::End => break,
                 // What follows from it cannot be undone, so it is looked at twice.

@@ -155,18 +155,57 @@ fn duties_are_done_when_they_are_due() {
     assert_eq!(log.maintain_due().unwrap(), Duration::from_millis(1500), "flush.ms");
     clock.advance(Duration::from_millis(1500));
     assert_eq!(log.maintain_due().unwrap(), Duration::from_millis(7500), "timeouts of transactions");
-    let recovery_point = || {
-        let file = storage
-            .open(Path::new("log/recovery-point-offset-checkpoint"), millstream_log::OpenMode::Existing);
-        let Ok(file) = file else { return String::new() };
-        let mut text = vec![0; file.size().unwrap() as usize];
-        file.read_at(0, &mut text).unwrap();
-        String::from_utf8(text).unwrap()
-    };
-    assert_eq!(recovery_point(), "");
+    assert_eq!(recovery_points(&storage), "");
     clock.advance(Duration::from_secs(58));
     log.maintain_due().unwrap();
-    assert_eq!(recovery_point(), "0\n1\nt 0 1\n");
+    assert_eq!(recovery_points(&storage), "0\n1\nt 0 1\n");
+}
+
+/// The checkpoint of recovery points as it is on disk.
+fn recovery_points(storage: &MemoryStorage) -> String {
+    let path = Path::new("log/recovery-point-offset-checkpoint");
+    let Ok(file) = storage.open(path, millstream_log::OpenMode::Existing) else { return String::new() };
+    let mut text = vec![0; file.size().unwrap() as usize];
+    file.read_at(0, &mut text).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+#[test]
+fn a_checkpoint_comes_early_when_much_is_written() {
+    let clock = Arc::new(ManualClock::new(NOW));
+    let storage = memory();
+    let config = LogConfig { checkpoint_bytes: 10 << 20, ..LogConfig::default() };
+    let open = |storage: &Arc<MemoryStorage>| {
+        let log = Log::builder().dir("log").storage(storage.clone()).clock(clock.clone());
+        log.config(config.clone()).open().unwrap()
+    };
+    let log = open(&storage);
+    log.create_topic(topic("t").config("segment.bytes", "8000000")).unwrap();
+    let value = "x".repeat(500_000);
+    let write = |log: &Log, batches: u64| {
+        for _ in 0..batches {
+            append(log, "t", &[&value]).unwrap();
+        }
+    };
+    write(&log, 10);
+    clock.advance(Duration::from_secs(1));
+    // As much again in a second, as it goes.
+    let wait = log.maintain_due().unwrap();
+    assert!(wait > Duration::from_millis(900) && wait < Duration::from_millis(1200), "{wait:?}");
+    assert_eq!(recovery_points(&storage), "", "5 MB are not much");
+    write(&log, 11);
+    assert!(log.maintain_due().unwrap() < Duration::from_secs(1));
+    assert_eq!(recovery_points(&storage), "0\n1\nt 0 21\n");
+    write(&log, 15);
+    log.maintain_due().unwrap();
+    assert_eq!(recovery_points(&storage), "0\n1\nt 0 21\n", "nor are 7.5 MB since");
+
+    // What a start goes over counts, too.
+    let killed = Arc::new(storage.fork());
+    let reopened = open(&killed);
+    write(&reopened, 6);
+    reopened.maintain_due().unwrap();
+    assert_eq!(recovery_points(&killed), "0\n1\nt 0 42\n");
 }
 
 #[test]
