@@ -139,7 +139,7 @@ const JOIN_KEYS: u32 = 10_000;
 
 /// A log with two topics whose rows take turns in time. Each key has a row in every `interval` of event time, so that
 /// each row joins about (10 minutes / interval) of the other side.
-fn log_of_two(interval: Duration) -> Log {
+fn log_of_two(records: u32, interval: Duration) -> Log {
     let log = Log::in_memory(Arc::new(SystemClock::new()));
     let mut producer = log.producer(ProducerConfig::default()).expect("the defaults are valid");
     for (side, topic) in ["left", "right", "out"].into_iter().enumerate() {
@@ -148,7 +148,7 @@ fn log_of_two(interval: Duration) -> Log {
             continue;
         }
         let topic = producer.topic(topic).expect("it was just created");
-        for number in 0..JOINED {
+        for number in 0..records {
             let key = i64::from(number.wrapping_mul(2_654_435_761) % JOIN_KEYS).to_be_bytes();
             let value = i64::from(number).to_be_bytes();
             let row = u128::from(number) * 2 + side as u128;
@@ -189,7 +189,7 @@ fn joins(criterion: &mut Criterion) {
         ("outer, few matches", 6000, true),
     ] {
         group.bench_function(name, |bencher| {
-            let log = log_of_two(Duration::from_secs(seconds));
+            let log = log_of_two(JOINED, Duration::from_secs(seconds));
             bencher.iter(|| {
                 number += 1;
                 black_box(process(&log, join_of_two(outer), number, true))

@@ -16,6 +16,8 @@ use millstream_streams::serde::{Int64, Utf8};
 use millstream_streams::store::{RocksBackend, StateBackend, WriteBatch};
 use millstream_streams::{Streams, StreamsConfig, Topology};
 
+use crate::{join_of_two, log_of_two};
+
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Rows that go through the plain RocksDB loop at a time.
 const CHUNK: usize = 8192;
@@ -24,6 +26,7 @@ pub(crate) fn promises(_: &mut Criterion) {
     let clock = SystemClock::new();
     stateless(&clock);
     word_count(&clock);
+    stream_join(&clock);
     beyond_memory(&clock);
     latency(&clock);
 }
@@ -179,6 +182,23 @@ fn word_count(clock: &SystemClock) {
         millions_per_second(RECORDS, at_least),
         100.0 * (exactly.as_secs_f64() / at_least.as_secs_f64() - 1.0)
     );
+}
+
+fn stream_join(clock: &SystemClock) {
+    const RECORDS: u32 = 1_000_000;
+    let mut number = 0;
+    for (name, outer, matches) in [("inner", false, 1), ("outer", true, 1), ("inner", false, 10)] {
+        let log = log_of_two(RECORDS, Duration::from_secs(600 / matches));
+        let time = best(clock, || {
+            number += 1;
+            process(&log, join_of_two(outer), StreamsConfig::new(format!("join-{number}")).exactly_once());
+        });
+        println!(
+            "{name} join of two streams in 10 minutes, 10,000 keys, about {matches} matches, RocksDB, changelogs: {:.2} M \
+             records/s of each side (promised: 0.3 M)",
+            millions_per_second(u64::from(RECORDS), time)
+        );
+    }
 }
 
 fn keys() -> u64 {

@@ -20,8 +20,8 @@ use crate::error::StreamsError;
 use crate::processor::Processor;
 use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::{
-    MovableStep, Optimization, Passing, ProcessorSupplier, RepartitionNames, SourceOptions, Topics, Topology,
-    TopologyBuilder,
+    MovableStep, Optimization, Passing, ProcessorSupplier, RepartitionNames, SelfJoinStep, SourceOptions,
+    Topics, Topology, TopologyBuilder,
 };
 
 /// Builds a topology of typed streams and tables.
@@ -149,7 +149,7 @@ impl StreamsBuilder {
     /// As [`StreamsBuilder::build`], after what can be saved is; from
     /// [`StreamsConfig::optimization`](crate::StreamsConfig::optimization), for example.
     pub fn build_with(self, optimization: Optimization) -> Result<Topology, StreamsError> {
-        let Draft { mut topology, refused, generated, passing, steps, tables, .. } =
+        let Draft { mut topology, refused, generated, passing, steps, self_joins, tables, .. } =
             std::mem::take(&mut *self.graph.draft.borrow_mut());
         if optimization.reuse_source_topics {
             for (topic, state) in tables {
@@ -158,6 +158,9 @@ impl StreamsBuilder {
         }
         if optimization.merge_repartition_topics {
             topology.merge_repartitions(&steps, &passing);
+        }
+        if optimization.single_store_self_join {
+            topology.join_with_themselves(self_joins);
         }
         generated.into_iter().for_each(|name| topology.is_generated(name));
         match refused {
@@ -186,6 +189,8 @@ struct Draft {
     passing: BTreeMap<String, Passing>,
     /// Repartition steps that operators need.
     steps: Vec<MovableStep>,
+    /// Joins of streams that may be one.
+    self_joins: Vec<SelfJoinStep>,
     /// Tables that have the rows of a topic as they are, with their topics.
     tables: Vec<(String, Arc<TableState>)>,
     /// For how long after their end the windows of an aggregation's node can change, in ms.
@@ -265,6 +270,11 @@ impl Graph {
     /// Notes a repartition step that stands where it does only because an operator needs it.
     pub(crate) fn is_movable(&self, step: MovableStep) {
         self.draft.borrow_mut().steps.push(step);
+    }
+
+    /// Notes a join of streams that may turn out to be one.
+    pub(crate) fn may_be_self_join(&self, step: SelfJoinStep) {
+        self.draft.borrow_mut().self_joins.push(step);
     }
 
     /// The name that the user gave the next operator; the one after it has none.

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use millstream_log::Header;
 use proptest::prelude::*;
 
 use super::window_tests::{
     Out, Row, Run, any_cuts, any_rows, config, ms, record, sessions, topology, windows,
 };
-use crate::driver::{OutputRecord, TopologyTestDriver};
+use crate::driver::{InputRecord, OutputRecord, TopologyTestDriver};
 use crate::dsl::{Consumed, Materialized, StreamsBuilder};
 use crate::operator::{EmitStrategy, SessionWindows, SlidingWindows, TimeWindows, UnlimitedWindows};
 use crate::serde::{Int64, Utf8};
@@ -208,6 +209,30 @@ fn a_window_closes_at_its_end_and_a_session_after_it() {
     let sliding = closed_sliding(3, 2);
     assert_eq!(out(&sliding, &[5, 7], windows), [""; 0]);
     assert_eq!(out(&sliding, &[5, 8], windows), ["1@2"]);
+}
+
+#[test]
+fn results_have_the_headers_of_the_row_that_closes_their_window() {
+    // Times of rows, and which of them closes the windows that the first ones are in; their number is the header.
+    for (topology, times, closing) in [
+        (closed_windows(TimeWindows::of(ms(10))), [1, 12, 11, 30], vec![1, 3]),
+        (closed_sliding(3, 0), [5, 9, 12, 40], vec![1, 2, 3, 3]),
+        (closed_sessions(3, 0, 0), [5, 9, 14, 40], vec![1, 2, 3]),
+    ] {
+        for size in [1, 4] {
+            let mut driver = TopologyTestDriver::new(topology.clone(), config(false)).unwrap();
+            let records = times.iter().zip(0..).map(|(time, number): (_, u8)| InputRecord {
+                headers: vec![Header { key: number.to_string(), value: None }],
+                ..record(&(1, 1, *time))
+            });
+            for records in records.collect::<Vec<_>>().chunks(size) {
+                driver.pipe_all("in", records).unwrap();
+            }
+            let found = driver.read("out").unwrap();
+            let names: Vec<u8> = found.iter().map(|record| record.headers[0].key.parse().unwrap()).collect();
+            assert_eq!(names, closing, "{size} at once: {:?}", windows(found));
+        }
+    }
 }
 
 #[test]

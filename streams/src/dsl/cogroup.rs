@@ -329,6 +329,7 @@ where
                 ),
                 output_key: output_key.clone(),
                 rules: FoldRules { needs_value: true, may_delete, sends_old: shared.state.sends_old() },
+                headers: Vec::new(),
                 of: PhantomData,
             };
             fold_processor(fold, shared.store, windows, EmitStrategy::OnWindowUpdate)
@@ -378,6 +379,7 @@ where
                 },
                 needs_value: true,
                 output: Changes { rows: Records::with_capacity(0), old },
+                headers: Vec::new(),
                 of: PhantomData,
             };
             SessionProcessor::new(fold, shared.store, windows)

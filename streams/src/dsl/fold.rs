@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use millstream_log::Header;
+
 use crate::ByteColumn;
 use crate::batch::Batch;
 use crate::dsl::arena::ValueArena;
@@ -20,6 +22,8 @@ pub(crate) struct Fold<K, V, A, F, M> {
     pub(crate) step: F,
     pub(crate) output_key: M,
     pub(crate) rules: FoldRules,
+    /// Of the row because of which new results come.
+    pub(crate) headers: Vec<Header>,
     pub(crate) of: PhantomData<fn(V) -> A>,
 }
 
@@ -96,6 +100,15 @@ where
         Ok(Box::new(Changes { rows: output, old }))
     }
 
+    fn has_headers(&self, input: &Self::Input) -> bool {
+        !input.headers.is_empty()
+    }
+
+    fn comes_with(&mut self, cause: Option<(&Self::Input, usize)>) {
+        self.headers.clear();
+        self.headers.extend_from_slice(cause.map_or(&[][..], |(input, row)| input.headers_of(row)));
+    }
+
     fn emit(
         &mut self,
         store: &CachedStore<Self::Arena>,
@@ -122,7 +135,11 @@ where
             keys: keys.collect(),
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
-            headers: changed.map_or_else(Vec::new, |_| store.arena().headers_of(slots)),
+            headers: match changed {
+                Some(_) => store.arena().headers_of(slots),
+                None if self.headers.is_empty() => Vec::new(),
+                None => vec![self.headers.clone(); slots.len()],
+            },
         };
         let old = self.rules.sends_old.then(|| match changed {
             Some(changed) => store.arena().before_at(changed),

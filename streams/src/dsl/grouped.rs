@@ -228,6 +228,7 @@ where
             step: move |key: &K, value: Option<&V>, state: Option<A>| step(key, value, state),
             output_key: output_key.clone(),
             rules: FoldRules { needs_value, may_delete, sends_old: of_node.sends_old() },
+            headers: Vec::new(),
             of: PhantomData,
         };
         fold_processor(fold, store, windows, emit)

@@ -1,5 +1,6 @@
 //! Joins of two streams.
 
+use std::any::TypeId;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::dsl::arena::ValueArena;
 use crate::dsl::builder::supplier;
 use crate::dsl::fold::serialize_keys;
 use crate::dsl::records::Records;
+use crate::dsl::self_join::{SelfJoin, same};
 use crate::dsl::stream::{KStream, PassThrough, RepartitionStep, repartition};
 use crate::error::StreamsError;
 use crate::operator::stream_join::{
@@ -16,6 +18,7 @@ use crate::operator::stream_join::{
 };
 use crate::serde::{DefaultSerde, DynSerde, Serde};
 use crate::store::{StoreHandle, StoreSpec, StreamRows};
+use crate::topology::SelfJoinStep;
 
 /// How the rows of two streams are kept while they can be joined, and what the join is called.
 pub struct StreamJoined<K, V, W> {
@@ -214,6 +217,25 @@ where
             })));
         let waiting = join.waits().then(|| graph.store(logged(StoreSpec::ordered(&names.waiting_store))));
         let joiner = Arc::new(joiner);
+        let is_inner = !join.keeps_left && !join.keeps_right;
+        if TypeId::of::<V>() == TypeId::of::<W>() && (is_inner || join.includes_itself()) {
+            let (keys, joiner) = (joined.keys.clone(), Arc::clone(&joiner));
+            let make = move || {
+                let joiner = Arc::clone(&joiner);
+                let joiner = move |key: Option<&K>, left: Option<&V>, right: Option<&V>| {
+                    joiner(key, left, right.map(same::<V, W>))
+                };
+                SelfJoin::new(keys.clone(), joiner, join, left_rows)
+            };
+            graph.may_be_self_join(SelfJoinStep {
+                left: names.left.clone(),
+                right: names.right.clone(),
+                merge: names.merge.clone(),
+                supplier: supplier(make),
+                rows: left_rows,
+                unused: [right_rows].into_iter().chain(waiting).collect(),
+            });
+        }
         let (keys, left_joiner) = (joined.keys.clone(), Arc::clone(&joiner));
         let make_left = move || {
             let joiner = Arc::clone(&left_joiner);

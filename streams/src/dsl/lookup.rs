@@ -27,7 +27,7 @@ where
     V: Clone + Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
     O: Clone + Send + Sync + 'static,
-    F: Fn(&V, Option<&T>) -> Option<O> + Send + Sync + 'static,
+    F: Fn(Option<&K>, &V, Option<&T>) -> Option<O> + Send + Sync + 'static,
 {
     type Arena = ValueArena<T>;
     type Input = Records<K, V>;
@@ -52,7 +52,7 @@ where
     V: Clone + Send + Sync + 'static,
     T: Clone + Send + Sync + 'static,
     O: Clone + Send + Sync + 'static,
-    F: Fn(&V, Option<&T>) -> Option<O> + Send + Sync + 'static,
+    F: Fn(Option<&K>, &V, Option<&T>) -> Option<O> + Send + Sync + 'static,
 {
     fn join_versions(
         &mut self,
@@ -60,9 +60,10 @@ where
         slots: &[u32],
         arena: &Self::Arena,
     ) -> Result<Option<Box<dyn Batch>>, StreamsError> {
-        let joined = input.values.iter().zip(slots).map(|(value, slot)| {
+        let pairs = input.keys.iter().zip(&input.values).zip(slots);
+        let joined = pairs.map(|((key, value), slot)| {
             // An absent slot is beyond every arena, so it finds nothing.
-            value.as_ref().and_then(|value| (self.joiner)(value, arena.get(*slot)))
+            value.as_ref().and_then(|value| (self.joiner)(key.as_ref(), value, arena.get(*slot)))
         });
         let joined: Vec<Option<O>> = joined.collect();
         let mut input = *input;

@@ -47,6 +47,7 @@ mod process;
 mod record;
 mod records;
 mod route;
+mod self_join;
 mod session_fold;
 mod split;
 mod stream;

@@ -2,6 +2,8 @@
 
 use std::marker::PhantomData;
 
+use millstream_log::Header;
+
 use crate::ByteColumn;
 use crate::batch::Batch;
 use crate::dsl::arena::ValueArena;
@@ -22,6 +24,8 @@ pub(crate) struct SessionFold<K, V, A, F, M> {
     /// Rows without value are dropped; if not, `step` gets them.
     pub(crate) needs_value: bool,
     pub(crate) output: Changes<Windowed<K>, A>,
+    /// Of the row that closes sessions.
+    pub(crate) headers: Vec<Header>,
     pub(crate) of: PhantomData<fn(V) -> A>,
 }
 
@@ -89,6 +93,11 @@ where
         Ok(Box::new(std::mem::replace(&mut self.output, none)))
     }
 
+    fn comes_with(&mut self, cause: Option<(&Self::Input, usize)>) {
+        self.headers.clear();
+        self.headers.extend_from_slice(cause.map_or(&[][..], |(input, row)| input.headers_of(row)));
+    }
+
     fn sends_old(&self) -> bool {
         self.output.old.is_some()
     }
@@ -108,7 +117,10 @@ where
             keys: keys.collect(),
             values: slots.iter().map(|slot| store.arena().get(*slot).cloned()).collect(),
             timestamps: slots.iter().map(|slot| store.timestamp(*slot)).collect(),
-            headers: Vec::new(),
+            headers: match changed {
+                None if !self.headers.is_empty() => vec![self.headers.clone(); slots.len()],
+                _ => Vec::new(),
+            },
         };
         let old = self.sends_old().then(|| match changed {
             Some(changed) => store.arena().before_at(changed),

@@ -353,6 +353,7 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
         let stream = self.partitioned(&self.node);
         let store = table.stored();
         let node = self.graph.node(prefix);
+        let joiner = move |_: Option<&K>, value: &V, row: Option<&T>| joiner(value, row);
         let (keys, joiner) = (self.key_serde(), Arc::new(joiner));
         let make = move || {
             let lookup =

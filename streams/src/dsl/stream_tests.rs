@@ -171,10 +171,10 @@ fn operators_have_the_names_they_are_given() {
         "positive",
         "by-value",
         "KSTREAM-FILTER-0000000005",
-        "KSTREAM-SINK-0000000004",
-        "printer",
         "KSTREAM-MAPVALUES-0000000008",
+        "KSTREAM-SINK-0000000004",
         "out-sink",
+        "printer",
         "KSTREAM-SOURCE-0000000006",
         "counting",
     ];

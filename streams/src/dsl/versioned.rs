@@ -1,6 +1,8 @@
 //! Versioned tables, and joins of streams with them as they were at each row's time.
 
+use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,14 +50,20 @@ impl Joined {
 
 /// A table that knows what each key was at any time of its history. The latest value is that with the latest time,
 /// whenever it came.
-pub struct VersionedTable<K, V> {
+///
+/// `S` is the type of the values that are kept. Tables that are filtered, or have their values mapped, keep nothing
+/// themselves: what they were at any time is computed from the table that they come from.
+pub struct VersionedTable<K, V: Clone, S = V> {
     graph: Graph,
     node: String,
     store: StoreHandle,
     history: Duration,
-    keys: DynSerde<K>,
-    values: DynSerde<V>,
+    view: View<K, V, S>,
+    latest: Rc<dyn Fn() -> KTable<K, V>>,
 }
+
+/// What a kept value is in a table: none if it is not in it.
+type View<K, V, S> = Arc<dyn for<'a> Fn(Option<&K>, &'a S) -> Option<Cow<'a, V>> + Send + Sync>;
 
 impl StreamsBuilder {
     /// Reads a topic as a table, in a versioned store of this name that keeps history for this long behind stream time.
@@ -84,36 +92,93 @@ impl StreamsBuilder {
             VersionedTableProcessor::new(rows, handle)
         };
         graph.processor(&node, &[&stream.node], &[handle], supplier(make));
-        VersionedTable { graph, node, store: handle, history, keys, values }
+        let (of_graph, parent) = (graph.clone(), node.clone());
+        let latest = Rc::new(move || {
+            let node = of_graph.name("KTABLE-SOURCE-");
+            let store = of_graph.name("KTABLE-SOURCE-STATE-STORE-");
+            table::source_table(&of_graph, node, &parent, (keys.clone(), values.clone()), store)
+        });
+        let view: View<K, V, V> = Arc::new(|_, value| Some(Cow::Borrowed(value)));
+        VersionedTable { graph, node, store: handle, history, view, latest }
     }
 }
 
-impl<K, V> VersionedTable<K, V>
+impl<K, V, S> VersionedTable<K, V, S>
 where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
+    S: Clone + Send + Sync + 'static,
 {
     /// The table of the latest values, for all that is done with tables. What comes late and is not the latest changes
     /// nothing in it.
     pub fn latest(&self) -> KTable<K, V> {
-        let node = self.graph.name("KTABLE-SOURCE-");
-        let store = self.graph.name("KTABLE-SOURCE-STATE-STORE-");
-        let serdes = (self.keys.clone(), self.values.clone());
-        table::source_table(&self.graph, node, &self.node, serdes, store)
+        (self.latest)()
+    }
+
+    /// The table of the rows that match, as versioned as this one: whatever time it is looked at, a row that did not
+    /// match then is not there.
+    #[must_use]
+    pub fn filter(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
+        let (view, latest, predicate) =
+            (Arc::clone(&self.view), Rc::clone(&self.latest), Arc::new(predicate));
+        let matches = Arc::clone(&predicate);
+        self.seen_as(
+            Arc::new(move |key, kept| view(key, kept).filter(|value| matches(key, value))),
+            Rc::new(move || {
+                let predicate = Arc::clone(&predicate);
+                latest().filter(move |key, value| predicate(key, value))
+            }),
+        )
+    }
+
+    /// The table of the rows that do not match, see [`VersionedTable::filter`].
+    #[must_use]
+    pub fn filter_not(&self, predicate: impl Fn(Option<&K>, &V) -> bool + Send + Sync + 'static) -> Self {
+        self.filter(move |key, value| !predicate(key, value))
+    }
+
+    /// The table with a new value made of every value, as versioned as this one.
+    #[must_use]
+    pub fn map_values<V2>(
+        &self,
+        mapper: impl Fn(Option<&K>, &V) -> V2 + Send + Sync + 'static,
+    ) -> VersionedTable<K, V2, S>
+    where
+        V2: Clone + Send + Sync + 'static,
+    {
+        let (view, latest, mapper) = (Arc::clone(&self.view), Rc::clone(&self.latest), Arc::new(mapper));
+        let of_latest = Arc::clone(&mapper);
+        self.seen_as(
+            Arc::new(move |key, kept| view(key, kept).map(|value| Cow::Owned(mapper(key, &value)))),
+            Rc::new(move || {
+                let mapper = Arc::clone(&of_latest);
+                latest().map_values(move |key, value| mapper(key, value))
+            }),
+        )
+    }
+
+    fn seen_as<V2: Clone>(
+        &self,
+        view: View<K, V2, S>,
+        latest: Rc<dyn Fn() -> KTable<K, V2>>,
+    ) -> VersionedTable<K, V2, S> {
+        let (graph, node) = (self.graph.clone(), self.node.clone());
+        VersionedTable { graph, node, store: self.store, history: self.history, view, latest }
     }
 }
 
 impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     /// Joins every row with the table's row of the same key, as it was at the time of the stream's row; rows that find
     /// none are dropped. The topics must have equal numbers of partitions.
-    pub fn join_versioned<T, O>(
+    pub fn join_versioned<T, S, O>(
         &self,
-        table: &VersionedTable<K, T>,
+        table: &VersionedTable<K, T, S>,
         joiner: impl Fn(&V, &T) -> O + Send + Sync + 'static,
         joined: Joined,
     ) -> KStream<K, O>
     where
         T: Clone + Send + Sync + 'static,
+        S: Clone + Send + Sync + 'static,
         O: Clone + Send + Sync + 'static,
     {
         let joiner = move |value: &V, row: Option<&T>| row.map(|row| joiner(value, row));
@@ -121,30 +186,32 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
     }
 
     /// As [`KStream::join_versioned`], with none for the table's row where there was none.
-    pub fn left_join_versioned<T, O>(
+    pub fn left_join_versioned<T, S, O>(
         &self,
-        table: &VersionedTable<K, T>,
+        table: &VersionedTable<K, T, S>,
         joiner: impl Fn(&V, Option<&T>) -> O + Send + Sync + 'static,
         joined: Joined,
     ) -> KStream<K, O>
     where
         T: Clone + Send + Sync + 'static,
+        S: Clone + Send + Sync + 'static,
         O: Clone + Send + Sync + 'static,
     {
         let joiner = move |value: &V, row: Option<&T>| Some(joiner(value, row));
         self.look_up_version("KSTREAM-LEFTJOIN-", table, MissingKey::Keep, joiner, joined)
     }
 
-    fn look_up_version<T, O>(
+    fn look_up_version<T, S, O>(
         &self,
         prefix: &str,
-        table: &VersionedTable<K, T>,
+        table: &VersionedTable<K, T, S>,
         missing_key: MissingKey,
         joiner: impl Fn(&V, Option<&T>) -> Option<O> + Send + Sync + 'static,
         joined: Joined,
     ) -> KStream<K, O>
     where
         T: Clone + Send + Sync + 'static,
+        S: Clone + Send + Sync + 'static,
         O: Clone + Send + Sync + 'static,
     {
         let stream = self.partitioned(&self.node);
@@ -165,10 +232,14 @@ impl<K: DefaultSerde, V: DefaultSerde> KStream<K, V> {
             graph.processor(&name, &[&above], &[store], supplier(make));
             above = name;
         }
-        let (store, joiner) = (table.store, Arc::new(joiner));
+        let (store, view) = (table.store, Arc::clone(&table.view));
+        let joiner = Arc::new(move |key: Option<&K>, value: &V, kept: Option<&S>| {
+            let row = kept.and_then(|kept| view(key, kept));
+            joiner(value, row.as_deref())
+        });
         let make = move || {
             let lookup =
-                Lookup::<K, V, T, _> { keys: keys.clone(), joiner: Arc::clone(&joiner), of: PhantomData };
+                Lookup::<K, V, S, _> { keys: keys.clone(), joiner: Arc::clone(&joiner), of: PhantomData };
             VersionedJoinProcessor::new(lookup, store, missing_key)
         };
         graph.processor(&node, &[&above], &[store], supplier(make));

@@ -247,6 +247,7 @@ where
                 merge: move |key: &K, state: Option<A>, session: A| merge(key, state, session),
                 needs_value,
                 output: Changes { rows: Records::with_capacity(0), old: of_node.sends_old().then(Vec::new) },
+                headers: Vec::new(),
                 of: PhantomData,
             };
             SessionProcessor::new(fold, store, windows).emit(emit)

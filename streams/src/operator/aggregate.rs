@@ -55,6 +55,14 @@ pub trait Aggregator: Send + 'static {
     /// As `update`, and makes an output row of the state after each pair, with `times[i]` as its timestamp.
     fn update_running(&mut self, pairs: Running<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
 
+    /// Whether rows of the input have headers, which go along with the results that they make come.
+    fn has_headers(&self, _input: &Self::Input) -> bool {
+        false
+    }
+
+    /// What [`Aggregator::emit`] makes of new slots from now on comes because of this row, or of none.
+    fn comes_with(&mut self, _cause: Option<(&Self::Input, usize)>) {}
+
     /// Makes an output row of each slot; key, window and timestamp are in the store. If the slots are those of
     /// positions in [`CachedStore::dirty`], `changed` says which, and results that carry old states find them in
     /// the arena; if not, the slots are new.
@@ -132,6 +140,27 @@ impl<G: Aggregator> AggregateProcessor<G> {
         forward_closed(closing, stream_time, *store, context, |store, slots| {
             aggregator.emit(store, slots, None)
         })
+    }
+
+    /// The same for what a batch of rows closes, each of which gives its headers to what comes because of it.
+    fn forward_closed_by(
+        &mut self,
+        input: &G::Input,
+        before: i64,
+        context: &mut Context<'_>,
+    ) -> Result<(), StreamsError> {
+        if !self.closing.holds_back() || !self.aggregator.has_headers(input) {
+            return self.forward_closed(context);
+        }
+        let Self { aggregator, closing, store, keys, .. } = self;
+        forward_closed_by(input.timestamps(), keys, before, |row, stream_time| {
+            aggregator.comes_with(Some((input, row)));
+            forward_closed(closing, stream_time, *store, context, |store, slots| {
+                aggregator.emit(store, slots, None)
+            })
+        })?;
+        self.aggregator.comes_with(None);
+        Ok(())
     }
 
     /// Finds the rows that take part, with their windows. Returns how many rows had no key and how many were
@@ -226,6 +255,7 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         self.aggregator.keys(&input, &mut self.keys)?;
         let coalesce = context.coalesces(self.store) || self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
+        let before = self.windows.as_ref().map_or(i64::MIN, WindowAssigner::stream_time);
         let (incomplete, late) = self.choose(input.timestamps());
         if let Some(windows) = &self.windows {
             store.observe(windows.stream_time());
@@ -243,7 +273,7 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its window had closed");
         outputs.into_iter().try_for_each(|output| context.forward(output))?;
-        self.forward_closed(context)
+        self.forward_closed_by(&input, before, context)
     }
 
     fn flush(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
@@ -255,6 +285,22 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         }
         flush(&mut self.aggregator, self.store, context)
     }
+}
+
+/// Calls `forward` for each row with a key that moves stream time on from `stream_time`, with the new one.
+fn forward_closed_by(
+    timestamps: &[i64],
+    keys: &ByteColumn,
+    mut stream_time: i64,
+    mut forward: impl FnMut(usize, i64) -> Result<(), StreamsError>,
+) -> Result<(), StreamsError> {
+    for (row, (time, key)) in timestamps.iter().zip(keys.iter()).enumerate() {
+        if key.is_some() && *time > stream_time {
+            stream_time = *time;
+            forward(row, stream_time)?;
+        }
+    }
+    Ok(())
 }
 
 /// Forwards the windows that a stream time closes, if they were held back until now; `emit` makes rows of their slots.

@@ -97,6 +97,9 @@ pub trait SessionAggregator: Send + 'static {
         false
     }
 
+    /// What [`SessionAggregator::emit`] makes of sessions that have closed comes because of this row, or of none.
+    fn comes_with(&mut self, _cause: Option<(&Self::Input, usize)>) {}
+
     /// Makes an output row of each slot: the state with the session's end as timestamp, or a deletion if the session
     /// is not there any more. If the slots are those of positions in [`CachedStore::dirty`], `changed` says which, and
     /// results that carry old states find them in the arena; if not, the sessions are new.
@@ -271,9 +274,11 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
             late += usize::from(!self.take_in(&input, row, *timestamp, running, store)?);
             // The next row may merge a session that this one has closed, if the store keeps it for longer.
             if self.closing.holds_back() {
+                self.aggregator.comes_with(Some((&input, row)));
                 self.forward_closed(context)?;
             }
         }
+        self.aggregator.comes_with(None);
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");
         report(context, ReportKind::Late, late, "a row came after its session had closed");
         if running { context.forward(self.aggregator.take()?) } else { Ok(()) }

@@ -324,6 +324,7 @@ impl<G: Aggregator> Processor for SlidingProcessor<G> {
         if !running && self.aggregator.sends_old() && !self.closing.holds_back() {
             context.store::<CachedStore<G::Arena>>(self.store)?.keep_old();
         }
+        let has_headers = self.aggregator.has_headers(&input);
         let mut incomplete = 0;
         for (row, timestamp) in input.timestamps().iter().enumerate() {
             if self.keys.get(row).is_none() {
@@ -331,7 +332,16 @@ impl<G: Aggregator> Processor for SlidingProcessor<G> {
                 continue;
             }
             self.stream_time = self.stream_time.max(*timestamp);
+            if has_headers {
+                self.aggregator.comes_with(Some((&input, row)));
+            }
             self.row(&input, row, *timestamp, running, context)?;
+            if has_headers {
+                self.forward_closed(context)?;
+            }
+        }
+        if has_headers {
+            self.aggregator.comes_with(None);
         }
         let late = std::mem::take(&mut self.late);
         report(context, ReportKind::Incomplete, incomplete, "a row has no key, or no value, to aggregate");

@@ -24,7 +24,7 @@ use crate::store::spec::millis;
 use crate::store::{Arena, KeptRow, OrderedStore, StoreHandle, StreamRows, TaskStore};
 
 /// Joined rows of an output batch, about: the last input row of it may add more.
-const OUTPUT_ROWS: usize = 8192;
+pub(crate) const OUTPUT_ROWS: usize = 8192;
 
 /// How far apart in time two rows may be to be joined, in ms. As Kafka's `JoinWindows`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,6 +144,16 @@ impl StreamJoin {
         }
     }
 
+    /// Whether a row of this side that stays without match and is not kept comes out alone.
+    pub(crate) fn closes_alone(&self, side: Side, time: i64, stream_time: i64) -> bool {
+        self.keeps(side) && self.windows.close(side, time) < stream_time
+    }
+
+    /// Whether every row that is kept lies in its own window.
+    pub(crate) fn includes_itself(&self) -> bool {
+        self.windows.before_ms >= 0 && self.windows.after_ms >= 0
+    }
+
     /// Whether rows wait for their window to pass, so that the join needs a store for them.
     pub fn waits(&self) -> bool {
         (self.keeps_left || self.keeps_right) && self.unmatched != Unmatched::Eager
@@ -246,12 +256,12 @@ struct Stored {
 
 /// Rows that were left out.
 #[derive(Default)]
-struct Dropped {
-    without_value: usize,
-    without_key: usize,
-    late: usize,
+pub(crate) struct Dropped {
+    pub(crate) without_value: usize,
+    pub(crate) without_key: usize,
+    pub(crate) late: usize,
     /// The highest time of the side, if it came from a row that is in no store.
-    time: Option<i64>,
+    pub(crate) time: Option<i64>,
 }
 
 /// The stores while a batch is joined.
@@ -604,7 +614,7 @@ impl<J: StreamJoiner> Processor for StreamJoinProcessor<J> {
 }
 
 impl Dropped {
-    fn report(&self, context: &mut Context<'_>) {
+    pub(crate) fn report(&self, context: &mut Context<'_>) {
         report(context, ReportKind::Incomplete, self.without_value, "a row has no value to join");
         report(context, ReportKind::Incomplete, self.without_key, "a row has no key to join on");
         report(

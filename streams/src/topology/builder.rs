@@ -40,12 +40,14 @@ pub struct TopologyBuilder {
     globals: Vec<GlobalStore>,
     /// What names of stores and repartition topics begin with that nobody chose.
     generated: Vec<String>,
+    /// Stores that nothing needs any more.
+    pub(super) unused: Vec<StoreHandle>,
 }
 
 pub(super) struct Draft {
     pub(super) name: Arc<str>,
     pub(super) parents: Vec<String>,
-    role: NodeRole,
+    pub(super) role: NodeRole,
 }
 
 pub(super) struct DraftRepartition {
@@ -361,7 +363,9 @@ impl TopologyBuilder {
     }
 
     fn generated_names(&self) -> Vec<String> {
-        let stores = self.stores.iter().map(|store| format!("store {}", store.name()));
+        let stores = self.stores.iter().enumerate();
+        let stores = stores.filter(|(number, _)| !self.unused.contains(&StoreHandle(*number)));
+        let stores = stores.map(|(_, store)| format!("store {}", store.name()));
         let topics = self.repartitions.iter().map(|topic| format!("repartition topic {}", topic.topic));
         let is_generated = |named: &String| {
             let name = named.rsplit(' ').next().unwrap_or_default();
@@ -407,7 +411,8 @@ impl TopologyBuilder {
                     store.name()
                 )));
             }
-            if !used && !self.globals.iter().any(|global| global.store == handle) {
+            let needed = !self.unused.contains(&handle);
+            if needed && !used && !self.globals.iter().any(|global| global.store == handle) {
                 return Err(StreamsError::Topology(format!(
                     "store {} is not used by any processor",
                     store.name()

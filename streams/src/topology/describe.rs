@@ -1,5 +1,6 @@
 //! The text form of a topology, as Kafka's `Topology.describe()` writes it: visualisers parse it.
 
+use std::cmp::Reverse;
 use std::fmt::Write;
 
 use crate::store::StoreSpec;
@@ -8,21 +9,39 @@ use crate::topology::{GlobalStore, Node, NodeRole, SinkTopic, Topology};
 impl Topology {
     /// Sub-topologies with their nodes, stores, topics, successors and predecessors.
     pub fn describe(&self) -> String {
+        let sizes = self.sizes();
         let mut text = String::from("Topologies:\n");
         for (number, sub_topology) in self.sub_topologies.iter().enumerate() {
             match sub_topology.global {
                 Some(global) => describe_global(&mut text, number, &self.globals[global], &self.stores),
                 None => line(&mut text, format_args!("   Sub-topology: {number}")),
             }
-            for node in &sub_topology.nodes {
-                self.describe_node(&mut text, &self.nodes[*node]);
+            let mut nodes = sub_topology.nodes.clone();
+            self.sort(&mut nodes, &sizes);
+            for node in nodes {
+                self.describe_node(&mut text, &self.nodes[node], &sizes);
             }
             text.push('\n');
         }
         text
     }
 
-    fn describe_node(&self, text: &mut String, node: &Node) {
+    /// How many ways lead down from each node, those that end at once or on their way included: Kafka's size of a node.
+    fn sizes(&self) -> Vec<u64> {
+        let mut sizes = vec![0u64; self.nodes.len()];
+        // Parents come before their children.
+        for (number, node) in self.nodes.iter().enumerate().rev() {
+            sizes[number] = node.children.iter().fold(1, |size, child| size.saturating_add(sizes[*child]));
+        }
+        sizes
+    }
+
+    /// Brings nodes into Kafka's order: the larger ones first, equal ones by name.
+    fn sort(&self, nodes: &mut [usize], sizes: &[u64]) {
+        nodes.sort_by_key(|node| (Reverse(sizes[*node]), &self.nodes[*node].name));
+    }
+
+    fn describe_node(&self, text: &mut String, node: &Node, sizes: &[u64]) {
         let name = &node.name;
         match &node.role {
             NodeRole::Source { topics, .. } => {
@@ -33,13 +52,13 @@ impl Topology {
                     }
                     None => line(text, format_args!("    Source: {name} (topics: [{}])", names.join(", "))),
                 }
-                self.successors(text, node);
+                self.successors(text, node, sizes);
             }
             NodeRole::Processor { stores, .. } => {
                 let stores: Vec<&str> = stores.iter().map(|store| self.stores[store.0].name()).collect();
                 line(text, format_args!("    Processor: {name} (stores: [{}])", stores.join(", ")));
-                self.successors(text, node);
-                self.predecessors(text, node);
+                self.successors(text, node, sizes);
+                self.predecessors(text, node, sizes);
             }
             NodeRole::Sink { topic, .. } => {
                 match topic {
@@ -48,23 +67,25 @@ impl Topology {
                         line(text, format_args!("    Sink: {name} (extractor class: {extractor})"))
                     }
                 }
-                self.predecessors(text, node);
+                self.predecessors(text, node, sizes);
             }
         }
     }
 
-    fn successors(&self, text: &mut String, node: &Node) {
-        line(text, format_args!("      --> {}", self.names(&node.children)));
+    fn successors(&self, text: &mut String, node: &Node, sizes: &[u64]) {
+        line(text, format_args!("      --> {}", self.names(&node.children, sizes)));
     }
 
-    fn predecessors(&self, text: &mut String, node: &Node) {
-        line(text, format_args!("      <-- {}", self.names(&node.parents)));
+    fn predecessors(&self, text: &mut String, node: &Node, sizes: &[u64]) {
+        line(text, format_args!("      <-- {}", self.names(&node.parents, sizes)));
     }
 
-    fn names(&self, nodes: &[usize]) -> String {
+    fn names(&self, nodes: &[usize], sizes: &[u64]) -> String {
         if nodes.is_empty() {
             return "none".to_owned();
         }
+        let mut nodes = nodes.to_vec();
+        self.sort(&mut nodes, sizes);
         let names: Vec<&str> = nodes.iter().map(|node| &*self.nodes[*node].name).collect();
         names.join(", ")
     }

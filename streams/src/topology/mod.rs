@@ -6,7 +6,7 @@ mod describe;
 mod optimize;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::store::{StoreHandle, StoreSpec};
 
 pub use builder::{RepartitionNames, SourceOptions, TopologyBuilder};
 pub use optimize::Optimization;
-pub(crate) use optimize::{MovableStep, Passing};
+pub(crate) use optimize::{MovableStep, Passing, SelfJoinStep};
 pub(crate) use topics::SinkTopic;
 pub use topics::{TopicPattern, Topics};
 
@@ -123,7 +123,10 @@ pub(crate) struct SubTopology {
 impl Topology {
     /// The names of the stores.
     pub fn stores(&self) -> impl Iterator<Item = &str> {
-        self.stores.iter().map(StoreSpec::name)
+        let of_tasks = self.sub_topologies.iter().flat_map(|sub_topology| &sub_topology.stores);
+        let handles = of_tasks.chain(self.globals.iter().map(|global| &global.store));
+        let used: BTreeSet<usize> = handles.map(|handle| handle.0).collect();
+        used.into_iter().map(|store| self.stores[store].name())
     }
 
     /// The user's topics that the sources and global stores read, each once.

@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
+use std::sync::Arc;
 
+use crate::store::StoreHandle;
 use crate::topology::builder::{Draft, TopologyBuilder};
+use crate::topology::{NodeRole, ProcessorSupplier};
 
 /// What is saved: `topology.optimization`. Turning one on changes internal topics, so an application that has run needs a
 /// reset.
@@ -14,13 +17,17 @@ pub struct Optimization {
     /// `merge.repartition.topics`: a stream that gets new keys is written once, however many operators need its rows
     /// where their keys belong.
     pub merge_repartition_topics: bool,
+    /// `single.store.self.join`: a stream that is joined with itself is kept once.
+    pub single_store_self_join: bool,
 }
 
 impl Optimization {
     /// Nothing is saved: `none`.
-    pub const NONE: Self = Self { reuse_source_topics: false, merge_repartition_topics: false };
+    pub const NONE: Self =
+        Self { reuse_source_topics: false, merge_repartition_topics: false, single_store_self_join: false };
     /// `all`.
-    pub const ALL: Self = Self { reuse_source_topics: true, merge_repartition_topics: true };
+    pub const ALL: Self =
+        Self { reuse_source_topics: true, merge_repartition_topics: true, single_store_self_join: true };
 }
 
 impl FromStr for Optimization {
@@ -28,8 +35,8 @@ impl FromStr for Optimization {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const KNOWN: &str =
-            "it takes none, all, or a list of reuse.ktable.source.topics and merge.repartition.topics";
+        const KNOWN: &str = "it takes none, all, or a list of reuse.ktable.source.topics, \
+                             merge.repartition.topics and single.store.self.join";
         match text.trim() {
             "none" => return Ok(Self::NONE),
             "all" => return Ok(Self::ALL),
@@ -40,6 +47,7 @@ impl FromStr for Optimization {
             match name {
                 "reuse.ktable.source.topics" => chosen.reuse_source_topics = true,
                 "merge.repartition.topics" => chosen.merge_repartition_topics = true,
+                "single.store.self.join" => chosen.single_store_self_join = true,
                 _ => return Err(KNOWN),
             }
         }
@@ -62,6 +70,19 @@ pub(crate) struct MovableStep {
     pub(crate) filter: String,
     pub(crate) sink: String,
     pub(crate) source: String,
+}
+
+/// A join that needs one store only if both its sides turn out to be one stream: its nodes and stores.
+pub(crate) struct SelfJoinStep {
+    pub(crate) left: String,
+    pub(crate) right: String,
+    /// Where the results of both come together, which the joining node stands for then.
+    pub(crate) merge: String,
+    /// Of the joining node.
+    pub(crate) supplier: ProcessorSupplier,
+    /// The store that it needs, and those that it does not.
+    pub(crate) rows: StoreHandle,
+    pub(crate) unused: Vec<StoreHandle>,
 }
 
 /// A step with the nodes between it and the one that gives new keys, the lowest first.
@@ -111,6 +132,23 @@ impl TopologyBuilder {
             for name in self.parents_of(&first.filter).into_iter().flatten() {
                 name.clone_from(rekeyed);
             }
+        }
+    }
+
+    /// Puts one node that joins a stream with itself in the place of each join whose sides follow the same node.
+    pub(crate) fn join_with_themselves(&mut self, steps: Vec<SelfJoinStep>) {
+        for step in steps {
+            let parents = self.parents(&step.left).to_vec();
+            if parents != self.parents(&step.right) {
+                continue;
+            }
+            self.nodes.retain(|node| *node.name != *step.left && *node.name != *step.right);
+            for node in self.nodes.iter_mut().filter(|node| *node.name == *step.merge) {
+                node.parents.clone_from(&parents);
+                node.role =
+                    NodeRole::Processor { supplier: Arc::clone(&step.supplier), stores: vec![step.rows] };
+            }
+            self.unused.extend(step.unused);
         }
     }
 

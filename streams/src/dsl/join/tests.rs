@@ -11,7 +11,7 @@ use crate::config::StreamsConfig;
 use crate::driver::{InputRecord, TopologyTestDriver};
 use crate::dsl::{Consumed, StreamsBuilder};
 use crate::serde::Utf8;
-use crate::topology::Topology;
+use crate::topology::{Optimization, Topology};
 use crate::{ReportKind, RowReport};
 
 use Side::{Left, Right};
@@ -270,6 +270,68 @@ fn a_stream_joins_itself() {
     }
 }
 
+/// A stream that is joined with itself.
+fn with_itself(join: StreamJoin, optimization: Optimization) -> Topology {
+    let builder = StreamsBuilder::new();
+    let stream = builder.stream::<String, String>("left", Consumed::with(Utf8, Utf8));
+    stream.join_rows(&stream, pair, join, StreamJoined::default()).to("out");
+    builder.build_with(optimization).unwrap()
+}
+
+#[test]
+fn a_stream_that_joins_itself_needs_one_store() {
+    let join = Kind::Outer.join(windows(10, 0), Unmatched::Final);
+    let topology = with_itself(join, Optimization::ALL);
+    assert_eq!(topology.stores().collect::<Vec<_>>(), ["KSTREAM-OUTERTHIS-0000000003-store"]);
+    let expected = "Topologies:
+   Sub-topology: 0
+    Source: KSTREAM-SOURCE-0000000000 (topics: [left])
+      --> KSTREAM-MERGE-0000000005
+    Processor: KSTREAM-MERGE-0000000005 (stores: [KSTREAM-OUTERTHIS-0000000003-store])
+      --> KSTREAM-SINK-0000000006
+      <-- KSTREAM-SOURCE-0000000000
+    Sink: KSTREAM-SINK-0000000006 (topic: out)
+      <-- KSTREAM-MERGE-0000000005
+
+";
+    assert_eq!(topology.describe(), expected);
+    let mut driver = TopologyTestDriver::new(topology, config()).unwrap();
+    assert!(driver.log().describe_topic("test-KSTREAM-OUTEROTHER-0000000004-store-changelog").is_err());
+    let rows = [
+        (Left, Some("k"), Some("1"), 5),
+        (Left, None, Some("2"), 7),
+        (Left, Some("k"), None, 90),
+        // Too late to be kept, so it does not find itself.
+        (Left, Some("k"), Some("4"), 6),
+    ];
+    driver.pipe_all("left", &rows.each_ref().map(record)).unwrap();
+    let found: Vec<_> = output(&mut driver).into_iter().map(|(_, value, time)| (value, time)).collect();
+    let expected = [("11", 5), ("2-", 7), ("-2", 7), ("4-", 6), ("-4", 6)];
+    assert_eq!(found, expected.map(|(value, time)| (value.to_owned(), time)));
+}
+
+#[test]
+fn two_streams_need_two_stores_though_their_types_are_the_same() {
+    let builder = StreamsBuilder::new();
+    let left = builder.stream::<String, String>("left", Consumed::with(Utf8, Utf8));
+    let right = builder.stream::<String, String>("right", Consumed::with(Utf8, Utf8));
+    let join = Kind::Inner.join(windows(10, 0), Unmatched::Final);
+    left.join_rows(&right, pair, join, StreamJoined::default()).to("out");
+    let filtered = left.filter(|_, _| true);
+    left.join_rows(&filtered, pair, join, StreamJoined::default()).to("out");
+    assert_eq!(builder.build_with(Optimization::ALL).unwrap().stores().count(), 4);
+}
+
+#[test]
+fn a_window_without_the_row_itself_keeps_rows_that_find_nothing_waiting() {
+    let windows = windows(10, 0).bounds_ms(-1, 10);
+    let stores = |kind: Kind| {
+        let join = kind.join(windows, Unmatched::Final);
+        with_itself(join, Optimization::ALL).stores().count()
+    };
+    assert_eq!((stores(Kind::Inner), stores(Kind::Outer)), (1, 3));
+}
+
 #[test]
 fn headers_are_those_of_the_row_that_makes_rows_come() {
     let mut driver = driver(Kind::LeftJoin.join(windows(10, 0), Unmatched::Final));
@@ -480,9 +542,18 @@ fn run(
     cuts: &[usize],
     restart: bool,
 ) -> Vec<(Option<String>, String, i64)> {
+    run_in(&topology(join), rows, cuts, restart)
+}
+
+fn run_in(
+    topology: &Topology,
+    rows: &[Row<'_>],
+    cuts: &[usize],
+    restart: bool,
+) -> Vec<(Option<String>, String, i64)> {
     let mut config = config();
     config.cache_max_bytes = if restart { 300 } else { 1 << 20 };
-    let mut driver = TopologyTestDriver::new(topology(join), config.clone()).unwrap();
+    let mut driver = TopologyTestDriver::new(topology.clone(), config.clone()).unwrap();
     let (mut rest, mut cuts) = (rows, cuts.iter().cycle());
     let mut out = Vec::new();
     while let Some(first) = rest.first() {
@@ -495,7 +566,7 @@ fn run(
             if rest.len() % 2 == 0 {
                 out.extend(output(&mut driver));
                 let (log, clock) = (driver.log().clone(), driver.clock().clone());
-                driver = TopologyTestDriver::on_log(topology(join), config.clone(), log, clock).unwrap();
+                driver = TopologyTestDriver::on_log(topology.clone(), config.clone(), log, clock).unwrap();
                 output(&mut driver);
             }
         }
@@ -507,6 +578,31 @@ fn run(
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn one_store_does_as_two(
+        rows in any_rows(),
+        cuts in proptest::collection::vec(1usize..10, 1..5),
+        kind in prop_oneof![Just(Kind::Inner), Just(Kind::LeftJoin), Just(Kind::Outer)],
+        (before, after) in (-5i64..15, -5i64..15),
+        late in any::<bool>(),
+    ) {
+        // Rows that come late and are still kept find themselves in one store, and come out without match of two.
+        let grace = if late && kind == Kind::Inner { 0 } else { 100 };
+        let windows = JoinWindows::of(Duration::ZERO).bounds_ms(before, after).grace(ms(grace));
+        let join = kind.join(windows, Unmatched::Final);
+        let text: Vec<_> = rows.iter().zip(0..).map(|(row, number): (&Drawn, u32)| {
+            let key = (row.1 > 0).then(|| format!("k{}", row.1));
+            (key, (row.2 > 0).then(|| format!("({number})")), row.3)
+        }).collect();
+        let rows: Vec<Row<'_>> =
+            text.iter().map(|(key, value, time)| (Left, key.as_deref(), value.as_deref(), *time)).collect();
+        let expected = run_in(&with_itself(join, Optimization::NONE), &rows, &[1], false);
+        let topology = with_itself(join, Optimization::ALL);
+        prop_assert_eq!(&run_in(&topology, &rows, &[1], false), &expected);
+        prop_assert_eq!(&run_in(&topology, &rows, &cuts, false), &expected);
+        prop_assert_eq!(&run_in(&topology, &rows, &cuts, true), &expected);
+    }
 
     #[test]
     fn joins_do_as_the_naive_join(

@@ -114,6 +114,34 @@ fn the_latest_rows_are_a_table() {
 }
 
 #[test]
+fn filters_and_mapped_values_are_as_versioned_as_their_table() {
+    let builder = StreamsBuilder::new();
+    let consumed = || Consumed::<String, String>::with(Utf8, Utf8);
+    let table = builder.versioned_table("table", consumed(), "versions", ms(50));
+    let lengths = table
+        .filter(|_, value| value != "hidden")
+        .map_values(|key, value| format!("{}{}", key.map_or("", String::as_str), value.len()))
+        .filter_not(|_, length| length.ends_with('9'));
+    let stream = builder.stream("stream", consumed());
+    stream.join_versioned(&lengths, |value, row| format!("{value}{row}"), Joined::default()).to("out");
+    lengths.latest().to_stream().to("latest");
+    let topology = builder.build().unwrap();
+    assert_eq!(topology.stores().collect::<Vec<_>>(), ["versions"]);
+    let mut driver = TopologyTestDriver::new(topology, StreamsConfig::new("test").exactly_once()).unwrap();
+    for (value, time) in [("four", 10), ("fifteen", 30), ("hidden", 20), ("nine long", 40)] {
+        driver.pipe("table", Some(b"k"), Some(value.as_bytes()), time).unwrap();
+    }
+    for time in [9, 10, 19, 20, 29, 30, 40] {
+        driver.pipe("stream", Some(b"k"), Some(b"at"), time).unwrap();
+    }
+    let found: Vec<_> = read(&mut driver, "out").into_iter().map(|(_, value, time)| (value, time)).collect();
+    let expected = [("atk4", 10), ("atk4", 19), ("atk7", 30)];
+    assert_eq!(found, expected.map(|(value, time)| (Some(value.to_owned()), time)));
+    let found: Vec<_> = read(&mut driver, "latest").into_iter().map(|(_, value, _)| value).collect();
+    assert_eq!(found, [Some("k4".to_owned()), Some("k7".to_owned()), None], "what is late is no change");
+}
+
+#[test]
 fn headers_and_missing_keys_outlast_the_buffer() {
     let mut driver = driver(true, 50, 10);
     let headers = vec![
