@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use millstream_connect::ConnectError;
+use millstream_formats::RegistryError;
 use millstream_log::LogError;
 use millstream_sql::SqlError;
 
@@ -25,6 +26,9 @@ pub(crate) enum CliError {
     /// A connector's config is wrong, or it failed.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The schema registry refused.
+    #[error("{0} (code {code})", code = .0.code)]
+    Registry(#[from] RegistryError),
     /// A file could not be used.
     #[error("could not {action} {path}")]
     File {

@@ -5,7 +5,7 @@
 //!            │
 //!            └─▶ output: table, JSON lines or CSV         style: colours    interrupt: Ctrl-C
 //! ```
-//! Reading order: [`args`], then a command ([`topics`], [`produce`], [`consume`], [`sql`], [`connect`], [`dump_log`],
+//! Reading order: [`args`], then a command ([`topics`], [`produce`], [`consume`], [`sql`], [`connect`], [`schemas`], [`dump_log`],
 //! [`perf`], [`demo`]), [`shell`] for the interactive part, [`output`] and [`cell`] for what is printed.
 //! Not here: anything that computes; commands call the libraries and print what they return.
 
@@ -32,6 +32,7 @@ mod properties_file;
 mod property;
 mod record_format;
 mod repair;
+mod schemas;
 mod script_test;
 mod session;
 mod shell;
@@ -94,6 +95,7 @@ fn run(cli: &Cli, colours: Colours) -> Result<(), CliError> {
         Some(Command::Repair(args)) => repair::run(&cli.global, args),
         Some(Command::Produce(args)) => produce::run(&cli.global, args),
         Some(Command::Consume(args)) => consume::run(&cli.global, args),
+        Some(Command::Schemas(args)) => schemas::run(&cli.global, args),
         Some(Command::Connect(command)) => connect::run(&cli.global, command),
         Some(Command::DumpLog(args)) => dump_log::run(&cli.global, args),
         Some(Command::Perf(command)) => perf::run(&cli.global, command),

@@ -2,6 +2,7 @@
 
 mod clients;
 mod groups;
+mod schemas;
 mod topics;
 mod transactions;
 
@@ -12,6 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::clients::{ConsumeArgs, Formatter, PerfCommand, ProduceArgs};
 pub(crate) use self::groups::{ApplicationResetArgs, GroupsCommand, ResetArgs, ResetTarget, StreamsCommand};
+pub(crate) use self::schemas::{RegistryArgs, SchemaArgs, SchemasArgs, SchemasCommand};
 pub(crate) use self::topics::{ConfigsCommand, OffsetsArgs, RepairArgs, TopicsCommand};
 pub(crate) use self::transactions::TransactionsCommand;
 use crate::dump_log::DumpLogArgs;
@@ -117,6 +119,8 @@ pub(crate) enum Command {
     /// Show and end transactions
     #[command(subcommand)]
     Transactions(TransactionsCommand),
+    /// Show, register, check and delete schemas, and serve their registry
+    Schemas(SchemasArgs),
     /// Run connectors and show their state
     #[command(subcommand)]
     Connect(ConnectCommand),

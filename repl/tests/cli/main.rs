@@ -9,6 +9,7 @@ mod demo;
 mod dump_log;
 mod kills;
 mod log_commands;
+mod schemas_command;
 mod sql_command;
 
 use std::io::Write;

@@ -1,0 +1,84 @@
+//! `millstream schemas`, on the data directory and over the network.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
+
+use serde_json::{Value, json};
+
+use super::Program;
+
+const INT: &str = r#"{"type": "int"}"#;
+
+#[test]
+fn schemas_are_registered_shown_checked_and_deleted() {
+    let program = Program::new();
+    let registered = program.ok(&["schemas", "register", "a", "--schema", INT]);
+    assert_eq!(registered, "Registered a schema for a with id 1.\n");
+    let file = program.data_dir().with_file_name("text.json");
+    std::fs::write(&file, r#"{"type":"string"}"#).unwrap();
+    program.ok(&["schemas", "register", "b", "--file", file.to_str().unwrap()]);
+    assert_eq!(program.ok(&["schemas", "list"]), "a\nb\n");
+    let listed = program.ok(&["schemas", "list", "--prefix", "b", "--output", "json"]);
+    assert_eq!(serde_json::from_str::<Value>(&listed).unwrap(), json!({"subject": "b", "versions": [1]}));
+    let shown = program.ok(&["schemas", "show", "b"]);
+    assert_eq!(shown, "Subject: b\tVersion: 1\tId: 2\tType: JSON\n{\"type\":\"string\"}\n");
+    let shown = program.ok(&["schemas", "show", "--id", "1", "--output", "json"]);
+    let expected = json!({"id": 1, "type": "AVRO", "references": [], "schema": "\"int\""});
+    assert_eq!(serde_json::from_str::<Value>(&shown).unwrap(), expected);
+
+    program.ok(&["schemas", "check", "a", "--schema", r#""long""#]);
+    let refused = program.run(&["schemas", "check", "a", "--schema", r#""string""#]).failed(1);
+    assert!(refused.contains("incompatible with a") && refused.contains("TYPE_MISMATCH"), "{refused}");
+    let refused = program.run(&["schemas", "register", "a", "--schema", r#""string""#]).failed(1);
+    assert!(refused.contains("(code 409)"), "{refused}");
+
+    assert_eq!(program.ok(&["schemas", "delete", "a"]), "Deleted of a: version 1.\n");
+    assert!(program.run(&["schemas", "show", "a"]).failed(1).contains("Subject 'a' not found. (code 40401)"));
+    assert_eq!(program.ok(&["schemas", "list", "--deleted"]), "a\nb\n");
+    program.ok(&["schemas", "delete", "a", "--version", "1", "--permanent"]);
+    assert!(program.run(&["schemas", "show", "--id", "1"]).failed(1).contains("40403"));
+    program.run(&["schemas", "show"]).failed(2);
+    program.run(&["schemas", "show", "b", "--version", "0"]).failed(2);
+    program.run(&["schemas", "list", "--property", "bearer.auth.token=x"]).failed(2);
+}
+
+#[test]
+fn references_are_named_on_the_command_line() {
+    let program = Program::new();
+    let item = r#"{"type":"record","name":"Item","fields":[]}"#;
+    program.ok(&["schemas", "register", "item", "--schema", item]);
+    let list = ["schemas", "register", "items", "--schema", r#"{"type":"array","items":"Item"}"#];
+    assert!(program.run(&list).failed(1).contains("42201"));
+    program.ok(&[list.as_slice(), &["--reference", "Item=item:latest"]].concat());
+    let shown = program.ok(&["schemas", "show", "items"]);
+    assert!(shown.contains("\nReference: Item (subject item, version 1)\n"), "{shown}");
+    assert!(program.run(&["schemas", "delete", "item"]).failed(1).contains("42206"));
+}
+
+/// Ends with the test, however that ends.
+struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _gone = self.0.kill();
+        let _ended = self.0.wait();
+    }
+}
+
+#[test]
+fn what_is_served_is_in_the_data_directory() {
+    let program = Program::new();
+    program.ok(&["schemas", "register", "a", "--schema", INT]);
+    let mut command = program.command(&["schemas", "serve", "--listen", "127.0.0.1:0"]);
+    let mut server = Server(command.stderr(Stdio::piped()).spawn().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stderr.take().unwrap()).read_line(&mut line).unwrap();
+    let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+    let url = url.unwrap_or_else(|| panic!("{line}")).trim_end_matches(';').to_owned();
+    assert_eq!(program.ok(&["schemas", "list", "--url", &url]), "a\n");
+    program.ok(&["schemas", "register", "b", "--schema", INT, "--url", &url]);
+    drop(server);
+    assert_eq!(program.ok(&["schemas", "list"]), "a\nb\n", "kept, although the server was killed");
+    let failed = program.run(&["schemas", "list", "--url", &url]).failed(1);
+    assert!(failed.contains("could not reach the schema registry"), "{failed}");
+}
