@@ -170,6 +170,19 @@ impl FormatSpec {
         if fields.is_empty() { Err(FormatError::NoSupportedColumns) } else { Ok(fields) }
     }
 
+    /// The full name of the record or message that a registered schema describes; `None` if it has no name.
+    pub fn record_name(
+        &self,
+        schema: &ResolvedSchema,
+        full_name: Option<&str>,
+    ) -> Result<Option<String>, FormatError> {
+        match self.format {
+            Format::Avro => avro::record_name(schema),
+            Format::Protobuf => protobuf::message_name(schema, full_name).map(Some),
+            _ => Ok(None),
+        }
+    }
+
     pub(crate) fn delimiter_byte(&self) -> u8 {
         self.delimiter.map_or(b',', |delimiter| delimiter as u8)
     }

@@ -200,9 +200,10 @@ pub(crate) struct RowKeys {
 }
 
 impl RowKeys {
-    /// The key columns as fields.
+    /// The key columns as fields of their format.
     pub(crate) fn fields(&self) -> Fields {
-        self.columns.iter().map(|(column, _)| column.field()).collect()
+        let columns: Vec<Column> = self.columns.iter().map(|(column, _)| column.clone()).collect();
+        internal_names(&columns, self.format).iter().map(Column::field).collect()
     }
 
     /// The names of the key columns and window bounds.
@@ -503,6 +504,19 @@ pub(crate) fn internal(format: FormatSpec) -> FormatSpec {
         Format::Protobuf => FormatSpec { format: Format::ProtobufNosr, ..format },
         Format::Kafka | Format::Delimited | Format::Json | Format::ProtobufNosr | Format::None => format,
     }
+}
+
+/// The columns with names that `format` allows: those inside a plan name a source and a column, or what was computed.
+pub(crate) fn internal_names(columns: &[Column], format: FormatSpec) -> Vec<Column> {
+    if format.format != Format::ProtobufNosr {
+        return columns.to_vec();
+    }
+    let legal = |(place, column): (usize, &Column)| {
+        let name: String =
+            column.name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+        Column::new(format!("F{}_{name}", place + 1), column.ty.clone())
+    };
+    columns.iter().enumerate().map(legal).collect()
 }
 
 /// A batch layout of these columns.

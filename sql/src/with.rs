@@ -126,6 +126,13 @@ pub(crate) struct With {
     wrapped_span: Span,
 }
 
+impl SchemaSettings {
+    /// Whether a record or message is named.
+    pub(crate) fn is_named(&self) -> bool {
+        self.full_name.is_some()
+    }
+}
+
 impl With {
     /// Checks the clause of a source declaration.
     pub(crate) fn of_create(properties: &Properties) -> Result<Self, SqlError> {

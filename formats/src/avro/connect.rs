@@ -24,6 +24,16 @@ pub(crate) fn infer(schema: &ResolvedSchema) -> Result<ConnectSchema, FormatErro
     translation.translate(schema.root())
 }
 
+/// The full name of the record that a schema is; `None` if it is something else.
+pub(crate) fn record_name(schema: &ResolvedSchema) -> Result<Option<String>, FormatError> {
+    let schema = AvroSchema::parse(schema)?;
+    let root = schema.node(schema.root());
+    Ok(match root.kind {
+        Kind::Record(_) => root.name.as_deref().map(str::to_owned),
+        _ => None,
+    })
+}
+
 /// The name of a branch in the struct that a union of several types becomes: a type's name without its
 /// namespace.
 pub(crate) fn branch_name(schema: &AvroSchema, branch: NodeId) -> &str {

@@ -22,7 +22,7 @@ mod skip;
 mod write;
 mod write_plan;
 
-pub(crate) use connect::infer;
+pub(crate) use connect::{infer, record_name};
 pub(crate) use generate::generate;
 pub(crate) use read::AvroReader;
 pub(crate) use write::AvroWriter;

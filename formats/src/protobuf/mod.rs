@@ -23,5 +23,5 @@ mod write;
 
 pub(crate) use generate::generate;
 pub(crate) use read::ProtobufReader;
-pub(crate) use shape::infer;
+pub(crate) use shape::{infer, message_name};
 pub(crate) use write::ProtobufWriter;

@@ -205,6 +205,12 @@ pub(crate) fn infer(
     Inference { unwrap: unwraps(spec), left: FIELDS_MAX, open: Vec::new() }.message(&message)
 }
 
+/// The full name of the message that rows are: the only one, or the one asked for.
+pub(crate) fn message_name(schema: &ResolvedSchema, full_name: Option<&str>) -> Result<String, FormatError> {
+    let proto = Proto::compile(schema)?;
+    Ok(proto.message(full_name)?.full_name().to_owned())
+}
+
 struct Inference {
     unwrap: bool,
     left: usize,

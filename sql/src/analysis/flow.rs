@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::datatypes::Fields;
 use datafusion::logical_expr::Expr as Planned;
 use millstream_formats::{Format, FormatSpec};
 
@@ -12,7 +13,7 @@ use crate::{
     catalogue::{Column, Columns, Source, Windowing},
     error::SqlError,
     expression::column,
-    plan::{NullKey, Origin, Rekey, RowKeys, SourceStep, Step, internal, layout},
+    plan::{NullKey, Origin, Rekey, RowKeys, SourceStep, Step, internal, internal_names, layout},
 };
 
 /// The rows after the steps planned so far.
@@ -148,13 +149,13 @@ pub(super) fn rekeyed(rekeying: Rekeying<'_>) -> Result<(Rekey, Vec<Column>), Sq
         .filter(|column| !is_key(column) && needed(column))
         .cloned()
         .partition(|column| Some(&column.name) == rekeying.row_time.as_ref());
-    let fields = carried.iter().map(Column::field).collect();
     let inherited = rekeying.value_format;
     let json = FormatSpec::value(Format::Json);
-    let usual = FormatSpec { wrapped: inherited.format.can_wrap(), ..inherited };
-    let value_format =
-        if carried.is_empty() || usual.check(&fields).is_err() { json } else { internal(usual) };
-    value_format.check(&fields).map_err(|error| SqlError::invalid(error.to_string()))?;
+    let usual = internal(FormatSpec { wrapped: inherited.format.can_wrap(), ..inherited });
+    let fields = |format| internal_names(&carried, format).iter().map(Column::field).collect::<Fields>();
+    let fits = !carried.is_empty() && usual.generate_schema(&fields(usual), None).is_ok();
+    let value_format = if fits { usual } else { json };
+    value_format.check(&fields(value_format)).map_err(|error| SqlError::invalid(error.to_string()))?;
     let (key, keys): (Vec<Column>, Vec<Planned>) = keys.into_iter().unzip();
     let origins = (0..key.len()).map(Origin::Key).chain((0..carried.len()).map(Origin::Value));
     let origins = origins.chain(timed.iter().map(|_| Origin::RowTime)).collect();
@@ -163,7 +164,7 @@ pub(super) fn rekeyed(rekeying: Rekeying<'_>) -> Result<(Rekey, Vec<Column>), Sq
     let topic = Source {
         name: name.clone(),
         kind: rekeying.kind,
-        columns: Columns::new(key, carried),
+        columns: Columns::new(internal_names(&key, key_format), internal_names(&carried, value_format)),
         topic: format!("{name}-repartition"),
         key_format,
         inherited_key_format: key_format,

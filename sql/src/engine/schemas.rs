@@ -8,7 +8,7 @@ use millstream_formats::{
 
 use super::Engine;
 use crate::{
-    ast::{ColumnConstraint, ColumnDef, CreateSource, Ident, SourceKind, Span, TypeRef},
+    ast::{ColumnConstraint, ColumnDef, CreateSource, Ident, Literal, Property, SourceKind, Span, TypeRef},
     catalogue::{Column, Columns, Source},
     error::SqlError,
     types::{SqlType, StructField},
@@ -63,7 +63,16 @@ impl Engine {
             let named = (create.name.name.as_str(), topic);
             let subject = with.subject(side, registry, spec.format, named, None);
             let Some(subject) = subject.map_err(|error| error.at(place))? else { continue };
-            let columns = Asked { side, spec, subject, topic, place }.columns()?;
+            let asked = Asked { side, spec, subject, topic, place };
+            let columns = asked.columns()?;
+            if let Some(name) = asked.record_name(with)? {
+                found.with.entries.push(Property {
+                    name: format!("{}_SCHEMA_FULL_NAME", side.prefix()),
+                    name_span: place,
+                    value: Literal::String(name),
+                    value_span: place,
+                });
+            }
             let constraint = match (side, create.kind) {
                 (Side::Value, _) => None,
                 (Side::Key, SourceKind::Stream) => Some(ColumnConstraint::Key),
@@ -192,15 +201,16 @@ impl Asked<'_> {
                 let bare = if side == Side::Key { BARE_KEY } else { BARE_VALUE };
                 self.spec.infer(&resolved, self.subject.full_name.as_deref(), bare)
             });
-        let fields = fields.map_err(|error| {
-            SqlError::invalid(format!(
+        let fields = fields.map_err(|error| match &error {
+            FormatError::SeveralDefinitions { names } => self.ambiguous(names),
+            _ => SqlError::invalid(format!(
                 "Unable to verify if the {} schema for topic: {} is compatible with ksqlDB.\nReason: {error}\nSchema: \
                  {}",
                 side.word(),
                 self.topic,
                 schema.text
             ))
-            .at(self.place)
+            .at(self.place),
         })?;
         let upper = self.subject.schema_id.is_none();
         let column = |field: &Arc<arrow::datatypes::Field>| {
@@ -241,6 +251,34 @@ impl Asked<'_> {
             }
         };
         Err(SqlError::invalid(message).at(self.place))
+    }
+
+    /// The full name of the record or message that a schema asked for by id describes, unless that is asked for too.
+    fn record_name(&self, with: &With) -> Result<Option<String>, SqlError> {
+        let Some(id) = self.subject.schema_id.filter(|_| !with.schema(self.side).is_named()) else {
+            return Ok(None);
+        };
+        let registry = &self.subject.registry;
+        let resolved = registry.schema(id).and_then(|schema| registry.resolve(&schema));
+        let name = resolved.map_err(FormatError::from);
+        let name = name.and_then(|schema| self.spec.record_name(&schema, None));
+        name.map_err(|error| SqlError::failed(format!("read schema {id}"), error))
+    }
+
+    /// The error that a schema describes several messages.
+    fn ambiguous(&self, names: &[String]) -> SqlError {
+        let side = match self.side {
+            Side::Key => "Key",
+            Side::Value => "Value",
+        };
+        let names: Vec<String> = names.iter().map(|name| format!("- {name}")).collect();
+        SqlError::invalid(format!(
+            "{side} schema has multiple schema definitions. \n\n{}\n\nPlease specify a schema full name in the WITH \
+             clause using {}_SCHEMA_FULL_NAME",
+            names.join("\n"),
+            self.side.prefix()
+        ))
+        .at(self.place)
     }
 
     fn missing(&self) -> SqlError {

@@ -82,6 +82,12 @@ impl Engine {
             .as_ref()
             .map(|create| Command { statement: create.to_string(), properties: command.properties.clone() });
         let (create, command) = (inferred.as_ref().unwrap_or(create), completed.as_ref().unwrap_or(command));
+        if inferred.is_some() {
+            // The names of its records are known now.
+            let wrapped_default = with.wrapped_default;
+            with = With::of_create(&create.with)?;
+            with.wrapped_default = wrapped_default;
+        }
         let key_count = create.columns.iter().filter(|column| {
             matches!(column.constraint, Some(ColumnConstraint::Key | ColumnConstraint::PrimaryKey))
         });

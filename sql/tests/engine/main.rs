@@ -7,6 +7,7 @@ mod durability;
 mod fuzz;
 mod golden;
 mod messages;
+mod schemas;
 
 use std::{path::Path, time::Duration};
 

@@ -89,6 +89,9 @@ impl SchemaRegistry for TestRegistry {
     }
 
     fn register(&self, subject: &str, schema: &Schema) -> Result<i32, RegistryError> {
+        if let Ok(known) = self.lookup(subject, schema) {
+            return Ok(known.id);
+        }
         let known = self.state().schemas.iter().find(|(_, known)| *known == schema).map(|(id, _)| *id);
         let id = known.unwrap_or_else(|| self.free_id(1));
         Ok(self.place(subject, schema, id))
