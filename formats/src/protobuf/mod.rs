@@ -14,6 +14,7 @@
 mod builtin;
 mod generate;
 mod plan;
+mod print;
 mod read;
 mod scalar;
 mod schema;
@@ -23,5 +24,6 @@ mod write;
 
 pub(crate) use generate::generate;
 pub(crate) use read::ProtobufReader;
+pub(crate) use schema::{Proto, text_of_descriptor};
 pub(crate) use shape::{infer, message_name};
 pub(crate) use write::ProtobufWriter;

@@ -13,7 +13,7 @@ use protox::{
     file::{File, FileResolver, GoogleFileResolver},
 };
 
-use super::builtin;
+use super::{builtin, print};
 use crate::{FormatError, ResolvedSchema, SchemaType};
 
 /// The schema itself among its references; no reference can have this name.
@@ -44,6 +44,16 @@ impl Proto {
         compiler.open_file(MAIN).map_err(|error| invalid(&error))?;
         let file = compiler.descriptor_pool().get_file_by_name(MAIN);
         file.map(|file| Self { file }).ok_or_else(|| FormatError::Schema("Invalid schema".into()))
+    }
+
+    /// The file of the schema.
+    pub(super) fn file(&self) -> &FileDescriptor {
+        &self.file
+    }
+
+    /// The descriptor, with what its options say in extensions.
+    pub(crate) fn descriptor(&self) -> Vec<u8> {
+        self.file.encode_to_vec()
     }
 
     /// The message to work with: by its full name or its own, or the first.
@@ -123,6 +133,14 @@ fn load(name: &str, text: &str) -> Result<File, protox::Error> {
     }
     file.message_type.iter_mut().for_each(tell_apart);
     Ok(File::from_file_descriptor_proto(file))
+}
+
+/// The `.proto` text of a schema that is registered as a descriptor; `None` if it is text already.
+pub(crate) fn text_of_descriptor(schema: &ResolvedSchema) -> Option<Result<String, FormatError>> {
+    descriptor_bytes(&schema.schema.text)?;
+    let printed =
+        Proto::compile(schema).and_then(|proto| print::file(proto.file()).map_err(FormatError::Schema));
+    Some(printed)
 }
 
 /// The bytes of a descriptor if that is what the text holds.

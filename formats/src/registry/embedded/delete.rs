@@ -1,9 +1,6 @@
 //! Deleting versions and subjects: first softly, so that their ids stay readable, then for good.
 
-use super::super::{
-    Change, Deleted, Mode, RegistryError, State, VersionSpec,
-    subject::{self},
-};
+use super::super::{Change, Deleted, Mode, RegistryError, State, VersionSpec, subject};
 use super::EmbeddedRegistry;
 
 impl EmbeddedRegistry {
@@ -109,7 +106,9 @@ impl State {
         match self.mode_in_scope(Some(subject)) {
             Mode::ReadWrite | Mode::Import => Ok(()),
             Mode::ReadOnly | Mode::ReadOnlyOverride => {
-                Err(RegistryError::new(42205, format!("Subject {subject} is in read-only mode")))
+                let context = subject::split(subject).0;
+                let message = format!("Subject {subject} in context {context} is in read-only mode");
+                Err(RegistryError::new(42205, message))
             }
         }
     }

@@ -1,12 +1,13 @@
 //! New versions, lookups of known ones, and whether a schema may follow those of a subject.
 
 use super::super::{
-    Change, Compatibility, Deleted, Mode, RegisteredSchema, RegistryError, ResolvedSchema, Schema, State,
-    VersionSpec,
+    Change, Compatibility, Deleted, Mode, RegisteredSchema, RegistryError, ResolvedSchema, Schema,
+    SchemaType, State, VersionSpec,
     compatibility::{canonical, check, normalized},
     subject::{self, DEFAULT_CONTEXT},
 };
 use super::EmbeddedRegistry;
+use crate::{FormatError, protobuf::text_of_descriptor};
 
 /// How a schema is registered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,6 +165,13 @@ impl State {
         }
         let mut resolved =
             self.resolve(context, &schema).map_err(|error| missing_reference(&schema.text, &error))?;
+        // Clients that know only descriptors register those; all others want to read the text.
+        if schema.schema_type == SchemaType::Protobuf
+            && let Some(text) = text_of_descriptor(&resolved)
+        {
+            let invalid = |error: FormatError| RegistryError::invalid_schema(error.to_string());
+            resolved.schema.text = text.map_err(invalid)?;
+        }
         let configured = self.config_in_scope(Some(subject)).normalize;
         resolved.schema.text = if normalize || configured == Some(true) {
             resolved.schema.references.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,13 +1,21 @@
 //! The text of a schema in the form that a client asks for.
 
-use super::super::{RegistryError, ResolvedSchema};
+use base64::{Engine, prelude::BASE64_STANDARD};
 
-/// The text as it is kept. Fails with 422 for other formats.
+use super::super::{RegistryError, ResolvedSchema, SchemaType};
+use crate::protobuf::Proto;
+
+/// The text as it is kept, or with `format=serialized` the file descriptor of a Protobuf schema in base64, which clients
+/// without a parser for `.proto` files ask for. Fails with 422 for other formats.
 pub(super) fn text(schema: &ResolvedSchema, format: Option<&str>) -> Result<String, RegistryError> {
-    match format.unwrap_or_default() {
-        "" => Ok(schema.schema.text.clone()),
-        format => {
-            let schema_type = schema.schema.schema_type;
+    match (format.unwrap_or_default(), schema.schema.schema_type) {
+        ("", _) => Ok(schema.schema.text.clone()),
+        ("serialized", SchemaType::Protobuf) => {
+            let proto =
+                Proto::compile(schema).map_err(|error| RegistryError::invalid_schema(error.to_string()))?;
+            Ok(BASE64_STANDARD.encode(proto.descriptor()))
+        }
+        (format, schema_type) => {
             let message = format!("Unsupported format {format} for schemas of type {schema_type}");
             Err(RegistryError::new(422, message))
         }
