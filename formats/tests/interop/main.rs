@@ -1,0 +1,249 @@
+//! Our registry and formats against the serializers and deserializers of confluent-kafka, in both directions, with fastavro
+//! and the protobuf package as second opinions.
+//!
+//! The Python packages are installed once, beside what cargo builds. Where that cannot be done, the tests say that they
+//! are skipped.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
+
+mod python;
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{
+        ArrayRef, Date32Array, Decimal128Array, Int32Builder, Int64Array, ListBuilder, MapBuilder,
+        StringArray, StringBuilder, TimestampMillisecondArray,
+    },
+    datatypes::{DataType, Field, Fields, TimeUnit},
+    util::display::{ArrayFormatter, FormatOptions},
+};
+use millstream_formats::{
+    EmbeddedRegistry, Format, FormatSpec, Payloads, RegistryClient, RegistryClientConfig, RegistryServer,
+    RegistryServerConfig, Subject,
+};
+use python::Peer;
+use serde_json::{Value, json};
+
+/// A registry on a port of its own, and a peer that speaks to it.
+struct Bench {
+    server: RegistryServer,
+    peer: Peer,
+}
+
+impl Bench {
+    /// `None`, said aloud, if Python is not to be had.
+    fn new() -> Option<Self> {
+        let peer = Peer::find()?;
+        let address = ([127, 0, 0, 1], 0).into();
+        let config = RegistryServerConfig { address, ..RegistryServerConfig::default() };
+        let server = RegistryServer::start(Arc::new(EmbeddedRegistry::new()), &config).unwrap();
+        Some(Self { server, peer })
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    fn run(&self, command: &str, input: &Value) -> Value {
+        self.peer.run(command, &self.url(), input)
+    }
+
+    /// A subject of ours, over the network like theirs.
+    fn subject(&self, name: &str) -> Subject {
+        let registry = RegistryClient::new(&RegistryClientConfig::new(&self.url())).unwrap();
+        Subject { registry: Arc::new(registry), name: name.to_owned(), full_name: None, schema_id: None }
+    }
+
+    /// Rows that the peer wrote, as our decoder sees them.
+    fn read(&self, command: &str, spec: FormatSpec, fields: &Fields) -> Vec<String> {
+        let payloads = self.run(command, &Value::Null);
+        let payloads: Vec<Vec<u8>> =
+            payloads.as_array().unwrap().iter().map(|payload| from_hex(payload.as_str().unwrap())).collect();
+        let payloads: Vec<Option<&[u8]>> = payloads.iter().map(|payload| Some(payload.as_slice())).collect();
+        let subject = self.subject("orders-value");
+        let decoded = spec.decoder(fields, None, Some(&subject)).unwrap().decode(&payloads);
+        assert!(decoded.errors.is_empty(), "{:?}", decoded.errors);
+        let options = FormatOptions::default().with_null("NULL");
+        let show = |column: &ArrayRef, row| {
+            ArrayFormatter::try_new(column, &options).unwrap().value(row).to_string()
+        };
+        let rows = 0..payloads.len();
+        rows.map(|row| {
+            let cells: Vec<String> = decoded.columns.iter().map(|column| show(column, row)).collect();
+            cells.join(" | ")
+        })
+        .collect()
+    }
+
+    /// What the peer reads of rows that we wrote.
+    fn write(&self, command: &str, spec: FormatSpec, columns: &[(&str, ArrayRef)]) -> Value {
+        let fields: Fields = columns
+            .iter()
+            .map(|(name, column)| Field::new(*name, column.data_type().clone(), true))
+            .collect();
+        let columns: Vec<ArrayRef> = columns.iter().map(|(_, column)| Arc::clone(column)).collect();
+        let subject = self.subject("ours-value");
+        let mut payloads = Payloads::new();
+        let mut encoder = spec.encoder(&fields, Some(&subject)).unwrap();
+        encoder.encode(&columns, columns[0].len(), None, &mut payloads).unwrap();
+        assert_eq!(subject.registry.latest("ours-value").unwrap().version, 1);
+        let payloads: Vec<String> = payloads.iter().map(|payload| to_hex(payload.unwrap())).collect();
+        self.run(command, &json!(payloads))
+    }
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn map_field(value: DataType) -> DataType {
+    let pair =
+        Fields::from(vec![Field::new("keys", DataType::Utf8, false), Field::new("values", value, true)]);
+    DataType::Map(Arc::new(Field::new("entries", DataType::Struct(pair), false)), false)
+}
+
+fn list_field(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, true)))
+}
+
+fn item() -> DataType {
+    let fields = [Field::new("SKU", DataType::Utf8, true), Field::new("N", DataType::Int32, true)];
+    DataType::Struct(fields.to_vec().into())
+}
+
+fn fields(columns: &[(&str, DataType)]) -> Fields {
+    columns.iter().map(|(name, data_type)| Field::new(*name, data_type.clone(), true)).collect()
+}
+
+fn timestamp() -> DataType {
+    DataType::Timestamp(TimeUnit::Millisecond, None)
+}
+
+/// Columns of two rows; in the second, all that may be NULL is.
+fn tags() -> ArrayRef {
+    let field = Field::new("item", DataType::Utf8, true);
+    let mut tags = ListBuilder::new(StringBuilder::new()).with_field(field);
+    tags.append_value([Some("a"), Some("ü")]);
+    tags.append_value([None::<&str>; 0]);
+    Arc::new(tags.finish())
+}
+
+fn attrs() -> ArrayRef {
+    let mut attrs = MapBuilder::new(None, StringBuilder::new(), Int32Builder::new());
+    attrs.keys().append_value("x");
+    attrs.values().append_value(1);
+    attrs.append(true).unwrap();
+    attrs.append(true).unwrap();
+    Arc::new(attrs.finish())
+}
+
+#[test]
+fn the_client_of_python_administers_our_registry() {
+    let Some(bench) = Bench::new() else { return };
+    assert_eq!(bench.run("registry", &Value::Null), json!("done"));
+}
+
+#[test]
+fn avro_of_python_is_read() {
+    let Some(bench) = Bench::new() else { return };
+    let columns = fields(&[
+        ("ID", DataType::Int64),
+        ("NAME", DataType::Utf8),
+        ("AMOUNT", DataType::Decimal128(6, 2)),
+        ("AT", timestamp()),
+        ("DAY", DataType::Date32),
+        ("TAGS", list_field(DataType::Utf8)),
+        ("ATTRS", map_field(DataType::Int32)),
+        ("KIND", DataType::Utf8),
+        ("ITEM", item()),
+        ("NOTE", DataType::Utf8),
+    ]);
+    let rest = "12.50 | 1970-01-01T00:00:01 | 2021-01-31";
+    assert_eq!(
+        bench.read("avro_write", FormatSpec::value(Format::Avro), &columns),
+        [
+            format!("7 | bo | {rest} | [a, ü] | {{x: 1}} | B | {{SKU: s, N: 3}} | NULL"),
+            format!("-1 | NULL | {rest} | [] | {{}} | B | {{SKU: s, N: 3}} | NULL"),
+            format!("7 | bo | {rest} | [a, ü] | {{x: 1}} | B | {{SKU: s, N: 3}} | new"),
+        ]
+    );
+}
+
+#[test]
+fn our_avro_is_read_by_python() {
+    let Some(bench) = Bench::new() else { return };
+    let amount = Decimal128Array::from(vec![Some(1250), None]).with_precision_and_scale(6, 2).unwrap();
+    let columns: [(&str, ArrayRef); 7] = [
+        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
+        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
+        ("AMOUNT", Arc::new(amount)),
+        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
+        ("DAY", Arc::new(Date32Array::from(vec![Some(18_658), None]))),
+        ("TAGS", tags()),
+        ("ATTRS", attrs()),
+    ];
+    assert_eq!(
+        bench.write("avro_read", FormatSpec::value(Format::Avro), &columns),
+        json!({
+            "rows": [
+                {
+                    "ID": 7, "NAME": "bo", "AMOUNT": "12.50", "AT": "1970-01-01 00:00:01+00:00",
+                    "DAY": "2021-01-31", "TAGS": ["a", "ü"], "ATTRS": [{"key": "x", "value": 1}],
+                },
+                {
+                    "ID": -1, "NAME": null, "AMOUNT": null, "AT": null, "DAY": null, "TAGS": [], "ATTRS": [],
+                },
+            ],
+            "evolved": {"ID": 7, "EXTRA": "none"},
+        })
+    );
+}
+
+#[test]
+fn protobuf_of_python_is_read() {
+    let Some(bench) = Bench::new() else { return };
+    let columns = fields(&[
+        ("ID", DataType::Int64),
+        ("NAME", DataType::Utf8),
+        ("TAGS", list_field(DataType::Utf8)),
+        ("ATTRS", map_field(DataType::Int32)),
+        ("AT", timestamp()),
+        ("ITEM", item()),
+        ("NOTE", DataType::Utf8),
+    ]);
+    let rest = "7 | bo | [a, ü] | {x: 1} | 1970-01-01T00:00:01 | {SKU: s, N: 3}";
+    assert_eq!(
+        bench.read("protobuf_write", FormatSpec::value(Format::Protobuf), &columns),
+        [format!("{rest} | NULL"), format!("{rest} | new")]
+    );
+    let schema = bench.subject("orders-value").registry.latest("orders-value").unwrap().schema;
+    assert!(schema.text.starts_with("syntax = \"proto3\";"), "a descriptor is kept as text: {}", schema.text);
+    assert_eq!(schema.references.len(), 1);
+}
+
+#[test]
+fn our_protobuf_is_read_by_python() {
+    let Some(bench) = Bench::new() else { return };
+    let columns: [(&str, ArrayRef); 5] = [
+        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
+        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
+        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
+        ("TAGS", tags()),
+        ("ATTRS", attrs()),
+    ];
+    assert_eq!(
+        bench.write("protobuf_read", FormatSpec::value(Format::Protobuf), &columns),
+        json!([
+            {
+                "ID": "7", "NAME": "bo", "AT": "1970-01-01T00:00:01Z", "TAGS": ["a", "ü"],
+                "ATTRS": [{"key": "x", "value": 1}],
+            },
+            {"ID": "-1"},
+        ])
+    );
+}
