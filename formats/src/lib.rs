@@ -50,6 +50,7 @@ mod registry;
 mod spec;
 mod types;
 
+pub use avro::AvroSerde;
 pub use decoder::{Decoded, Decoder, RowError};
 pub use encoder::Encoder;
 pub use error::FormatError;
@@ -59,8 +60,8 @@ pub use registry::compatibility::{self, Compatibility};
 pub use registry::{
     Credentials, Deleted, EmbeddedRegistry, Mode, Reference, RegisteredSchema, Registration, RegistryAdmin,
     RegistryClient, RegistryClientConfig, RegistryError, RegistryServer, RegistryServerConfig,
-    ResolvedSchema, SCHEMAS_TOPIC, Schema, SchemaRegistry, SchemaType, Scope, SubjectConfig, VersionSpec,
-    split_header, write_header,
+    ResolvedSchema, SCHEMAS_TOPIC, Schema, SchemaRegistry, SchemaType, Scope, SerdeConfig, SubjectConfig,
+    VersionSpec, split_header, write_header,
 };
 pub use spec::{FormatSpec, ProtobufNulls, Subject, parse_delimiter};
 pub use types::type_name;

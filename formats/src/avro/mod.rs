@@ -5,6 +5,7 @@
 //!             ├───────▶ read plan ─▶ Column, row by row    AvroReader
 //!             └───────▶ write plan ─▶ bytes, row by row    AvroWriter
 //! columns ─▶ text                                          generate
+//! Rust values ◀─▶ bytes                                    AvroSerde, through the Avro library
 //! ```
 //!
 //! A plan is made once per schema and list of columns; running it looks up nothing. Reading order: [`schema`],
@@ -19,10 +20,12 @@ mod read;
 mod read_plan;
 mod schema;
 mod skip;
+mod typed;
 mod write;
 mod write_plan;
 
 pub(crate) use connect::{infer, record_name};
 pub(crate) use generate::generate;
 pub(crate) use read::AvroReader;
+pub use typed::AvroSerde;
 pub(crate) use write::AvroWriter;

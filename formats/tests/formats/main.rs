@@ -1,6 +1,8 @@
 //! The formats through their public API: tables from the reference, round trips, and bytes that mean nothing.
 
 mod avro;
+mod avro_random;
+mod avro_typed;
 mod delimited;
 mod json;
 mod kafka;

@@ -133,7 +133,7 @@ fn lists(rows: usize) -> impl Strategy<Value = (Vec<usize>, NullBuffer)> {
     })
 }
 
-fn columns(fields: Fields, rows: usize) -> BoxedStrategy<Vec<ArrayRef>> {
+pub(crate) fn columns(fields: Fields, rows: usize) -> BoxedStrategy<Vec<ArrayRef>> {
     fields.iter().map(|field| column(field.data_type().clone(), rows)).collect::<Vec<_>>().boxed()
 }
 
@@ -149,7 +149,7 @@ pub(crate) fn table(
 
 /// Equal cells, where NULL structs may differ in what lies hidden below them. Text is compared where the
 /// float NaN stands.
-fn assert_same(found: &[ArrayRef], expected: &[ArrayRef]) -> Result<(), TestCaseError> {
+pub(crate) fn assert_same(found: &[ArrayRef], expected: &[ArrayRef]) -> Result<(), TestCaseError> {
     for (found, expected) in found.iter().zip(expected) {
         prop_assert_eq!(found.len(), expected.len());
         for row in 0..found.len() {

@@ -1,0 +1,351 @@
+//! Rust values as Avro payloads and back.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    marker::PhantomData,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use apache_avro::{
+    Schema as Library, from_value, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter,
+};
+use millstream_log::{
+    Header,
+    serde::{ByteColumn, Serde, SerdeError},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    FormatError, RegistryError, ResolvedSchema, Schema, SchemaRegistry, SchemaType, SerdeConfig,
+    avro::{
+        input::Input,
+        schema::{AvroSchema, NodeId},
+        skip::Skips,
+    },
+    split_header, write_header,
+};
+
+/// Values of any type that serde knows, as Avro behind the id of their schema: what Kafka's `KafkaAvroSerializer` and
+/// `KafkaAvroDeserializer` do.
+///
+/// The schema is that of `T` here: values are written by it, and payloads written by other versions are
+/// resolved to it (fields by name, defaults where a field is missing, numbers widened, unions).
+///
+/// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, in
+/// stores and in topologies, the subject is the full name of the record, unless
+/// [`with_subject`](Self::with_subject) names one.
+///
+/// ```
+/// use std::sync::Arc;
+/// use millstream_formats::{AvroSerde, EmbeddedRegistry, SchemaRegistry};
+/// use millstream_log::serde::Serde;
+///
+/// #[derive(serde::Serialize, serde::Deserialize, PartialEq, Debug)]
+/// struct Flight { origin: String, delay_minutes: Option<i32> }
+///
+/// let registry = Arc::new(EmbeddedRegistry::new());
+/// let serde: AvroSerde<Flight> = AvroSerde::value(registry.clone(), r#"{
+///     "type": "record", "name": "Flight", "namespace": "com.acme", "fields": [
+///         {"name": "origin", "type": "string"},
+///         {"name": "delay_minutes", "type": ["null", "int"], "default": null}]}"#)?;
+///
+/// let flight = Flight { origin: "FRA".into(), delay_minutes: Some(7) };
+/// let mut bytes = Vec::new();
+/// serde.serialize_for("flights", &mut Vec::new(), &flight, &mut bytes)?;
+/// assert_eq!(registry.latest("flights-value")?.version, 1);
+/// assert_eq!(serde.deserialize(&bytes)?, flight);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct AvroSerde<T> {
+    registry: Arc<dyn SchemaRegistry>,
+    /// What follows the topic in a subject.
+    suffix: &'static str,
+    /// The subject where no topic is known.
+    subject: String,
+    schema: Schema,
+    own: Arc<Parsed>,
+    config: SerdeConfig,
+    /// The schemas to write with, by subject.
+    writers: RwLock<BTreeMap<String, (i32, Arc<Parsed>)>>,
+    /// The schemas that payloads were written with, by id.
+    readers: RwLock<BTreeMap<i32, Arc<Parsed>>>,
+    values: PhantomData<fn() -> T>,
+}
+
+/// A schema as the library has it, and as it is checked before the library reads: the library does not bound how
+/// deep a value may be.
+struct Parsed {
+    schema: Library,
+    references: Vec<Library>,
+    skips: Skips,
+    root: NodeId,
+}
+
+impl Parsed {
+    fn new(resolved: &ResolvedSchema) -> Result<Self, FormatError> {
+        let checked = AvroSchema::parse(resolved)?;
+        let texts = resolved.references.iter().map(|(_, schema)| schema.text.as_str());
+        let (schema, references) = Library::parse_str_with_list(&resolved.schema.text, texts)
+            .map_err(|error| FormatError::Schema(format!("the Avro schema cannot be used: {error}")))?;
+        Ok(Self { schema, references, skips: Skips::new(&checked), root: checked.root() })
+    }
+
+    /// Each after those that it needs.
+    fn schemata(&self) -> Vec<&Library> {
+        self.references.iter().chain([&self.schema]).collect()
+    }
+
+    /// Reads payloads that this schema has written as values of `own`.
+    fn reader<'s>(&'s self, own: &'s Self) -> Result<GenericDatumReader<'s>, SerdeError> {
+        let builder =
+            GenericDatumReader::builder(&self.schema).writer_schemata(self.schemata()).map_err(failed)?;
+        let built = if self.is(own) {
+            builder.build()
+        } else {
+            builder.reader_schema(&own.schema).reader_schemata(own.schemata()).map_err(failed)?.build()
+        };
+        built.map_err(failed)
+    }
+
+    fn writer(&self) -> Result<GenericDatumWriter<'_>, SerdeError> {
+        GenericDatumWriter::builder(&self.schema)
+            .schemata(self.schemata())
+            .and_then(|builder| builder.build())
+            .map_err(failed)
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        self.schema == other.schema && self.references == other.references
+    }
+}
+
+fn failed(error: impl fmt::Display) -> SerdeError {
+    SerdeError::new(format!("Avro: {error}"))
+}
+
+fn refused(RegistryError { code, message }: RegistryError) -> SerdeError {
+    SerdeError::new(format!("{message}; error code: {code}"))
+}
+
+impl<T> AvroSerde<T> {
+    /// A serde of values; their subjects end in `-value`.
+    pub fn value(registry: Arc<dyn SchemaRegistry>, schema: &str) -> Result<Self, FormatError> {
+        Self::new(registry, Schema::new(SchemaType::Avro, schema), "value")
+    }
+
+    /// A serde of keys; their subjects end in `-key`.
+    pub fn key(registry: Arc<dyn SchemaRegistry>, schema: &str) -> Result<Self, FormatError> {
+        Self::new(registry, Schema::new(SchemaType::Avro, schema), "key")
+    }
+
+    /// The same for a schema that refers to others.
+    pub fn value_of(registry: Arc<dyn SchemaRegistry>, schema: Schema) -> Result<Self, FormatError> {
+        Self::new(registry, schema, "value")
+    }
+
+    /// The same for a schema that refers to others.
+    pub fn key_of(registry: Arc<dyn SchemaRegistry>, schema: Schema) -> Result<Self, FormatError> {
+        Self::new(registry, schema, "key")
+    }
+
+    fn new(
+        registry: Arc<dyn SchemaRegistry>,
+        schema: Schema,
+        suffix: &'static str,
+    ) -> Result<Self, FormatError> {
+        let own = Arc::new(Parsed::new(&registry.resolve(&schema)?)?);
+        let subject = own.schema.name().map_or_else(|| suffix.to_owned(), |name| name.fullname(None));
+        Ok(Self {
+            registry,
+            suffix,
+            subject,
+            schema,
+            own,
+            config: SerdeConfig::default(),
+            writers: RwLock::default(),
+            readers: RwLock::default(),
+            values: PhantomData,
+        })
+    }
+
+    /// The same with other settings.
+    #[must_use]
+    pub fn with_config(self, config: SerdeConfig) -> Self {
+        Self { config, ..self }
+    }
+
+    /// The same with another subject where no topic is known.
+    #[must_use]
+    pub fn with_subject(self, subject: impl Into<String>) -> Self {
+        Self { subject: subject.into(), ..self }
+    }
+
+    /// The schema to write with under a subject, and its id. The registry is asked once.
+    fn writer(&self, subject: &str) -> Result<(i32, Arc<Parsed>), SerdeError> {
+        let known = self.writers.read().unwrap_or_else(PoisonError::into_inner).get(subject).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let registry = &self.registry;
+        let found = if self.config.auto_register_schemas {
+            (registry.register(subject, &self.schema).map_err(refused)?, Arc::clone(&self.own))
+        } else if self.config.use_latest_version {
+            let latest = registry.latest(subject).map_err(refused)?;
+            (latest.id, self.parse(&latest.schema)?)
+        } else {
+            (registry.lookup(subject, &self.schema).map_err(refused)?.id, Arc::clone(&self.own))
+        };
+        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
+        writers.insert(subject.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// The schema with an id. The registry is asked once.
+    fn written_by(&self, id: i32) -> Result<Arc<Parsed>, SerdeError> {
+        let known = self.readers.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = self.parse(&self.registry.schema(id).map_err(refused)?)?;
+        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
+        readers.insert(id, Arc::clone(&found));
+        Ok(found)
+    }
+
+    fn parse(&self, schema: &Schema) -> Result<Arc<Parsed>, SerdeError> {
+        let resolved = self.registry.resolve(schema).map_err(refused)?;
+        let parsed = Parsed::new(&resolved).map_err(|error| SerdeError::new(error.to_string()))?;
+        Ok(Arc::new(parsed))
+    }
+}
+
+impl<T> fmt::Debug for AvroSerde<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AvroSerde")
+            .field("subject", &self.subject)
+            .field("schema", &self.schema.text)
+            .finish()
+    }
+}
+
+impl<T: Serialize> AvroSerde<T> {
+    fn write(&self, subject: &str, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        let (id, schema) = self.writer(subject)?;
+        let writer = schema.writer()?;
+        write_header(id, out);
+        writer.write_ser(out, value).map(drop).map_err(failed)
+    }
+}
+
+impl<T: DeserializeOwned> AvroSerde<T> {
+    /// Reads the payload at `row` and those behind it that were written by the same schema.
+    fn read_run(
+        &self,
+        entries: &[Option<&[u8]>],
+        out: &mut Vec<Option<T>>,
+        failures: &mut Vec<(usize, SerdeError)>,
+    ) -> Result<(), SerdeError> {
+        let start = out.len();
+        let Some(first) = entries[start] else {
+            out.push(None);
+            return Ok(());
+        };
+        let (id, _) = split_header(first)
+            .ok_or_else(|| SerdeError::new("Unknown magic byte! The payload has no schema id in front"))?;
+        let schema = self.written_by(id)?;
+        let reader = schema.reader(&self.own)?;
+        for (row, entry) in entries.iter().enumerate().skip(start) {
+            let value = match entry.map(split_header) {
+                None => None,
+                Some(Some((other, body))) if other == id => Some(body),
+                _ => break,
+            };
+            let value = value.map(|body| {
+                let checked = schema.skips.run(schema.root, &mut Input::new(body));
+                checked.map_err(|fault| SerdeError::new(fault.message()))?;
+                let value = reader.read_value(&mut &*body).map_err(failed)?;
+                from_value(&value).map_err(failed)
+            });
+            out.push(match value {
+                Some(Ok(value)) => Some(value),
+                Some(Err(error)) => {
+                    failures.push((row, error));
+                    None
+                }
+                None => None,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
+    fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
+        self.write(&self.subject, value, out)
+    }
+
+    fn serialize_for(
+        &self,
+        topic: &str,
+        _headers: &mut Vec<Header>,
+        value: &T,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        self.write(&format!("{topic}-{}", self.suffix), value, out)
+    }
+
+    fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
+        let (mut values, mut failures) = (Vec::with_capacity(1), Vec::new());
+        self.read_run(&[Some(bytes)], &mut values, &mut failures)?;
+        match (values.pop().flatten(), failures.pop()) {
+            (Some(value), _) => Ok(value),
+            (None, Some((_, error))) => Err(error),
+            (None, None) => unreachable!("a payload is a value or a failure"),
+        }
+    }
+
+    fn serialize_column(
+        &self,
+        values: &[Option<T>],
+        out: &mut ByteColumn,
+        failures: &mut Vec<(usize, SerdeError)>,
+    ) {
+        let schema = self.writer(&self.subject);
+        let writer =
+            schema.as_ref().map_err(Clone::clone).and_then(|(id, schema)| Ok((*id, schema.writer()?)));
+        for (row, value) in values.iter().enumerate() {
+            let written = match (value, &writer) {
+                (None, _) => {
+                    out.push(None);
+                    continue;
+                }
+                (Some(_), Err(error)) => Err(error.clone()),
+                (Some(value), Ok((id, writer))) => out.push_with(|bytes| {
+                    write_header(*id, bytes);
+                    writer.write_ser(bytes, value).map(drop).map_err(failed)
+                }),
+            };
+            if let Err(error) = written {
+                out.push(None);
+                failures.push((row, error));
+            }
+        }
+    }
+
+    fn deserialize_column(
+        &self,
+        entries: &[Option<&[u8]>],
+        out: &mut Vec<Option<T>>,
+        failures: &mut Vec<(usize, SerdeError)>,
+    ) {
+        let mut values = Vec::with_capacity(entries.len());
+        while values.len() < entries.len() {
+            if let Err(error) = self.read_run(entries, &mut values, failures) {
+                failures.push((values.len(), error));
+                values.push(None);
+            }
+        }
+        out.append(&mut values);
+    }
+}
