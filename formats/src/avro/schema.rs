@@ -96,7 +96,7 @@ impl AvroSchema {
         let mut root = NodeId(0);
         for schema in texts {
             if schema.schema_type != SchemaType::Avro {
-                return Err(refused(format!("{} cannot refer to {}", SchemaType::Avro, schema.schema_type)));
+                return Err(refused(format!("part of it is registered as {}", schema.schema_type)));
             }
             let value: Value =
                 serde_json::from_str(&schema.text).map_err(|error| refused(error.to_string()))?;

@@ -480,8 +480,12 @@ fn every_payload_is_read_with_its_own_schema() {
     let subject = subject_of(r#""int""#);
     let old = r#"{"type":"record","name":"R","fields":[{"name":"A","type":"int"}]}"#;
     let new = r#"{"type":"record","name":"R","fields":[{"name":"B","type":"string"},{"name":"A","type":["null","long"]}]}"#;
-    let bad = r#"{"type":"record","name":"R","fields":[{"name":"A","type":"Gone"}]}"#;
-    let ids = [old, new, bad].map(|text| subject.registry.register("t-value", &avro(text)).expect("new"));
+    let bad = Schema::new(SchemaType::Json, "{}");
+    let mut versions = (1..).zip([avro(old), avro(new), bad]);
+    let ids = [(); 3].map(|()| {
+        let (number, schema) = versions.next().expect("three of three");
+        subject.registry.register(&format!("version-{number}"), &schema).expect("new")
+    });
     let with = |id| Subject { schema_id: Some(id), ..subject.clone() };
     let first = payload(&with(ids[0]), old, record(&[("A", Int(1))]));
     let second =
@@ -506,7 +510,7 @@ fn every_payload_is_read_with_its_own_schema() {
             format!("5: {magic}"),
             format!("6: {magic}"),
             format!("7: {missing}"),
-            "8: schema 4: the Avro schema cannot be used: type Gone is not defined before it is used".into(),
+            "8: schema 4: the Avro schema cannot be used: part of it is registered as JSON".into(),
         ]
     );
     let values: Vec<_> = (0..10).map(|row| show(&decoded.columns[0], row)).collect();
@@ -559,11 +563,6 @@ fn rows_are_written_by_the_schema_with_the_id() {
             r#"{"name":"a","type":"string"}"#,
             Some(5),
             Err("Cannot serialize type INTEGER as Avro's string for path: ->a"),
-        ),
-        (
-            r#"{"name":"b","type":"int","default":"x"},{"name":"a","type":"int"}"#,
-            Some(5),
-            Err("the default of field b cannot be used: \"x\" does not fit its type"),
         ),
         (
             r#"{"name":"a","type":"int"},{"name":"b","type":{"type":"record","name":"N","fields":[
