@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
+use millstream_formats::EmbeddedRegistry;
 use millstream_log::Log;
 use millstream_sql::ast::Statement;
 use millstream_sql::parser::{Piece, parse_piece, split};
@@ -54,7 +55,9 @@ impl Session {
     /// Opens the engine on a log that is open.
     pub(crate) fn on(log: Log, global: &Global) -> Result<Self, CliError> {
         let connectors = Arc::new(Runner::new(log.clone()));
-        let config = SqlConfig::new(global.state_dir()).connectors(connectors.clone());
+        let registry = Arc::new(EmbeddedRegistry::open(&log)?);
+        let config =
+            SqlConfig::new(global.state_dir()).connectors(connectors.clone()).schema_registry(registry);
         let engine = Engine::open(log.clone(), config)?;
         let housekeeping = Housekeeping::start(log.clone())?;
         Ok(Self { log, engine, sql: millstream_sql::Session::default(), housekeeping, connectors })

@@ -47,6 +47,18 @@ fn statements_run_and_survive() {
 }
 
 #[test]
+fn schemas_of_sql_are_in_the_data_directory() {
+    let program = Program::new();
+    let script = "CREATE STREAM s (k INT KEY, v STRING) WITH (KAFKA_TOPIC='s', FORMAT='AVRO', PARTITIONS=1);
+        INSERT INTO s VALUES (1, 'a');";
+    program.ok(&["sql", "-e", script]);
+    assert_eq!(program.ok(&["schemas", "list"]), "s-key\ns-value\n");
+    let query = "SELECT * FROM s EMIT CHANGES LIMIT 1;";
+    let pushed = program.ok(&["sql", "--output", "csv", "--property", EARLIEST, "-e", query]);
+    assert_eq!(pushed, "K,V\n1,a\n");
+}
+
+#[test]
 fn a_script_on_standard_input_needs_no_terminal() {
     let program = Program::new();
     program.run_with_input(&["sql", "-f", "-"], SETUP.as_bytes()).ok();
