@@ -187,7 +187,7 @@ impl Registered {
 }
 
 /// The indexes behind a schema id, and the bytes that they take.
-fn message_indexes(bytes: &[u8]) -> Result<(Vec<i32>, usize), String> {
+pub(super) fn message_indexes(bytes: &[u8]) -> Result<(Vec<i32>, usize), String> {
     let mut at = 0;
     let mut next = || wire::varint(bytes, &mut at).map(wire::unzigzag).map_err(Fault::message);
     let indexes = match next()? {
@@ -219,6 +219,14 @@ impl MessagePlan {
         let base = scratch.slots.len();
         self.scan(message, scratch, base, columns)?;
         for (output, column) in self.outputs.iter().zip(columns) {
+            // Scalars that are there, which most are, go the short way.
+            if let Output::Value { slot, value: Value::Scalar(scalar), .. } = output {
+                let found = scratch.slots[base + slot];
+                if found.state == State::Set {
+                    scalar.push(found.bits, found.text(scalar, message), column)?;
+                    continue;
+                }
+            }
             output.push(message, scratch, base, column)?;
         }
         scratch.slots.truncate(base);
@@ -251,25 +259,23 @@ impl MessagePlan {
                     }
                 },
             };
+            let found = take(tag, message, &mut at)?;
             match &target.to {
                 To::Slot(slot) => {
-                    scratch.slots[base + slot] = take(tag, message, &mut at)?;
+                    scratch.slots[base + slot] = found;
                     guess += 1;
                 }
                 To::Known(slot, scalar) => {
-                    let found = take(tag, message, &mut at)?;
                     if scalar.knows(found.bits) {
                         scratch.slots[base + slot] = found;
                     }
                     guess += 1;
                 }
                 To::Message(slot) => {
-                    let found = take(tag, message, &mut at)?;
                     scratch.merge(base + slot, found, message);
                     guess += 1;
                 }
                 To::Choice { slot, first, end, message: merges } => {
-                    let found = take(tag, message, &mut at)?;
                     for other in (*first..*end).filter(|other| other != slot) {
                         scratch.slots[base + other] = Slot::ABSENT;
                     }
@@ -286,17 +292,12 @@ impl MessagePlan {
                         unreachable!("items go to lists")
                     };
                     if tag == target.tag {
-                        let item = take(tag, message, &mut at)?;
-                        value.push_item(item, message, scratch, &mut lists.item)?;
+                        value.push_item(found, message, scratch, &mut lists.item)?;
                     } else if let Value::Scalar(scalar) = value {
-                        let (start, length) = wire::span(message, &mut at)?;
-                        push_packed(scalar, &message[start..start + length], &mut lists.item)?;
+                        push_packed(scalar, found.bytes(message), &mut lists.item)?;
                     }
                 }
-                To::Entry(slot) => {
-                    let (start, length) = wire::span(message, &mut at)?;
-                    scratch.add_entry(base + slot, start, length);
-                }
+                To::Entry(slot) => scratch.add_entry(base + slot, found),
             }
         }
         Ok(())
@@ -304,7 +305,7 @@ impl MessagePlan {
 }
 
 /// Takes the value behind a tag.
-#[inline]
+#[inline(always)]
 fn take(tag: u32, message: &[u8], at: &mut usize) -> Result<Slot, Fault> {
     let mut slot = Slot { state: State::Set, bits: 0, length: 0 };
     match tag & 7 {
@@ -348,9 +349,9 @@ impl Scratch {
         };
     }
 
-    fn add_entry(&mut self, slot: usize, start: usize, length: usize) {
+    fn add_entry(&mut self, slot: usize, found: Slot) {
         let new = self.entries.len() as u32;
-        self.entries.push(Entry { start: start as u32, length: length as u32, next: u32::MAX });
+        self.entries.push(Entry { start: found.bits as u32, length: found.length, next: u32::MAX });
         let slot = &mut self.slots[slot];
         if slot.state == State::Absent {
             *slot = Slot { state: State::Set, bits: u64::from(new) << 32, length: 0 };

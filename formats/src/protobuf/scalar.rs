@@ -1,9 +1,9 @@
 //! Values of Protobuf's scalar types, from the wire into cells and back.
 
-use arrow::datatypes::DataType;
+use arrow::{array::Array, datatypes::DataType};
 use prost_reflect::{EnumDescriptor, Kind, Syntax, Value};
 
-use super::wire::{self, Fault};
+use super::wire::{self, Fault, Tag};
 use crate::{
     cells::Cells,
     column::{Column, Variable},
@@ -88,6 +88,7 @@ impl Scalar {
     }
 
     /// The wire type outside of packed lists.
+    #[inline(always)]
     pub(super) fn wire_type(&self) -> u32 {
         match self {
             Self::Fixed32 | Self::Sfixed32 | Self::Float => wire::FIXED32,
@@ -140,7 +141,7 @@ impl Scalar {
         (bits, Box::default())
     }
 
-    #[inline]
+    #[inline(always)]
     fn integer(&self, bits: u64) -> i64 {
         match self {
             Self::Int32 | Self::Sfixed32 | Self::Enum(_) => i64::from(bits as i32),
@@ -152,7 +153,7 @@ impl Scalar {
     }
 
     /// Pushes a value that the column can be fed with: `bits`, or `text` for text and bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(&self, bits: u64, text: &[u8], column: &mut Column) -> Result<(), Fault> {
         match column {
             Column::Boolean(column) => column.push(bits != 0),
@@ -163,7 +164,10 @@ impl Scalar {
                 Self::Float => f64::from(f32::from_bits(bits as u32)),
                 _ => f64::from_bits(bits),
             }),
-            Column::String(column) => self.push_text(bits, text, column)?,
+            Column::String(column) => match self {
+                Self::String => push_utf8(text, column)?,
+                _ => self.push_text(bits, text, column)?,
+            },
             Column::Bytes(column) => column.push(text),
             Column::Decimal(_) | Column::Array(_) | Column::Map(_) | Column::Struct(_) => {
                 unreachable!("plans pair scalars with columns that take them")
@@ -175,11 +179,7 @@ impl Scalar {
     /// Pushes any value as text.
     pub(super) fn push_text(&self, bits: u64, text: &[u8], column: &mut Variable) -> Result<(), Fault> {
         match self {
-            Self::String => {
-                std::str::from_utf8(text).map_err(|_| Fault::Utf8)?;
-                column.push(text);
-                return Ok(());
-            }
+            Self::String => return push_utf8(text, column),
             Self::Bytes => column.bytes.extend_from_slice(text),
             Self::Bool => column.bytes.extend_from_slice(if bits != 0 { b"true" } else { b"false" }),
             Self::Enum(symbols) => {
@@ -218,13 +218,15 @@ impl Scalar {
     }
 
     /// Whether a cell is the value that an absent field has. Negative zero is not.
-    #[inline]
     pub(super) fn is_zero(&self, cells: &Cells<'_>, row: usize) -> bool {
         match cells {
             Cells::Boolean(array) => !array.value(row),
             Cells::Int(array) => array.value(row) == 0,
             Cells::BigInt(array) => array.value(row) == 0,
-            Cells::Double(array) => array.value(row).to_bits() == 0,
+            Cells::Double(array) => match self {
+                Self::Float => (array.value(row) as f32).to_bits() == 0,
+                _ => array.value(row).to_bits() == 0,
+            },
             Cells::String(array) => match self {
                 Self::Enum(symbols) => symbols.number(array.value(row)) == Some(0),
                 _ => array.value(row).is_empty(),
@@ -232,6 +234,54 @@ impl Scalar {
             Cells::Bytes(array) => array.value(row).is_empty(),
             _ => false,
         }
+    }
+
+    /// Appends a cell behind its tag; zero only if `zeros`. Tells whether the cell is a value and no NULL.
+    #[inline(always)]
+    pub(super) fn write_field(
+        &self,
+        tag: Tag,
+        zeros: bool,
+        cells: &Cells<'_>,
+        row: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, String> {
+        // What most columns are is written in one go.
+        match (self, cells) {
+            (Self::Int64, Cells::BigInt(array)) if array.is_valid(row) => {
+                let value = array.value(row);
+                if zeros || value != 0 {
+                    tag.push_varint(value as u64, out);
+                }
+            }
+            (Self::Int32, Cells::Int(array)) if array.is_valid(row) => {
+                let value = array.value(row);
+                if zeros || value != 0 {
+                    tag.push_varint(i64::from(value) as u64, out);
+                }
+            }
+            (Self::Double, Cells::Double(array)) if array.is_valid(row) => {
+                let bits = array.value(row).to_bits();
+                if zeros || bits != 0 {
+                    tag.push_fixed64(bits, out);
+                }
+            }
+            (Self::String, Cells::String(array)) if array.is_valid(row) => {
+                let text = array.value(row);
+                if zeros || !text.is_empty() {
+                    tag.push_varint(text.len() as u64, out);
+                    out.extend_from_slice(text.as_bytes());
+                }
+            }
+            _ if cells.is_null(row) => return Ok(false),
+            _ => {
+                if zeros || !self.is_zero(cells, row) {
+                    tag.push(out);
+                    self.write(cells, row, out)?;
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Appends a cell; NULL is written as zero.
@@ -282,6 +332,16 @@ impl Scalar {
         }
         Ok(())
     }
+}
+
+/// Pushes text; most is ASCII, which is told fastest.
+#[inline(always)]
+fn push_utf8(text: &[u8], column: &mut Variable) -> Result<(), Fault> {
+    if !text.is_ascii() {
+        std::str::from_utf8(text).map_err(|_| Fault::Utf8)?;
+    }
+    column.push(text);
+    Ok(())
 }
 
 fn unsigned(value: i64) -> Result<u32, String> {

@@ -41,7 +41,7 @@ pub(super) const FIXED32: u32 = 5;
 const GROUP_DEPTH_MAX: usize = 100;
 
 /// Takes a varint.
-#[inline]
+#[inline(always)]
 pub(super) fn varint(bytes: &[u8], at: &mut usize) -> Result<u64, Fault> {
     match bytes.get(*at) {
         Some(byte) if *byte < 0x80 => {
@@ -67,7 +67,7 @@ fn long_varint(bytes: &[u8], at: &mut usize) -> Result<u64, Fault> {
 }
 
 /// Takes a tag: field number and wire type.
-#[inline]
+#[inline(always)]
 pub(super) fn tag(bytes: &[u8], at: &mut usize) -> Result<u32, Fault> {
     let tag = varint(bytes, at)?;
     match u32::try_from(tag) {
@@ -77,7 +77,7 @@ pub(super) fn tag(bytes: &[u8], at: &mut usize) -> Result<u32, Fault> {
 }
 
 /// Takes a length and as many bytes; tells where they are.
-#[inline]
+#[inline(always)]
 pub(super) fn span(bytes: &[u8], at: &mut usize) -> Result<(usize, usize), Fault> {
     let length = varint(bytes, at)?;
     let start = *at;
@@ -131,6 +131,65 @@ pub(super) fn unzigzag(value: u64) -> i64 {
 
 pub(super) fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// A tag as it is written.
+#[derive(Clone, Copy)]
+pub(super) struct Tag {
+    bytes: [u8; 5],
+    length: u8,
+}
+
+impl Tag {
+    pub(super) const NONE: Self = Self { bytes: [0; 5], length: 0 };
+
+    pub(super) fn new(number: u32, wire_type: u32) -> Self {
+        let mut tag = Self::NONE;
+        let mut value = number << 3 | wire_type;
+        while value >= 0x80 {
+            tag.bytes[usize::from(tag.length)] = value as u8 | 0x80;
+            tag.length += 1;
+            value >>= 7;
+        }
+        tag.bytes[usize::from(tag.length)] = value as u8;
+        tag.length += 1;
+        tag
+    }
+
+    #[inline]
+    pub(super) fn push(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.bytes[..usize::from(self.length)]);
+    }
+
+    /// Appends the tag and a varint. All bytes go to `out` at once, and what is too much is taken back: that is
+    /// one check of its room instead of one per byte.
+    #[inline(always)]
+    pub(super) fn push_varint(self, mut value: u64, out: &mut Vec<u8>) {
+        let mut bytes = [0; 16];
+        bytes[..5].copy_from_slice(&self.bytes);
+        let mut length = usize::from(self.length);
+        while value >= 0x80 && length < 15 {
+            bytes[length] = value as u8 | 0x80;
+            value >>= 7;
+            length += 1;
+        }
+        bytes[length] = value as u8;
+        let end = out.len() + length + 1;
+        out.extend_from_slice(&bytes);
+        out.truncate(end);
+    }
+
+    /// Appends the tag and eight bytes.
+    #[inline(always)]
+    pub(super) fn push_fixed64(self, value: u64, out: &mut Vec<u8>) {
+        let mut bytes = [0; 16];
+        bytes[..5].copy_from_slice(&self.bytes);
+        let length = usize::from(self.length).min(8);
+        bytes[length..length + 8].copy_from_slice(&value.to_le_bytes());
+        let end = out.len() + length + 8;
+        out.extend_from_slice(&bytes);
+        out.truncate(end);
+    }
 }
 
 /// Appends a varint.

@@ -11,7 +11,7 @@ use super::{
     scalar::Scalar,
     schema::{Proto, field_name, message_indexes},
     shape::{self, Member, Shape, unwraps},
-    wire,
+    wire::{self, Tag},
 };
 use crate::{
     FormatError, FormatSpec, ResolvedSchema, Subject, cells::Cells, registry::write_header, type_name,
@@ -31,8 +31,10 @@ struct MessageWriter {
 struct FieldWriter {
     /// Position of the column.
     column: usize,
+    /// Of a oneof that of its first field.
+    number: u32,
     name: Box<str>,
-    tag: Vec<u8>,
+    tag: Tag,
     how: How,
 }
 
@@ -48,7 +50,7 @@ enum How {
     Map {
         /// A scalar, maybe wrapped.
         key: Value,
-        key_tag: Vec<u8>,
+        key_tag: Tag,
         /// Its column is the values.
         value: Box<FieldWriter>,
     },
@@ -158,8 +160,9 @@ impl MessageWriter {
                             Some(FieldWriter::new(place, &field, &choices[place], unwrap))
                         })
                         .collect::<Result<Vec<_>, _>>()?;
-                    let (name, tag) = (column.name().as_str().into(), Vec::new());
-                    FieldWriter { column: position, name, tag, how: How::Oneof(choices) }
+                    let number = choices.first().map_or(0, |choice| choice.number);
+                    let name = column.name().as_str().into();
+                    FieldWriter { column: position, number, name, tag: Tag::NONE, how: How::Oneof(choices) }
                 }
             });
         }
@@ -168,7 +171,7 @@ impl MessageWriter {
         if let Some(field) = missing {
             return Err(FormatError::Schema(missing_required(field_name(&field))));
         }
-        fields.sort_by_key(FieldWriter::number);
+        fields.sort_by_key(|field| field.number);
         Ok(Self { fields })
     }
 
@@ -220,7 +223,7 @@ impl FieldWriter {
                     unreachable!("map entries are {entries}")
                 };
                 let key_value = Value::new(Shape::new(&key, unwrap), &pair[0], unwrap)?;
-                let key_tag = tag(&key, key_value.wire_type());
+                let key_tag = Tag::new(key.number(), key_value.wire_type());
                 let value = Box::new(Self::new(0, &value, &pair[1], unwrap)?);
                 let how = How::Map { key: key_value, key_tag, value };
                 (wire::LENGTH, how)
@@ -230,38 +233,23 @@ impl FieldWriter {
                 (value.wire_type(), How::Value { value, presence })
             }
         };
-        Ok(Self {
-            column: column_position,
-            name: column.name().as_str().into(),
-            tag: tag(field, wire_type),
-            how,
-        })
-    }
-
-    fn number(&self) -> u64 {
-        let tag = match &self.how {
-            How::Oneof(choices) => choices.first().map_or(&[][..], |choice| &choice.tag),
-            _ => &self.tag,
-        };
-        wire::varint(tag, &mut 0).map_or(0, |tag| tag >> 3)
+        let (number, name) = (field.number(), column.name().as_str().into());
+        Ok(Self { column: column_position, number, name, tag: Tag::new(number, wire_type), how })
     }
 
     #[inline]
     fn write(&self, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
         match (&self.how, cells) {
-            (How::Value { value, presence }, _) => {
-                if cells.is_null(row) {
-                    return match presence {
-                        Presence::Required => Err(missing_required(&self.name)),
-                        Presence::Implicit | Presence::Explicit => Ok(()),
-                    };
+            (How::Value { value: Value::Scalar(scalar), presence }, _) => {
+                let zeros = *presence != Presence::Implicit;
+                match scalar.write_field(self.tag, zeros, cells, row, out)? {
+                    true => Ok(()),
+                    false => self.absent(*presence),
                 }
-                if let (Value::Scalar(scalar), Presence::Implicit) = (value, presence)
-                    && scalar.is_zero(cells, row)
-                {
-                    return Ok(());
-                }
-                out.extend_from_slice(&self.tag);
+            }
+            (How::Value { presence, .. }, _) if cells.is_null(row) => self.absent(*presence),
+            (How::Value { value, .. }, _) => {
+                self.tag.push(out);
                 value.write(cells, row, out)
             }
             (How::Packed(scalar), Cells::Array(lists, items)) => {
@@ -269,7 +257,7 @@ impl FieldWriter {
                 if lists.is_null(row) || range.is_empty() {
                     return Ok(());
                 }
-                out.extend_from_slice(&self.tag);
+                self.tag.push(out);
                 wire::push_counted(out, |out| {
                     range.into_iter().try_for_each(|item| scalar.write(items, item, out))
                 })
@@ -277,7 +265,7 @@ impl FieldWriter {
             (How::List(value), Cells::Array(lists, items)) => {
                 let range = if lists.is_null(row) { 0..0 } else { entries(lists.value_offsets(), row) };
                 for item in range {
-                    out.extend_from_slice(&self.tag);
+                    self.tag.push(out);
                     value.write(items, item, out)?;
                 }
                 Ok(())
@@ -285,9 +273,9 @@ impl FieldWriter {
             (How::Map { key, key_tag, value }, Cells::Map(maps, keys, values)) => {
                 let range = if maps.is_null(row) { 0..0 } else { entries(maps.value_offsets(), row) };
                 for item in range {
-                    out.extend_from_slice(&self.tag);
+                    self.tag.push(out);
                     wire::push_counted(out, |out| {
-                        out.extend_from_slice(key_tag);
+                        key_tag.push(out);
                         key.write(&Cells::String(keys), item, out)?;
                         value.write(values, item, out)
                     })?;
@@ -306,10 +294,13 @@ impl FieldWriter {
     }
 }
 
-fn tag(field: &FieldDescriptor, wire_type: u32) -> Vec<u8> {
-    let mut tag = Vec::new();
-    wire::push_varint(u64::from(field.number() << 3 | wire_type), &mut tag);
-    tag
+impl FieldWriter {
+    fn absent(&self, presence: Presence) -> Result<(), String> {
+        match presence {
+            Presence::Required => Err(missing_required(&self.name)),
+            Presence::Implicit | Presence::Explicit => Ok(()),
+        }
+    }
 }
 
 /// Positions of the items of a list or map.
