@@ -56,6 +56,7 @@ pub use encoder::Encoder;
 pub use error::FormatError;
 pub use format::Format;
 pub use payloads::Payloads;
+pub use protobuf::ProtobufSerde;
 pub use registry::compatibility::{self, Compatibility};
 pub use registry::{
     Credentials, Deleted, EmbeddedRegistry, Mode, Reference, RegisteredSchema, Registration, RegistryAdmin,

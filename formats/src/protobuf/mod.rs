@@ -9,16 +9,19 @@
 //! ```
 //!
 //! Reading order: [`schema`] text to descriptors, [`shape`] what a field is to Connect, [`generate`] columns to
-//! text, [`wire`] bytes, [`plan`] and [`read`] message to columns, [`write`] columns to message.
+//! text, [`wire`] bytes, [`plan`] and [`read`] message to columns, [`write`] columns to message, [`typed`]
+//! Rust's messages.
 
 mod builtin;
 mod generate;
+mod imports;
 mod plan;
 mod print;
 mod read;
 mod scalar;
 mod schema;
 mod shape;
+mod typed;
 mod wire;
 mod write;
 
@@ -26,4 +29,5 @@ pub(crate) use generate::generate;
 pub(crate) use read::ProtobufReader;
 pub(crate) use schema::{Proto, text_of_descriptor};
 pub(crate) use shape::{infer, message_name};
+pub use typed::ProtobufSerde;
 pub(crate) use write::ProtobufWriter;

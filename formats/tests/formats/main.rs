@@ -7,6 +7,7 @@ mod delimited;
 mod json;
 mod kafka;
 mod protobuf;
+mod protobuf_typed;
 mod registry;
 mod round_trip;
 
