@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use millstream_formats::{
     Deleted, EmbeddedRegistry, RegisteredSchema, RegistryAdmin, RegistryClient, RegistryClientConfig,
-    RegistryServer, RegistryServerConfig, Schema, SchemaType,
+    RegistryServer, RegistryServerConfig, Schema, SchemaRegistry, SchemaType,
 };
 use millstream_log::{Clock, Log, SystemClock};
 
-use crate::args::{Global, RegistryArgs, SchemaArgs, SchemasArgs, SchemasCommand};
+use crate::args::{Global, SchemaArgs, SchemasArgs, SchemasCommand};
 use crate::cell::Cell;
 use crate::error::CliError;
 use crate::housekeeping::Housekeeping;
@@ -25,9 +25,11 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Runs one of the commands.
 pub(crate) fn run(global: &Global, args: &SchemasArgs) -> Result<(), CliError> {
     let mut out = Out::new(global.output);
-    if let Some(client) = client(&args.place)? {
+    let url = args.place.url.as_deref().or(global.schema_registry.as_deref());
+    if let Some(client) = client(url, &args.place.properties)? {
         if let SchemasCommand::Serve { .. } = args.command {
-            let reason = "serve is for the registry in the data directory: leave --url away";
+            let reason =
+                "serve is for the registry in the data directory: leave --url and --schema-registry away";
             return Err(CliError::Usage(reason.to_owned()));
         }
         return act(&client, &args.command, &mut out);
@@ -42,17 +44,25 @@ pub(crate) fn run(global: &Global, args: &SchemasArgs) -> Result<(), CliError> {
     result
 }
 
-fn client(place: &RegistryArgs) -> Result<Option<RegistryClient>, CliError> {
-    let Some(url) = &place.url else {
-        return match place.properties.first() {
+/// The registry for SQL: that of the log, unless the options name another.
+pub(crate) fn of_engine(global: &Global, log: &Log) -> Result<Arc<dyn SchemaRegistry>, CliError> {
+    Ok(match client(global.schema_registry.as_deref(), &[])? {
+        Some(client) => Arc::new(client),
+        None => Arc::new(EmbeddedRegistry::open(log)?),
+    })
+}
+
+fn client(url: Option<&str>, properties: &[(String, String)]) -> Result<Option<RegistryClient>, CliError> {
+    let Some(url) = url else {
+        return match properties.first() {
             None => Ok(None),
             Some((name, _)) => {
                 Err(CliError::Usage(format!("{name} is a setting of a client: give --url, too")))
             }
         };
     };
-    let properties = place.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let properties = properties.chain([("schema.registry.url", url.as_str())]);
+    let properties = properties.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let properties = properties.chain([("schema.registry.url", url)]);
     let usage = |error: millstream_formats::RegistryError| CliError::Usage(error.message);
     let config = RegistryClientConfig::from_properties(properties).map_err(usage)?;
     Ok(Some(RegistryClient::new(&config).map_err(usage)?))

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use millstream_formats::EmbeddedRegistry;
 use millstream_log::Log;
 use millstream_sql::ast::Statement;
 use millstream_sql::parser::{Piece, parse_piece, split};
@@ -20,6 +19,7 @@ use crate::error::CliError;
 use crate::housekeeping::Housekeeping;
 use crate::interrupt::Interrupt;
 use crate::output::{Format, Grid, Heading, Out, RowPrinter};
+use crate::schemas;
 use crate::shell::names::Names;
 
 /// How long a wait for rows may last before Ctrl-C is looked at.
@@ -55,9 +55,9 @@ impl Session {
     /// Opens the engine on a log that is open.
     pub(crate) fn on(log: Log, global: &Global) -> Result<Self, CliError> {
         let connectors = Arc::new(Runner::new(log.clone()));
-        let registry = Arc::new(EmbeddedRegistry::open(&log)?);
+        let schemas = schemas::of_engine(global, &log)?;
         let config =
-            SqlConfig::new(global.state_dir()).connectors(connectors.clone()).schema_registry(registry);
+            SqlConfig::new(global.state_dir()).connectors(connectors.clone()).schema_registry(schemas);
         let engine = Engine::open(log.clone(), config)?;
         let housekeeping = Housekeeping::start(log.clone())?;
         Ok(Self { log, engine, sql: millstream_sql::Session::default(), housekeeping, connectors })

@@ -18,37 +18,36 @@ const READ_BYTES: usize = 1 << 20;
 pub(super) enum Journal {
     /// Changes end with the process.
     Memory,
-    /// Changes are records of a compacted topic, on disk before they are answered.
-    Topic { log: Log, partition: TopicPartition },
+    /// Changes are records of a compacted topic, on disk before they are answered. The first makes the topic.
+    Topic { log: Log, partition: TopicPartition, exists: bool },
 }
 
 impl Journal {
-    /// The journal in a log; creates the topic if it is not there.
+    /// The journal in a log. Fails with 50001 if the topic is one that would forget or divide schemas.
     pub(super) fn open(log: &Log) -> Result<Self, RegistryError> {
-        let new = NewTopic::new(SCHEMAS_TOPIC).partitions(1).config("cleanup.policy", "compact");
-        match log.create_topic(new) {
-            Ok(_) | Err(LogError::TopicExists { .. }) => {}
-            Err(error) => return Err(store_error("create the topic _schemas", &error)),
-        }
-        let topic = log
-            .describe_topic(SCHEMAS_TOPIC)
-            .map_err(|error| store_error("find the topic _schemas", &error))?;
+        let partition = TopicPartition::new(SCHEMAS_TOPIC, 0);
+        let topic = match log.describe_topic(SCHEMAS_TOPIC) {
+            Ok(topic) => topic,
+            Err(LogError::UnknownTopic { .. }) => {
+                return Ok(Self::Topic { log: log.clone(), partition, exists: false });
+            }
+            Err(error) => return Err(store_error("find the topic _schemas", &error)),
+        };
         if topic.partitions != 1 {
             let message = format!("the topic _schemas has {} partitions and must have 1", topic.partitions);
             return Err(RegistryError::new(50001, message));
         }
-        let policy = topic.configs.iter().find(|(key, _)| *key == "cleanup.policy");
-        if policy.is_none_or(|(_, policy)| policy != "compact") {
+        if topic.configs.get("cleanup.policy").is_none_or(|policy| policy != "compact") {
             let message = "the topic _schemas would lose schemas by age: set its cleanup.policy to compact";
             return Err(RegistryError::new(50001, message));
         }
-        Ok(Self::Topic { log: log.clone(), partition: TopicPartition::new(SCHEMAS_TOPIC, 0) })
+        Ok(Self::Topic { log: log.clone(), partition, exists: true })
     }
 
     /// Hands over everything that was written so far. Records that mean nothing are passed over with a warning, as the
     /// original does.
     pub(super) fn replay(&self, mut apply: impl FnMut(Change)) -> Result<(), RegistryError> {
-        let Self::Topic { log, partition } = self else { return Ok(()) };
+        let Self::Topic { log, partition, exists: true } = self else { return Ok(()) };
         let failed = |error: LogError| store_error("read the topic _schemas", &error);
         let mut from: Offset = log.offsets(partition, OffsetSpec::Earliest).map_err(failed)?;
         loop {
@@ -76,10 +75,15 @@ impl Journal {
     }
 
     /// Writes changes as one batch, so that either all count or none.
-    pub(super) fn write(&self, changes: &[Change]) -> Result<(), RegistryError> {
-        let Self::Topic { log, partition } = self else { return Ok(()) };
+    pub(super) fn write(&mut self, changes: &[Change]) -> Result<(), RegistryError> {
+        let Self::Topic { log, partition, exists } = self else { return Ok(()) };
         if changes.is_empty() {
             return Ok(());
+        }
+        if !*exists {
+            let new = NewTopic::new(SCHEMAS_TOPIC).partitions(1).config("cleanup.policy", "compact");
+            log.create_topic(new).map_err(|error| store_error("create the topic _schemas", &error))?;
+            *exists = true;
         }
         let mut batch = BatchBuilder::new();
         let now = log.clock().now();

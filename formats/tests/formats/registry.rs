@@ -117,6 +117,28 @@ fn a_body_has_a_bound() {
     assert_eq!(client(&url(&server)).register("a", &avro(&text)).unwrap_err().code, 413);
 }
 
+#[test]
+fn answers_have_a_status_and_a_media_type() {
+    let server = server();
+    let ask = |head: &str| {
+        let mut stream = TcpStream::connect(server.address()).unwrap();
+        stream.write_all(format!("{head}\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for (head, status, media_type) in [
+        ("GET /subjects HTTP/1.1", "200 OK", "application/vnd.schemaregistry.v1+json"),
+        ("GET /subjects/a/versions HTTP/1.1", "404 Not Found", "application/vnd.schemaregistry.v1+json"),
+        ("GET /schemas/types HTTP/1.1\r\nAccept: application/json", "200 OK", "application/json"),
+        ("PATCH / HTTP/1.1", "405 Method Not Allowed", "application/vnd.schemaregistry.v1+json"),
+    ] {
+        let answer = ask(head);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}\r\n")), "{head}: {answer}");
+        assert!(answer.contains(&format!("content-type: {media_type}\r\n")), "{head}: {answer}");
+    }
+}
+
 /// Takes one request and answers 401 unless it has this header, and then with a list.
 fn guarded(header: &'static str) -> String {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

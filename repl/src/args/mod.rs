@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::clients::{ConsumeArgs, Formatter, PerfCommand, ProduceArgs};
 pub(crate) use self::groups::{ApplicationResetArgs, GroupsCommand, ResetArgs, ResetTarget, StreamsCommand};
-pub(crate) use self::schemas::{RegistryArgs, SchemaArgs, SchemasArgs, SchemasCommand};
+pub(crate) use self::schemas::{SchemaArgs, SchemasArgs, SchemasCommand};
 pub(crate) use self::topics::{ConfigsCommand, OffsetsArgs, RepairArgs, TopicsCommand};
 pub(crate) use self::transactions::TransactionsCommand;
 use crate::dump_log::DumpLogArgs;
@@ -47,6 +47,9 @@ pub(crate) struct Global {
         env = "MILLSTREAM_DATA_DIR"
     )]
     pub(crate) data_dir: PathBuf,
+    /// Address of the schema registry that SQL uses instead of the one in the data directory
+    #[arg(long, global = true, value_name = "URL", env = "MILLSTREAM_SCHEMA_REGISTRY_URL")]
+    pub(crate) schema_registry: Option<String>,
     /// How results are printed
     #[arg(long, global = true, value_enum, default_value_t = Format::Table)]
     pub(crate) output: Format,

@@ -20,8 +20,8 @@ pub(crate) struct SchemasArgs {
 /// Which registry.
 #[derive(Debug, Args)]
 pub(crate) struct RegistryArgs {
-    /// Addresses of a registry elsewhere, with commas between them; without one, the registry in the data directory
-    #[arg(long, global = true, value_name = "URL", env = "MILLSTREAM_SCHEMA_REGISTRY_URL")]
+    /// Addresses of a registry elsewhere, with commas between them; the same as --schema-registry
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Setting of the client, such as basic.auth.user.info=me:secret or ssl.ca.location=ca.pem
     #[arg(long = "property", global = true, value_name = "NAME=VALUE", value_parser = pair)]

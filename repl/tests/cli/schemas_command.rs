@@ -77,8 +77,16 @@ fn what_is_served_is_in_the_data_directory() {
     let url = url.unwrap_or_else(|| panic!("{line}")).trim_end_matches(';').to_owned();
     assert_eq!(program.ok(&["schemas", "list", "--url", &url]), "a\n");
     program.ok(&["schemas", "register", "b", "--schema", INT, "--url", &url]);
+    // SQL on another directory, with this registry.
+    let other = Program::new();
+    let script = "CREATE STREAM c (v STRING) WITH (KAFKA_TOPIC='c', VALUE_FORMAT='AVRO', PARTITIONS=1);\
+        INSERT INTO c (v) VALUES ('x');";
+    other.ok(&["sql", "--schema-registry", &url, "-e", script]);
+    assert_eq!(other.ok(&["schemas", "list"]), "", "none of its own");
+    assert_eq!(other.ok(&["schemas", "list", "--schema-registry", &url]), "a\nb\nc-value\n");
     drop(server);
-    assert_eq!(program.ok(&["schemas", "list"]), "a\nb\n", "kept, although the server was killed");
+    let kept = program.ok(&["schemas", "list"]);
+    assert_eq!(kept, "a\nb\nc-value\n", "although the server was killed");
     let failed = program.run(&["schemas", "list", "--url", &url]).failed(1);
     assert!(failed.contains("could not reach the schema registry"), "{failed}");
 }

@@ -13,7 +13,7 @@ impl EmbeddedRegistry {
         permanent: bool,
     ) -> Result<i32, RegistryError> {
         let subject = &*subject::normalize(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         state.check_writable(subject)?;
         let known = if version == VersionSpec::Latest { Deleted::Exclude } else { Deleted::Include };
@@ -51,7 +51,7 @@ impl EmbeddedRegistry {
             }
         };
         drop(state);
-        self.commit(&journal, changes)?;
+        self.commit(&mut journal, changes)?;
         Ok(number)
     }
 
@@ -59,7 +59,7 @@ impl EmbeddedRegistry {
     /// 40401, 40404 if it was deleted already, 40405 if it was not, 42205 in a read-only mode, 42206 if others refer to it.
     pub fn remove_subject(&self, subject: &str, permanent: bool) -> Result<Vec<i32>, RegistryError> {
         let subject = &*subject::normalize(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         state.check_writable(subject)?;
         let all: Vec<i32> =
@@ -96,7 +96,7 @@ impl EmbeddedRegistry {
             state.check_unreferenced(subject, *number)?;
         }
         drop(state);
-        self.commit(&journal, changes)?;
+        self.commit(&mut journal, changes)?;
         Ok(gone)
     }
 }

@@ -56,7 +56,7 @@ impl EmbeddedRegistry {
         Self { journal: Mutex::new(Journal::Memory), state: RwLock::default() }
     }
 
-    /// The registry of a log, as its `_schemas` topic has it; creates the topic if there is none. Fails with 50001.
+    /// The registry of a log, as its `_schemas` topic has it; the first change creates the topic. Fails with 50001.
     pub fn open(log: &Log) -> Result<Self, RegistryError> {
         let journal = Journal::open(log)?;
         let mut state = State::default();
@@ -74,7 +74,7 @@ impl EmbeddedRegistry {
     }
 
     /// Makes changes count, once they are kept.
-    fn commit(&self, journal: &Journal, changes: Vec<Change>) -> Result<(), RegistryError> {
+    fn commit(&self, journal: &mut Journal, changes: Vec<Change>) -> Result<(), RegistryError> {
         journal.write(&changes)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         changes.into_iter().for_each(|change| state.apply(change));

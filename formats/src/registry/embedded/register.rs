@@ -33,7 +33,7 @@ impl EmbeddedRegistry {
         subject::check(subject)?;
         let subject = &*subject::normalize(subject);
         let (context, _) = subject::split(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         let mode = state.mode_in_scope(Some(subject));
         check_mode(subject, mode, how.id.is_some())?;
@@ -83,7 +83,7 @@ impl EmbeddedRegistry {
         changes
             .extend(revived.map(|other| Change::Gone { subject: subject.to_owned(), version: other.number }));
         drop(state);
-        self.commit(&journal, changes)?;
+        self.commit(&mut journal, changes)?;
         Ok(RegisteredSchema { subject: subject.to_owned(), version: number, id, schema: new.schema })
     }
 

@@ -36,7 +36,7 @@ impl EmbeddedRegistry {
         config: SubjectConfig,
     ) -> Result<SubjectConfig, RegistryError> {
         let subject = normalized(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         if let Mode::ReadOnly | Mode::ReadOnlyOverride = state.mode_in_scope(subject.as_deref()) {
             return Err(read_only(subject.as_deref()));
@@ -44,14 +44,14 @@ impl EmbeddedRegistry {
         let config = config.or(state.own_config(subject.as_deref()).unwrap_or_default());
         drop(state);
         let subject = subject.map(Cow::into_owned);
-        self.commit(&journal, vec![Change::Config { subject, config: Some(config) }])?;
+        self.commit(&mut journal, vec![Change::Config { subject, config: Some(config) }])?;
         Ok(config)
     }
 
     /// Takes settings back and tells what they were. Fails with 40401 for subjects without settings of their own.
     pub fn delete_config(&self, subject: Option<&str>) -> Result<SubjectConfig, RegistryError> {
         let subject = normalized(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         if let Mode::ReadOnly | Mode::ReadOnlyOverride = state.mode_in_scope(subject.as_deref()) {
             return Err(read_only(subject.as_deref()));
@@ -63,7 +63,7 @@ impl EmbeddedRegistry {
         };
         drop(state);
         let subject = subject.map(Cow::into_owned);
-        self.commit(&journal, vec![Change::Config { subject, config: None }])?;
+        self.commit(&mut journal, vec![Change::Config { subject, config: None }])?;
         Ok(was)
     }
 
@@ -88,7 +88,7 @@ impl EmbeddedRegistry {
             let message = "READONLY_OVERRIDE can only be set for the whole registry";
             return Err(RegistryError::new(42204, message));
         }
-        let journal = self.turn();
+        let mut journal = self.turn();
         let state = self.state();
         let mut changes = Vec::new();
         if mode == Mode::Import && state.mode_in_scope(scope) != Mode::Import && !force {
@@ -101,20 +101,20 @@ impl EmbeddedRegistry {
         }
         drop(state);
         changes.push(Change::Mode { subject: subject.map(Cow::into_owned), mode: Some(mode) });
-        self.commit(&journal, changes)
+        self.commit(&mut journal, changes)
     }
 
     /// Takes a mode back and tells what it was. Fails with 40401 for subjects without a mode of their own.
     pub fn delete_mode(&self, subject: Option<&str>) -> Result<Mode, RegistryError> {
         let subject = normalized(subject);
-        let journal = self.turn();
+        let mut journal = self.turn();
         let was = match (&subject, self.state().own_mode(subject.as_deref())) {
             (_, Some(mode)) => mode,
             (Some(subject), None) => return Err(RegistryError::subject_not_found(subject)),
             (None, None) => return Ok(Mode::default()),
         };
         let subject = subject.map(Cow::into_owned);
-        self.commit(&journal, vec![Change::Mode { subject, mode: None }])?;
+        self.commit(&mut journal, vec![Change::Mode { subject, mode: None }])?;
         Ok(was)
     }
 }

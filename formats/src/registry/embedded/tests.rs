@@ -297,3 +297,54 @@ fn a_record_that_means_nothing_is_passed_over() {
     let registry = EmbeddedRegistry::open(&log).unwrap();
     assert_eq!(registry.subjects(), Ok(vec!["a".into()]));
 }
+
+#[test]
+fn a_log_without_schemas_gets_no_topic() {
+    let log = log();
+    let registry = EmbeddedRegistry::open(&log).unwrap();
+    assert_eq!(registry.subjects(), Ok(vec![]));
+    assert!(log.describe_topic(SCHEMAS_TOPIC).is_err());
+    registry.register("a", &avro(r#""int""#)).unwrap();
+    assert_eq!(log.describe_topic(SCHEMAS_TOPIC).unwrap().configs["cleanup.policy"], "compact");
+}
+
+#[test]
+fn what_could_not_be_kept_does_not_count() {
+    let log = log();
+    let registry = EmbeddedRegistry::open(&log).unwrap();
+    registry.register("a", &avro(r#""int""#)).unwrap();
+    log.delete_topic(SCHEMAS_TOPIC).unwrap();
+    assert_eq!(code(registry.register("b", &avro(r#""int""#))), 50001);
+    assert_eq!(code(registry.delete_subject("a", false)), 50001);
+    assert_eq!(code(registry.set_mode(None, Mode::ReadOnly, false)), 50001);
+    assert_eq!(registry.subjects(), Ok(vec!["a".into()]));
+    assert_eq!(registry.mode(None, Scope::Own), Ok(Mode::ReadWrite));
+}
+
+#[test]
+fn those_who_register_at_once_agree() {
+    let log = log();
+    let registry = EmbeddedRegistry::open(&log).unwrap();
+    let ids: Vec<Vec<i32>> = std::thread::scope(|scope| {
+        let registry = &registry;
+        let work = |who: usize| {
+            move || {
+                let schema = |n: usize| record(&format!("R{n}"), &["a"]);
+                // Each begins elsewhere in the same ten.
+                let mut ids: Vec<(usize, i32)> = (0..10)
+                    .map(|n| (n + who) % 10)
+                    .map(|n| (n, registry.register(&format!("s{n}"), &schema(n)).unwrap()))
+                    .collect();
+                ids.sort_unstable();
+                ids.into_iter().map(|(_, id)| id).collect()
+            }
+        };
+        let threads: Vec<_> = (0..4).map(|who| scope.spawn(work(who))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.iter().all(|other| *other == ids[0]), "{ids:?}");
+    let mut all = ids[0].clone();
+    all.sort_unstable();
+    assert_eq!(all, (1..=10).collect::<Vec<i32>>());
+    assert_eq!(EmbeddedRegistry::open(&log).unwrap().list("", Deleted::Include, false).len(), 10);
+}
