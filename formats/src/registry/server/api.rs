@@ -15,6 +15,8 @@ pub(super) struct SchemaIn {
     references: Option<Vec<ReferenceIn>>,
     pub(super) id: Option<i32>,
     pub(super) version: Option<i32>,
+    metadata: Option<serde_json::Value>,
+    rule_set: Option<serde_json::Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -120,8 +122,15 @@ pub(super) struct CompatibilityOut {
 }
 
 impl SchemaIn {
-    /// The schema. Fails with 42201 if there is none or its type is unknown.
+    /// The schema. Fails with 42201 if there is none or its type is unknown, with 422 for rules, which nobody would keep.
     pub(super) fn schema(&self) -> Result<Schema, RegistryError> {
+        for (name, value) in [("metadata", &self.metadata), ("ruleSet", &self.rule_set)] {
+            if value.is_some() {
+                let message =
+                    format!("{name} is not supported by this registry: register the schema without it");
+                return Err(RegistryError::new(422, message));
+            }
+        }
         let schema_type = match self.schema_type.as_deref() {
             None | Some("") => SchemaType::Avro,
             Some(name) => name.parse()?,

@@ -78,6 +78,11 @@ fn questions_and_answers() {
         ("GET /subjects/x/versions/latest/referencedby", json!(null), json!([5])),
         ("POST /subjects/a/versions?normalize=False", avro(r#"{"type":"int"}"#), json!({"id": 1})),
         (
+            "POST /subjects/a/versions",
+            json!({"schema": "\"int\"", "ruleSet": null, "id": -1}),
+            json!({"id": 1}),
+        ),
+        (
             "POST /subjects/a",
             avro(r#"{"type":"int"}"#),
             json!({"subject": "a", "version": 1, "id": 1, "schema": "\"int\""}),
@@ -166,6 +171,7 @@ fn refusals_are_objects_with_a_code() {
         ("POST /subjects/a/versions", "{", 400, 400),
         ("POST /subjects/a/versions", "{}", 422, 42201),
         ("POST /subjects/a/versions", r#"{"schema":""}"#, 422, 42201),
+        ("POST /subjects/a/versions", r#"{"schema":"\"int\"","ruleSet":{"domainRules":[]}}"#, 422, 422),
         ("POST /subjects/a/versions", r#"{"schema":"{\"type\":\"nothing\"}"}"#, 422, 42201),
         ("POST /subjects/a/versions", r#"{"schema":"{}","schemaType":"XML"}"#, 422, 42201),
         ("POST /subjects/a/versions", r#"{"schema":"\"int\"","id":7}"#, 422, 42205),
