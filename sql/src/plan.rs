@@ -197,6 +197,8 @@ pub(crate) struct RowKeys {
     pub(crate) carried: bool,
     /// The columns of window bounds that belong to the key.
     pub(crate) bounds: Vec<String>,
+    /// Whether the start alone tells the window, as in the keys of topics: joined windows may differ in size.
+    pub(crate) by_start: bool,
 }
 
 impl RowKeys {

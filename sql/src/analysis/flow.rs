@@ -109,7 +109,8 @@ impl Flow {
     pub(super) fn row_keys(&mut self, format: FormatSpec, steps: &mut [Step]) -> RowKeys {
         let carried = self.carries(format, steps);
         let columns = self.key.iter().map(|key| (key.clone(), column(&key.name)));
-        RowKeys { columns: columns.collect(), format, carried, bounds: self.bounds.clone() }
+        let by_start = self.window.is_some_and(|window| window != Windowing::Session);
+        RowKeys { columns: columns.collect(), format, carried, bounds: self.bounds.clone(), by_start }
     }
 }
 

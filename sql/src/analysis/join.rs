@@ -333,6 +333,7 @@ impl Planner<'_> {
             format: internal(source.key_format),
             carried,
             bounds: self.bounds_of(place),
+            by_start: source.window.is_some_and(|window| window != Windowing::Session),
         }
     }
 
@@ -477,7 +478,13 @@ impl Planner<'_> {
             })
             .map_err(|error| error.at(clause.on.span))?;
             branch.steps.push(Step::Rekey(rekey));
-            RowKeys { columns: vec![(key, column(&name))], format, carried: true, bounds: Vec::new() }
+            RowKeys {
+                columns: vec![(key, column(&name))],
+                format,
+                carried: true,
+                bounds: Vec::new(),
+                by_start: false,
+            }
         };
         let mut columns = vec![Column::new(key_name(place), ty.clone())];
         let bounds: Vec<String> =
@@ -575,6 +582,7 @@ impl Planner<'_> {
             format: right_format,
             carried: false,
             bounds: Vec::new(),
+            by_start: false,
         };
         let store = |side: &str, keys: RowKeys| Materialize {
             store: format!("{}-{side}", join_name(place)),

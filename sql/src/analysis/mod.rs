@@ -534,6 +534,7 @@ impl Planner<'_> {
                 format: key_format,
                 carried,
                 bounds: if by_window { self.flow.bounds.clone() } else { Vec::new() },
+                by_start: false,
             },
             calls,
             window,

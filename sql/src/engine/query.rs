@@ -481,6 +481,7 @@ fn materialize(plan: &mut Plan, sink: &Source) {
             format: internal(sink.key_format),
             carried: plan.output.key_bytes == Some(internal(sink.key_format)),
             bounds: Vec::new(),
+            by_start: false,
         },
         kept: Kept::Value(internal(sink.value_format)),
         sends_old: false,

@@ -100,7 +100,9 @@ impl Keys {
                 KeyBytes::Written(Box::new(KeyWriter::new(&exprs, &keys.fields(), input, keys.format)?))
             }
         };
-        let bounds = keys.bounds.iter().map(|bound| input.index_of(bound)).collect::<Result<_, _>>()?;
+        let told = if keys.by_start { 1 } else { keys.bounds.len() };
+        let bounds = keys.bounds.iter().take(told).map(|bound| input.index_of(bound));
+        let bounds = bounds.collect::<Result<_, _>>()?;
         Ok(Self { bytes, bounds })
     }
 

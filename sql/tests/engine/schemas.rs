@@ -265,6 +265,28 @@ fn keys_of_other_schemas_meet() {
     assert_eq!(schemas.client.rows("SELECT n FROM counts;").len(), 20);
 }
 
+/// Windows of streams are told by their starts, as in the keys of their topics, whatever their sizes.
+#[test]
+fn windows_of_other_sizes_meet() {
+    for format in ["KAFKA", "AVRO"] {
+        let dir = tempfile::tempdir().unwrap();
+        let mut schemas = Schemas::open(dir.path());
+        schemas.client.run(&format!(
+            "CREATE STREAM e (k INT KEY, v INT) WITH (KAFKA_TOPIC='e', KEY_FORMAT='{format}', VALUE_FORMAT='JSON', \
+             PARTITIONS=1);
+             INSERT INTO e (ROWTIME, k, v) VALUES (1000, 1, 1);
+             CREATE TABLE a AS SELECT k, COUNT(*) AS n FROM e WINDOW TUMBLING (SIZE 2 SECONDS) GROUP BY k;
+             CREATE TABLE b AS SELECT k, COUNT(*) AS n FROM e WINDOW TUMBLING (SIZE 4 SECONDS) GROUP BY k;
+             CREATE STREAM sa (k INT KEY, n BIGINT) WITH (KAFKA_TOPIC='A', KEY_FORMAT='{format}', VALUE_FORMAT='JSON', \
+             WINDOW_TYPE='TUMBLING', WINDOW_SIZE='2 SECONDS');
+             CREATE STREAM sb (k INT KEY, n BIGINT) WITH (KAFKA_TOPIC='B', KEY_FORMAT='{format}', VALUE_FORMAT='JSON', \
+             WINDOW_TYPE='TUMBLING', WINDOW_SIZE='4 SECONDS');
+             CREATE STREAM j AS SELECT sa.k AS k, sa.n AS a, sb.n AS b FROM sa JOIN sb WITHIN 1 MINUTE ON sa.k = sb.k;"
+        ));
+        assert_eq!(schemas.client.rows("SELECT k, a, b FROM j;"), ["1 | 1 | 1"], "{format}");
+    }
+}
+
 #[test]
 fn what_was_inferred_stays_when_the_engine_is_opened_again() {
     let dir = tempfile::tempdir().unwrap();
