@@ -31,7 +31,6 @@ mod avro;
 mod base64_text;
 mod cells;
 mod column;
-#[allow(dead_code, reason = "used by each schema language as it comes")]
 mod connect_schema;
 mod decimal;
 mod decoder;

@@ -24,6 +24,9 @@ pub struct FormatSpec {
     pub nulls: ProtobufNulls,
     /// Whether the wrapper messages of PROTOBUF, such as `google.protobuf.Int32Value`, are read as primitives.
     pub unwrap_primitives: bool,
+    /// Whether JSON_SR reads by the schemas that payloads name, or what follows the header as JSON
+    /// (`ksql.json_sr.converter.deserializer.enabled`).
+    pub json_sr_converter: bool,
 }
 
 /// How Protobuf fields of primitive types tell NULL from zero.
@@ -71,7 +74,14 @@ impl FormatSpec {
 
     /// A format in which the columns are the named fields of a record, or one column stands bare.
     pub const fn new(format: Format, wrapped: bool) -> Self {
-        Self { format, delimiter: None, wrapped, nulls: ProtobufNulls::Absent, unwrap_primitives: false }
+        Self {
+            format,
+            delimiter: None,
+            wrapped,
+            nulls: ProtobufNulls::Absent,
+            unwrap_primitives: false,
+            json_sr_converter: true,
+        }
     }
 
     /// The same with another delimiter.

@@ -34,6 +34,10 @@ pub(crate) enum What {
     TimeRange { value: i64 },
     /// Text that is not base64.
     Base64,
+    /// Another sentence.
+    Other(String),
+    /// A sentence that says where.
+    Refused(String),
 }
 
 #[derive(Debug)]
@@ -97,6 +101,8 @@ impl Fault {
                     "Time values must use number of milliseconds greater than 0 and less than 86400000, got {value}, path: {path}"
                 )
             }
+            What::Refused(text) => text.clone(),
+            What::Other(text) => format!("{text}, path: {path}"),
             What::Base64 => format!("Can't decode base64 text to type BYTES, path: {path}"),
         }
     }

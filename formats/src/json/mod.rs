@@ -19,6 +19,11 @@ mod tree;
 mod value;
 mod write;
 
+pub(crate) use escape::push_quoted;
+pub(crate) use fault::{Fault, Step, What};
+pub(crate) use names::Names;
 pub(crate) use read::JsonReader;
+pub(crate) use surrogate::replace_halves;
 pub(crate) use tree::Json;
-pub(crate) use write::JsonWriter;
+pub(crate) use value::mismatch;
+pub(crate) use write::{JsonWriter, push_plain};

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_numbers_may_have_a_fraction_of_zero() {
+    fn numbers_are_the_same_by_value() {
         let parse = |text| Json::parse(text).unwrap();
         assert_eq!((parse("3.0").as_i64(), parse("3.5").as_i64()), (Some(3), None));
     }

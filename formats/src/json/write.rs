@@ -86,20 +86,6 @@ impl Template {
             return;
         }
         match cells {
-            Cells::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
-            Cells::Int(array) => push_integer(out, array.value(row)),
-            Cells::BigInt(array) => push_integer(out, array.value(row)),
-            Cells::Double(array) => push_double(out, array.value(row)),
-            Cells::Decimal(array, scale) => decimal::push(out, array.value(row), *scale),
-            Cells::String(array) => push_quoted(out, array.value(row)),
-            Cells::Bytes(array) => {
-                out.push(b'"');
-                base64_text::push(out, array.value(row));
-                out.push(b'"');
-            }
-            Cells::Time(array) => push_integer(out, array.value(row)),
-            Cells::Date(array) => push_integer(out, array.value(row)),
-            Cells::Timestamp(array) => push_integer(out, array.value(row)),
             Cells::Array(lists, items) => {
                 let Self::Array(item) = self else { unreachable!("templates follow the columns") };
                 out.push(b'[');
@@ -130,7 +116,30 @@ impl Template {
                 let Self::Struct(members) = self else { unreachable!("templates follow the columns") };
                 members.write(columns, row, out);
             }
+            plain => push_plain(plain, row, out),
         }
+    }
+}
+
+/// Appends a value that is not NULL and holds no others.
+#[inline]
+pub(crate) fn push_plain(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
+    match cells {
+        Cells::Boolean(array) => out.extend_from_slice(if array.value(row) { b"true" } else { b"false" }),
+        Cells::Int(array) => push_integer(out, array.value(row)),
+        Cells::BigInt(array) => push_integer(out, array.value(row)),
+        Cells::Double(array) => push_double(out, array.value(row)),
+        Cells::Decimal(array, scale) => decimal::push(out, array.value(row), *scale),
+        Cells::String(array) => push_quoted(out, array.value(row)),
+        Cells::Bytes(array) => {
+            out.push(b'"');
+            base64_text::push(out, array.value(row));
+            out.push(b'"');
+        }
+        Cells::Time(array) => push_integer(out, array.value(row)),
+        Cells::Date(array) => push_integer(out, array.value(row)),
+        Cells::Timestamp(array) => push_integer(out, array.value(row)),
+        Cells::Array(..) | Cells::Map(..) | Cells::Struct(..) => unreachable!("templates follow the columns"),
     }
 }
 

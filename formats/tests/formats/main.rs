@@ -5,6 +5,7 @@ mod avro_random;
 mod avro_typed;
 mod delimited;
 mod json;
+mod json_sr;
 mod kafka;
 mod protobuf;
 mod protobuf_typed;
