@@ -121,6 +121,19 @@ impl Json {
             plain => plain.clone(),
         }
     }
+
+    /// Whether two values are the same whatever the order of names and the spelling of numbers.
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Number(a), Self::Number(b)) => a == b || self.as_f64() == other.as_f64(),
+            (Self::Array(a), Self::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
+            (Self::Object(a), Self::Object(b)) => {
+                a.len() == b.len()
+                    && a.iter().all(|(name, value)| other.get(name).is_some_and(|found| value.same(found)))
+            }
+            _ => self == other,
+        }
+    }
 }
 
 fn read(jiter: &mut Jiter<'_>, peek: Peek, depth: usize) -> Result<Json, String> {
@@ -222,6 +235,8 @@ mod tests {
     #[test]
     fn numbers_are_the_same_by_value() {
         let parse = |text| Json::parse(text).unwrap();
+        assert!(parse(r#"{"a":1.0,"b":[2]}"#).same(&parse(r#"{"b":[2e0],"a":1}"#)));
+        assert!(!parse("[1]").same(&parse("[2]")));
         assert_eq!((parse("3.0").as_i64(), parse("3.5").as_i64()), (Some(3), None));
     }
 }

@@ -20,7 +20,7 @@ mod validate;
 mod write;
 mod write_plan;
 
-pub(crate) use document::Documents;
+pub(crate) use document::{Documents, Part};
 pub(crate) use generate::generate;
 pub(crate) use read::JsonSrReader;
 pub(crate) use types::infer;

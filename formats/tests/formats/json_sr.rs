@@ -196,11 +196,15 @@ fn schemas_that_explode_are_refused() {
 /// Reads one document by a schema into one column.
 fn read(spec: FormatSpec, schema: &str, column: DataType, document: &str) -> Result<String, String> {
     let registry = Arc::new(EmbeddedRegistry::new());
-    let id = registry.register("t-value", &Schema::new(SchemaType::Json, schema)).unwrap();
+    let id = registry
+        .register("t-value", &Schema::new(SchemaType::Json, schema))
+        .expect("any schema may be registered");
     let mut payload = Vec::new();
     write_header(id, &mut payload);
     payload.extend_from_slice(document.as_bytes());
-    let mut decoder = spec.decoder(&fields(&[("A", column)]), None, Some(&subject(&registry, None))).unwrap();
+    let mut decoder = spec
+        .decoder(&fields(&[("A", column)]), None, Some(&subject(&registry, None)))
+        .expect("the column fits");
     let decoded = decoder.decode(&[Some(&payload)]);
     match decoded.errors.first() {
         Some(error) => Err(error.message.clone()),
@@ -408,7 +412,10 @@ fn without_the_converter_what_follows_the_header_is_json() {
 /// One row of all types, as JSON reads it.
 fn rows(columns: &Fields, documents: &[&str]) -> Vec<ArrayRef> {
     let payloads: Vec<Option<&[u8]>> = documents.iter().map(|document| Some(document.as_bytes())).collect();
-    let decoded = FormatSpec::value(Format::Json).decoder(columns, None, None).unwrap().decode(&payloads);
+    let decoded = FormatSpec::value(Format::Json)
+        .decoder(columns, None, None)
+        .expect("the columns fit")
+        .decode(&payloads);
     assert!(decoded.errors.is_empty(), "{:?}", decoded.errors);
     decoded.columns
 }
