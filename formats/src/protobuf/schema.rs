@@ -47,7 +47,7 @@ impl Proto {
     }
 
     /// The file of the schema.
-    pub(super) fn file(&self) -> &FileDescriptor {
+    pub(crate) fn file(&self) -> &FileDescriptor {
         &self.file
     }
 

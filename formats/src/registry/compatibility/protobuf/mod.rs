@@ -1,20 +1,25 @@
 //! Protobuf: validity, canonical text and the original's rules for changes.
 
+mod comparison;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use super::difference::Difference;
-use crate::ResolvedSchema;
+use crate::{ResolvedSchema, protobuf::Proto};
 
 /// The file without comments, in the layout and order of parts in which the original writes it; with
 /// everything in order that may come in any order if `sorted`.
 pub(super) fn canonical(schema: &ResolvedSchema, sorted: bool) -> Result<String, String> {
-    protox::file::File::from_source("schema.proto", &schema.schema.text)
-        .map_err(|error| error.to_string())?;
+    compile(schema)?;
     text::canonical(&schema.schema.text, sorted)
 }
 
 /// What keeps `reader` from reading data of `writer`.
 pub(super) fn compare(reader: &ResolvedSchema, writer: &ResolvedSchema) -> Result<Vec<Difference>, String> {
-    let same = canonical(reader, true)? == canonical(writer, true)?;
-    Ok(if same { Vec::new() } else { vec![Difference::new("CHANGED", "The schema has changed")] })
+    comparison::compare(compile(reader)?.file(), compile(writer)?.file())
+}
+
+fn compile(schema: &ResolvedSchema) -> Result<Proto, String> {
+    Proto::compile(schema).map_err(|error| error.to_string())
 }
