@@ -54,6 +54,7 @@ pub use decoder::{Decoded, Decoder, RowError};
 pub use encoder::Encoder;
 pub use error::FormatError;
 pub use format::Format;
+pub use json_sr::JsonSchemaSerde;
 pub use payloads::Payloads;
 pub use protobuf::ProtobufSerde;
 pub use registry::compatibility::{self, Compatibility};

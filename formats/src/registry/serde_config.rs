@@ -12,11 +12,13 @@ pub struct SerdeConfig {
     /// `use.latest.version`: write with the newest schema of the subject instead of the serde's own. Counts only
     /// where `auto.register.schemas` is off. Off by default.
     pub use_latest_version: bool,
+    /// `json.fail.invalid.schema`: check every document of a JSON Schema, written or read. Off by default.
+    pub json_fail_invalid_schema: bool,
 }
 
 impl Default for SerdeConfig {
     fn default() -> Self {
-        Self { auto_register_schemas: true, use_latest_version: false }
+        Self { auto_register_schemas: true, use_latest_version: false, json_fail_invalid_schema: false }
     }
 }
 
@@ -28,9 +30,10 @@ impl SerdeConfig {
             let field = match name {
                 "auto.register.schemas" => &mut config.auto_register_schemas,
                 "use.latest.version" => &mut config.use_latest_version,
+                "json.fail.invalid.schema" => &mut config.json_fail_invalid_schema,
                 _ => {
                     return Err(FormatError::Schema(format!(
-                        "unknown setting {name}: valid are auto.register.schemas and use.latest.version"
+                        "unknown setting {name}: valid are auto.register.schemas, use.latest.version and json.fail.invalid.schema"
                     )));
                 }
             };
@@ -50,13 +53,20 @@ mod tests {
     fn settings_have_kafkas_names() {
         let config =
             SerdeConfig::parse([("auto.register.schemas", "False"), ("use.latest.version", " true")]);
-        assert_eq!(config, Ok(SerdeConfig { auto_register_schemas: false, use_latest_version: true }));
+        assert_eq!(
+            config,
+            Ok(SerdeConfig {
+                auto_register_schemas: false,
+                use_latest_version: true,
+                ..SerdeConfig::default()
+            })
+        );
         assert_eq!(SerdeConfig::parse([]), Ok(SerdeConfig::default()));
         for (name, value, expected) in [
             (
                 "auto.register",
                 "true",
-                "unknown setting auto.register: valid are auto.register.schemas and use.latest.version",
+                "unknown setting auto.register: valid are auto.register.schemas, use.latest.version and json.fail.invalid.schema",
             ),
             ("use.latest.version", "yes", "setting use.latest.version is 'yes': write true or false"),
         ] {

@@ -6,6 +6,7 @@ mod avro_typed;
 mod delimited;
 mod json;
 mod json_sr;
+mod json_typed;
 mod kafka;
 mod protobuf;
 mod protobuf_typed;

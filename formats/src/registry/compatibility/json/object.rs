@@ -132,10 +132,8 @@ impl<'a> Comparison<'a> {
         let keyword = "additionalProperties";
         let closed = |json: Option<&Json>| json == Some(&Json::Bool(false));
         match (old.json.get(keyword), new.json.get(keyword)) {
-            (was, is) if closed(is) => {
-                if !closed(was) {
-                    self.report_at(keyword, "ADDITIONAL_PROPERTIES_REMOVED");
-                }
+            (was, is) if closed(is) && !closed(was) => {
+                self.report_at(keyword, "ADDITIONAL_PROPERTIES_REMOVED");
             }
             (None | Some(Json::Bool(true)), Some(is)) if !is_empty(is) => {
                 self.report_at(keyword, "ADDITIONAL_PROPERTIES_NARROWED");
