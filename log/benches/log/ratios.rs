@@ -102,14 +102,15 @@ fn append(record_bytes: usize, promised: u32) {
 /// 64 producers with acks=all against one fsync per batch. Batches hold 10 records of 100 bytes on both sides.
 ///
 /// The other side is a loop that builds a batch, writes it and syncs the file. Here, 64 threads either have a producer
-/// each and wait for every batch before they start the next; or they share a producer, as threads of a program share
-/// Kafka's, and wait for every 10 records, or for the 10 records that they sent five calls ago: as many requests as
-/// Kafka's producer has under way (`max.in.flight.requests.per.connection`). Only what is acknowledged counts.
+/// each, or share a producer, as threads of a program share Kafka's. They wait for every 10 records before they start
+/// the next, or for the 10 records that they sent five calls ago: as many requests as Kafka's producer has under way
+/// (`max.in.flight.requests.per.connection`). Only what is acknowledged counts.
 fn group_commit() {
     const ROUNDS: u32 = 3;
     let clock = SystemClock::new();
-    let shapes: [(&str, Shape); 3] = [
+    let shapes: [(&str, Shape); 4] = [
         ("64 producers, each waits for every batch", each_its_own),
+        ("64 producers, each with five times 10 records under way", |log, sent| separate(log, 5, sent)),
         ("64 threads share a producer, each waits for every 10 records", |log, sent| shared(log, 1, sent)),
         ("64 threads share a producer, each with five times 10 records under way", |log, sent| {
             shared(log, 5, sent);
@@ -117,7 +118,7 @@ fn group_commit() {
     ];
     let time = Duration::from_secs(2);
     let mut single = 0;
-    let mut together = [(0, 0); 3];
+    let mut together = [(0, 0); 4];
     for _ in 0..ROUNDS {
         let dir = tempfile::tempdir().expect("a directory");
         let file = File::create(dir.path().join("plain")).expect("a file");
@@ -199,32 +200,51 @@ fn each_its_own(log: &Log, sent: &Sent<'_>) {
 
 /// Threads with one producer and `calls` calls under way each, until `sent` says that it is enough.
 fn shared(log: &Log, calls: usize, sent: &Sent<'_>) {
-    let config = ProducerConfig::default().linger(Duration::ZERO);
-    let producer = SharedProducer::start(log, config).expect("a producer");
+    let producer = at_once(log);
     std::thread::scope(|scope| {
         for _ in 0..PRODUCERS {
-            let producer = producer.clone();
-            scope.spawn(move || {
-                let mut under_way = VecDeque::new();
-                loop {
-                    let partition = Some(PartitionId::new(0));
-                    let send = || producer.append("bench", partition, Some(TIME), None, Some(&VALUE), &[]);
-                    for _ in 1..CALL {
-                        send().expect("sent");
-                    }
-                    // Those before are in the same batch, or in one before.
-                    under_way.push_back(send().expect("sent"));
-                    if under_way.len() == calls {
-                        under_way.pop_front().expect("one of them").wait().expect("written");
-                        if !sent(CALL) {
-                            return;
-                        }
-                    }
-                }
-            });
+            scope.spawn(|| pipeline(&producer, calls, sent));
         }
     });
     producer.close(Duration::from_secs(10)).expect("closed");
+}
+
+/// Threads with a producer each and `calls` calls under way, until `sent` says that it is enough.
+fn separate(log: &Log, calls: usize, sent: &Sent<'_>) {
+    std::thread::scope(|scope| {
+        for _ in 0..PRODUCERS {
+            scope.spawn(|| {
+                let producer = at_once(log);
+                pipeline(&producer, calls, sent);
+                producer.close(Duration::from_secs(10)).expect("closed");
+            });
+        }
+    });
+}
+
+/// A producer that sends what it has as soon as it can.
+fn at_once(log: &Log) -> SharedProducer {
+    SharedProducer::start(log, ProducerConfig::default().linger(Duration::ZERO)).expect("a producer")
+}
+
+/// Sends with `calls` calls under way, until `sent` says that it is enough.
+fn pipeline(producer: &SharedProducer, calls: usize, sent: &Sent<'_>) {
+    let partition = Some(PartitionId::new(0));
+    let send = || producer.append("bench", partition, Some(TIME), None, Some(&VALUE), &[]).expect("sent");
+    let mut under_way = VecDeque::new();
+    loop {
+        for _ in 1..CALL {
+            send();
+        }
+        // Those before are in the same batch, or in one before.
+        under_way.push_back(send());
+        if under_way.len() == calls {
+            under_way.pop_front().expect("one of them").wait().expect("written");
+            if !sent(CALL) {
+                return;
+            }
+        }
+    }
 }
 
 /// A log with one partition of `batches` batches of 100-byte records.
