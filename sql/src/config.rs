@@ -74,7 +74,7 @@ const STREAMS: &[(&str, &str, &str)] = &[
     (
         "poll.ms",
         "",
-        "how long a thread without input waits before it looks around; by default 5000 if it is alone",
+        "how long a thread without input waits before it looks around; by default 10000 if it is alone",
     ),
     ("buffered.records.per.partition", "65536", "decoded rows over which a partition is paused"),
 ];
@@ -235,7 +235,7 @@ impl SqlConfig {
         }
         // Input wakes a thread. What else it looks for is other members of its group, and if it is alone there are none.
         if properties.get("num.stream.threads").is_some_and(|threads| threads == "1") {
-            properties.entry("poll.ms".to_owned()).or_insert_with(|| "5000".to_owned());
+            properties.entry("poll.ms".to_owned()).or_insert_with(|| "10000".to_owned());
         }
         StreamsConfig::from_properties(properties).map_err(|error| SqlError::invalid(error.to_string()))
     }

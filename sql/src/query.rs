@@ -43,6 +43,8 @@ pub(crate) struct PersistentQuery {
     pub(crate) statement: String,
     /// What it does.
     pub(crate) plan: Plan,
+    /// How it keeps the rows of its table, if it does.
+    stored: Option<Arc<Stored>>,
     /// Where its rows go, or with `stored_only` the table whose rows it keeps.
     pub(crate) sink: Arc<Source>,
     /// The column that becomes the records' time.
@@ -106,7 +108,8 @@ impl PersistentQuery {
             Target::Store { table } => (table, None),
         };
         let (paused, run) = (false, Run::Waiting);
-        Self { id, number, statement, plan, sink, time, properties, stored_only, paused, run }
+        let stored = Stored::of(&plan).map(Arc::new);
+        Self { id, number, statement, plan, stored, sink, time, properties, stored_only, paused, run }
     }
 
     /// Where its topology ends.
@@ -202,10 +205,10 @@ impl PersistentQuery {
     }
 
     /// The committed rows of its table, and how they are kept; `None` if it keeps none.
-    pub(crate) fn table(&self) -> Result<Option<(StoreView, Stored)>, SqlError> {
-        let (Some(stored), Some(streams)) = (Stored::of(&self.plan), self.streams()) else { return Ok(None) };
+    pub(crate) fn table(&self) -> Result<Option<(StoreView, Arc<Stored>)>, SqlError> {
+        let (Some(stored), Some(streams)) = (&self.stored, self.streams()) else { return Ok(None) };
         let view = streams.store(stored.store());
-        view.map(|view| Some((view, stored)))
+        view.map(|view| Some((view, Arc::clone(stored))))
             .map_err(|error| SqlError::failed("open the table's state", error))
     }
 

@@ -46,7 +46,7 @@ impl Sources for AtRestSources<'_> {
         let stored = query.map(PersistentQuery::table).transpose()?.flatten();
         match stored {
             Some((view, stored)) if until == Until::Now => {
-                let table = StoredTable::new(view, &stored, &step)?;
+                let table = StoredTable::new(view, stored, &step)?;
                 Ok(Readable::new(Arc::new(table), schema))
             }
             _ => Ok(Readable::new(Arc::new(Latest::new(self.log, &step, until, errors)), schema)),

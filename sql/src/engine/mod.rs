@@ -400,7 +400,7 @@ impl Engine {
                     ))
                     .at(span));
                 };
-                let table = StoredTable::new(view, &stored, &plan.source)?;
+                let table = StoredTable::new(view, stored, &plan.source)?;
                 let scans = setting("ksql.query.pull.table.scan.enabled");
                 if !scans && !plan.filter.as_ref().is_some_and(|filter| table.finds_keys(filter)) {
                     return Err(SqlError::invalid("the query scans the whole table, and table scans are switched off")

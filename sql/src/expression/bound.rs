@@ -14,7 +14,7 @@ use datafusion::{
     logical_expr::{
         Expr, execution_props::ExecutionProps, physical_planning_context::PhysicalPlanningContext,
     },
-    physical_expr::{PhysicalExpr, create_physical_expr},
+    physical_expr::{PhysicalExpr, create_physical_expr, expressions::Column as PhysicalColumn},
 };
 
 use super::{
@@ -48,6 +48,11 @@ pub(crate) fn bind_condition(expr: &Expr, schema: &SchemaRef) -> Result<Bound> {
 
 impl Bound {
     fn new(expr: Expr, schema: &SchemaRef) -> Result<Self> {
+        if let Expr::Column(column) = &expr {
+            let place = schema.index_of(&column.name)?;
+            let result = schema.field(place).data_type().clone();
+            return Ok(Self { expr: Arc::new(PhysicalColumn::new(&column.name, place)), result });
+        }
         let names = DFSchema::try_from(schema.as_ref().clone())?;
         let context = PhysicalPlanningContext::default();
         let expr = create_physical_expr(&expr, &names, &ExecutionProps::new(), &context)?;

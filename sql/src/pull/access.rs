@@ -10,7 +10,7 @@ use datafusion::{
 use millstream_formats::Format;
 
 use crate::{
-    catalogue::Source,
+    catalogue::{Column, Source},
     expression::{comparison::Comparison, operation::Operation},
     types::SqlType,
 };
@@ -22,6 +22,8 @@ pub(crate) struct Access {
     pub(crate) equal: Vec<(String, Vec<ScalarValue>)>,
     /// Columns with a bound.
     pub(crate) bounds: Vec<(String, Comparison, ScalarValue)>,
+    /// Conditions that it says nothing of.
+    unknown: usize,
 }
 
 impl Access {
@@ -33,6 +35,8 @@ impl Access {
                 access.equal.push(set);
             } else if let Some((column, comparison, value)) = comparison(filter) {
                 access.bounds.push((column, comparison, value));
+            } else {
+                access.unknown += 1;
             }
         }
         access
@@ -41,6 +45,22 @@ impl Access {
     /// Whether it says anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.equal.is_empty() && self.bounds.is_empty()
+    }
+
+    /// Whether the conditions are that the key columns have listed values, of their own types, and nothing else: then
+    /// the rows with these keys are those that are wanted.
+    pub(crate) fn is_only_keys(&self, source: &Source) -> bool {
+        let keys = &source.columns.key;
+        let listed = |key: &Column| {
+            let values = self.values(&key.name).unwrap_or_default();
+            !values.is_empty()
+                && values.iter().all(|value| !value.is_null() && value.data_type() == key.ty.to_arrow())
+        };
+        self.unknown == 0
+            && self.bounds.is_empty()
+            && self.equal.len() == keys.len()
+            && self.lists_keys(source)
+            && keys.iter().all(listed)
     }
 
     /// How the rows of the table `source` are found that are wanted.

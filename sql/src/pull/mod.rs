@@ -38,7 +38,8 @@ use crate::{
 pub(crate) fn run(plan: &PullPlan, readable: &Readable) -> Result<ResultSet, SqlError> {
     let access = Access::of(plan.filter.iter().flat_map(split_conjunction));
     let layout_read = &plan.source.schema;
-    let filter = plan.filter.as_ref().map(|filter| bind_condition(filter, layout_read)).transpose()?;
+    let filter = plan.filter.as_ref().filter(|_| !readable.satisfies(&access));
+    let filter = filter.map(|filter| bind_condition(filter, layout_read)).transpose()?;
     let exprs: Vec<Bound> =
         plan.exprs.iter().map(|expr| bind(expr, layout_read)).collect::<Result<_, _>>()?;
     let schema = layout(&plan.columns);

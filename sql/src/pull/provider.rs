@@ -33,6 +33,11 @@ pub(crate) trait Rows: Send + Sync {
     /// Reads.
     fn read(&self, access: &Access, each: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), SqlError>;
 
+    /// Whether every row that it hands over is one that `access` wants.
+    fn satisfies(&self, _access: &Access) -> bool {
+        false
+    }
+
     /// How it would read, for people.
     fn path(&self, access: &Access) -> String;
 }
@@ -66,6 +71,11 @@ impl Readable {
             self.rows_read.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
             each(batch)
         })
+    }
+
+    /// Whether every row that is read is one that `access` wants.
+    pub(crate) fn satisfies(&self, access: &Access) -> bool {
+        self.rows.satisfies(access)
     }
 
     /// How rows are found that `access` wants.

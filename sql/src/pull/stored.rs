@@ -11,7 +11,7 @@ use datafusion::{
     logical_expr::{Expr, utils::split_conjunction},
     scalar::ScalarValue,
 };
-use millstream_formats::Payloads;
+use millstream_formats::{Decoder, Payloads};
 use millstream_streams::{
     Arena, Batch, StoreView, StreamsError,
     store::{KeyRange, StoredRow},
@@ -31,7 +31,6 @@ use crate::{
 const BATCH_ROWS: usize = 1024;
 
 /// How a query keeps the rows of its table.
-#[derive(Clone, Debug)]
 pub(crate) enum Stored {
     /// As aggregates, from which rows are computed.
     Aggregated {
@@ -39,6 +38,8 @@ pub(crate) enum Stored {
         aggregate: Box<Aggregate>,
         /// SELECT over it.
         project: Project,
+        /// Readers that no pull query uses now. Making one costs more than reading a row with it.
+        idle: Mutex<Vec<GroupReader>>,
     },
     /// As written.
     Written {
@@ -62,7 +63,8 @@ impl Stored {
             (Step::Project(project), Some(Step::Aggregate(aggregate)))
                 if aggregate.keys.bounds.is_empty() =>
             {
-                Some(Self::Aggregated { aggregate: aggregate.clone(), project: project.clone() })
+                let (aggregate, project) = (aggregate.clone(), project.clone());
+                Some(Self::Aggregated { aggregate, project, idle: Mutex::default() })
             }
             _ => None,
         }
@@ -80,49 +82,81 @@ impl Stored {
 /// The table of a query, with the columns a pull query wants of it.
 pub(crate) struct StoredTable {
     view: StoreView,
+    stored: Arc<Stored>,
     step: SourceStep,
-    reader: Mutex<Reader>,
+    /// Of rows that are kept as written.
+    decoders: Option<Mutex<Decoders>>,
 }
 
-/// Turns stored rows into key columns, window bounds and value columns.
-enum Reader {
-    Aggregated { arena: AggregateArena, rows: Box<GroupRows>, exprs: Vec<Bound>, errors: RowErrors },
-    Written { keys: Box<millstream_formats::Decoder>, values: Box<millstream_formats::Decoder> },
+struct Decoders {
+    keys: Decoder,
+    values: Decoder,
+}
+
+/// Computes rows from aggregates.
+pub(crate) struct GroupReader {
+    arena: AggregateArena,
+    rows: Box<GroupRows>,
+    exprs: Vec<Bound>,
+    errors: RowErrors,
+}
+
+impl GroupReader {
+    fn new(aggregate: &Aggregate, project: &Project) -> Result<Self, SqlError> {
+        let functions: Vec<_> = aggregate.calls.iter().map(|call| call.function.clone()).collect();
+        let exprs = project.exprs.iter().map(|expr| bind(expr, &aggregate.schema));
+        let rows = GroupRows::new(aggregate);
+        Ok(Self {
+            arena: AggregateArena::new(&functions, aggregate.having.is_some())?,
+            rows: Box::new(rows.map_err(|error| SqlError::failed("prepare the pull query", error))?),
+            exprs: exprs.collect::<Result<_, _>>()?,
+            errors: RowErrors::default(),
+        })
+    }
+
+    /// The columns of the rows that pass HAVING, and their times.
+    fn read(
+        &mut self,
+        rows: &[StoredRow],
+        keys: &[Option<&[u8]>],
+        bounds: (Vec<i64>, Vec<i64>),
+        times: Vec<i64>,
+    ) -> Result<(Vec<ArrayRef>, Vec<i64>), SqlError> {
+        let failed = |error: StreamsError| SqlError::failed("read the table's state", error);
+        self.arena.resize(rows.len());
+        let slots: Vec<u32> = (0u32..).take(rows.len()).collect();
+        for (slot, row) in slots.iter().zip(rows) {
+            self.arena.reset(*slot);
+            self.arena.load(*slot, &row.value).map_err(failed)?;
+        }
+        let results = self.arena.results(&slots)?;
+        let found = self.rows.rows(keys, bounds, times, results).map_err(failed)?;
+        let found = match self.rows.having(&found).map_err(failed)? {
+            None => found,
+            Some(passed) => found.filter(&arrow::array::BooleanArray::new(passed, None))?,
+        };
+        let columns = project(&found, &self.exprs)?;
+        self.errors.drain();
+        Ok((columns, found.timestamps().to_vec()))
+    }
 }
 
 impl StoredTable {
     /// The rows that `view` has of the step's table.
-    pub(crate) fn new(view: StoreView, stored: &Stored, step: &SourceStep) -> Result<Self, SqlError> {
-        let failed = |error| SqlError::failed("prepare the pull query", error);
-        let reader = match stored {
-            Stored::Aggregated { aggregate, project } => {
-                let functions: Vec<_> = aggregate.calls.iter().map(|call| call.function.clone()).collect();
-                let exprs = project.exprs.iter().map(|expr| bind(expr, &aggregate.schema));
-                Reader::Aggregated {
-                    arena: AggregateArena::new(&functions, aggregate.having.is_some())?,
-                    rows: Box::new(GroupRows::new(aggregate).map_err(failed)?),
-                    exprs: exprs.collect::<Result<_, _>>()?,
-                    errors: RowErrors::default(),
-                }
-            }
+    pub(crate) fn new(view: StoreView, stored: Arc<Stored>, step: &SourceStep) -> Result<Self, SqlError> {
+        let decoders = match &*stored {
+            Stored::Aggregated { .. } => None,
             Stored::Written { .. } => {
                 let failed = |error| SqlError::failed("prepare the pull query", error);
                 let source = &step.source;
-                Reader::Written {
-                    keys: Box::new(
-                        internal(source.key_format)
-                            .decoder(&source.columns.key_fields(), None, None)
-                            .map_err(failed)?,
-                    ),
-                    values: Box::new(
-                        internal(source.value_format)
-                            .decoder(&source.columns.value_fields(), None, None)
-                            .map_err(failed)?,
-                    ),
-                }
+                let keys = internal(source.key_format).decoder(&source.columns.key_fields(), None, None);
+                let values =
+                    internal(source.value_format).decoder(&source.columns.value_fields(), None, None);
+                let decoders = Decoders { keys: keys.map_err(failed)?, values: values.map_err(failed)? };
+                Some(Mutex::new(decoders))
             }
         };
-        Ok(Self { view, step: step.clone(), reader: Mutex::new(reader) })
+        Ok(Self { view, stored, step: step.clone(), decoders })
     }
 
     /// Whether `filter` names the keys wanted, so that no scan is needed.
@@ -205,40 +239,30 @@ impl StoredTable {
     }
 
     fn batch(&self, rows: &[StoredRow]) -> Result<RecordBatch, SqlError> {
-        let failed = |error: StreamsError| SqlError::failed("read the table's state", error);
         let keys: Vec<Option<&[u8]>> = rows.iter().map(|row| Some(row.key.as_slice())).collect();
         let bound = |bound: Option<i64>| bound.unwrap_or(0);
         let bounds = rows.iter().map(|row| (bound(row.window_start), bound(row.window_end))).unzip();
         let times: Vec<i64> = rows.iter().map(|row| row.timestamp).collect();
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        let (columns, times) = match &mut *reader {
-            Reader::Aggregated { arena, rows: groups, exprs, errors } => {
-                arena.resize(rows.len());
-                let slots: Vec<u32> = (0u32..).take(rows.len()).collect();
-                for (slot, row) in slots.iter().zip(rows) {
-                    arena.reset(*slot);
-                    arena.load(*slot, &row.value).map_err(failed)?;
-                }
-                let results = arena.results(&slots)?;
-                let found = groups.rows(&keys, bounds, times, results).map_err(failed)?;
-                let found = match groups.having(&found).map_err(failed)? {
-                    None => found,
-                    Some(passed) => found.filter(&arrow::array::BooleanArray::new(passed, None))?,
-                };
-                let columns = project(&found, exprs)?;
-                errors.drain();
-                (columns, found.timestamps().to_vec())
+        let (columns, times) = match (&*self.stored, &self.decoders) {
+            (Stored::Aggregated { aggregate, project, idle }, _) => {
+                let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
+                let spare = idle().pop();
+                let mut reader = spare.map_or_else(|| GroupReader::new(aggregate, project), Ok)?;
+                let read = reader.read(rows, &keys, bounds, times);
+                idle().push(reader);
+                read?
             }
-            Reader::Written { keys: key_decoder, values } => {
-                let key = key_decoder.decode(&keys);
+            (Stored::Written { .. }, Some(decoders)) => {
+                let mut decoders = decoders.lock().unwrap_or_else(PoisonError::into_inner);
                 let payloads: Vec<Option<&[u8]>> =
                     rows.iter().map(|row| Some(row.value.as_slice())).collect();
-                let value = values.decode(&payloads);
+                let (key, value) = (decoders.keys.decode(&keys), decoders.values.decode(&payloads));
                 if let Some(error) = key.errors.first().or(value.errors.first()) {
                     return Err(SqlError::failed("read the table's state", error.clone()));
                 }
                 (key.columns.into_iter().chain(value.columns).collect(), times)
             }
+            (Stored::Written { .. }, None) => unreachable!("rows that are kept as written have decoders"),
         };
         self.pick(columns, times)
     }
@@ -319,6 +343,10 @@ impl Rows for StoredTable {
             each(self.batch(&chunk)?);
         }
         Ok(())
+    }
+
+    fn satisfies(&self, access: &Access) -> bool {
+        access.is_only_keys(&self.step.source)
     }
 
     fn path(&self, access: &Access) -> String {

@@ -276,6 +276,9 @@ impl StoreView {
 
     fn first_live(&self, partition: u32) -> Result<i64, StreamsError> {
         let place = &self.place;
+        if place.ttl_ms.is_none() && place.kind == StoreKind::KeyValue {
+            return Ok(i64::MIN);
+        }
         let progress = Progress::read(place.backend.as_ref(), place.offsets, &place.name, partition)?;
         Ok(place.first_live(progress.map_or(i64::MIN, |progress| progress.stream_time)))
     }
