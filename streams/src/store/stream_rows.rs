@@ -28,6 +28,11 @@ const USED: u8 = 1;
 /// Set by every use, cleared by the eviction sweep.
 const RECENT: u8 = 2;
 
+/// So many keys that go leave their memory to keys that come, each at most this much.
+const ROOMS: usize = 1 << 14;
+const ROOM_ROWS: usize = 4;
+const ROOM_BYTES: usize = 64;
+
 /// A row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptRow {
@@ -43,9 +48,10 @@ pub struct KeptRow {
     change: u64,
 }
 
+#[derive(Default)]
 struct Key {
     hash: u64,
-    bytes: Box<[u8]>,
+    bytes: Vec<u8>,
     /// By time, then sequence.
     rows: VecDeque<KeptRow>,
     /// The number of the last change that removed a row: until it is committed the backend has that row, so the key
@@ -329,18 +335,14 @@ impl<A: Arena> StreamRows<A> {
     }
 
     fn make(&mut self, hash: u64, key: &[u8]) -> u32 {
-        let made = Key { hash, bytes: key.into(), rows: VecDeque::new(), removed: 0, flags: USED | RECENT };
-        self.size.cached += key_size(&made);
-        let place = match self.free_keys.pop() {
-            Some(place) => {
-                self.keys[place as usize] = made;
-                place
-            }
-            None => {
-                self.keys.push(made);
-                u32::try_from(self.keys.len() - 1).expect("a store keeps fewer than 2^32 keys in memory")
-            }
-        };
+        let place = self.free_keys.pop().unwrap_or_else(|| {
+            self.keys.push(Key::default());
+            u32::try_from(self.keys.len() - 1).expect("a store keeps fewer than 2^32 keys in memory")
+        });
+        let made = &mut self.keys[place as usize];
+        (made.hash, made.removed, made.flags) = (hash, 0, USED | RECENT);
+        made.bytes.extend_from_slice(key);
+        self.size.cached += key_size(made);
         let keys = &self.keys;
         self.table.insert_unique(hash, place, |place| keys[*place as usize].hash);
         place
@@ -417,7 +419,12 @@ impl<A: Arena> StreamRows<A> {
     fn drop_key(&mut self, place: u32) {
         let key = &mut self.keys[place as usize];
         let size = key_size(key);
-        (key.flags, key.bytes, key.rows) = (0, Box::default(), VecDeque::new());
+        key.flags = 0;
+        key.bytes.clear();
+        key.rows.clear();
+        let (rows, bytes) = if self.free_keys.len() < ROOMS { (ROOM_ROWS, ROOM_BYTES) } else { (0, 0) };
+        key.rows.shrink_to(rows);
+        key.bytes.shrink_to(bytes);
         if let Ok(found) = self.table.find_entry(key.hash, |candidate| *candidate == place) {
             found.remove();
         }
