@@ -67,6 +67,12 @@ B | 3
 CREATE TABLE pairs WITH (KEY_FORMAT='JSON') AS SELECT symbol, kind, COUNT(*) AS n FROM trades GROUP BY symbol, kind;
 SELECT * FROM pairs;
 SELECT n FROM pairs WHERE symbol = 'B' AND kind = 'sell';
+SELECT kind, n FROM pairs WHERE kind = 'sell' AND symbol = 'B' AND n > 5;
+SELECT symbol, n FROM totals WHERE symbol = 'A' AND symbol = 'B';
+SELECT symbol, n FROM totals WHERE symbol = 'A' AND n < 3;
+SELECT symbol, n FROM totals WHERE symbol = 'A' OR n = 3;
+SELECT symbol, n FROM totals WHERE symbol = 'A' AND LCASE(symbol) = 'b';
+SELECT symbol, n FROM totals WHERE symbol = 'A' LIMIT 0;
 ---
 Created query with ID CTAS_PAIRS_6
 A | buy | 2
@@ -74,6 +80,8 @@ A | sell | 1
 B | buy | 1
 B | sell | 2
 2
+A | 3
+B | 3
 ===
 CREATE TABLE rounded AS SELECT CAST(price AS INT) AS dollars, COUNT(*) AS n FROM trades GROUP BY CAST(price AS INT);
 SELECT * FROM rounded;
