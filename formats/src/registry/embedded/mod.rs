@@ -8,6 +8,8 @@
 //! its questions here, then `register`, `delete`, `settings`.
 
 mod delete;
+#[cfg(test)]
+mod laws;
 mod register;
 mod settings;
 #[cfg(test)]

@@ -96,8 +96,14 @@ impl EmbeddedRegistry {
             if subjects.iter().any(|subject| state.versions(subject, Deleted::Exclude).is_ok()) {
                 return Err(RegistryError::new(42205, "Cannot import since found existing subjects"));
             }
-            // Ids and versions of what is deleted are free for what comes.
-            changes.extend(subjects.into_iter().map(|subject| Change::ClearSubject { subject }));
+            // Ids and versions of what is deleted are free for what comes. One by one: of a record that clears a subject
+            // compaction could take away what was deleted when.
+            for subject in subjects {
+                let gone = state.all_versions(&subject).iter().filter(|version| version.deleted);
+                let gone =
+                    gone.map(|version| Change::Gone { subject: subject.clone(), version: version.number });
+                changes.extend(gone);
+            }
         }
         drop(state);
         changes.push(Change::Mode { subject: subject.map(Cow::into_owned), mode: Some(mode) });
