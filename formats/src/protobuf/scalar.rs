@@ -251,25 +251,29 @@ impl Scalar {
             (Self::Int64, Cells::BigInt(array)) if array.is_valid(row) => {
                 let value = array.value(row);
                 if zeros || value != 0 {
-                    tag.push_varint(value as u64, out);
+                    tag.push(out);
+                    wire::push_varint(value as u64, out);
                 }
             }
             (Self::Int32, Cells::Int(array)) if array.is_valid(row) => {
                 let value = array.value(row);
                 if zeros || value != 0 {
-                    tag.push_varint(i64::from(value) as u64, out);
+                    tag.push(out);
+                    wire::push_varint(i64::from(value) as u64, out);
                 }
             }
             (Self::Double, Cells::Double(array)) if array.is_valid(row) => {
                 let bits = array.value(row).to_bits();
                 if zeros || bits != 0 {
-                    tag.push_fixed64(bits, out);
+                    tag.push(out);
+                    out.extend(bits.to_le_bytes());
                 }
             }
             (Self::String, Cells::String(array)) if array.is_valid(row) => {
                 let text = array.value(row);
                 if zeros || !text.is_empty() {
-                    tag.push_varint(text.len() as u64, out);
+                    tag.push(out);
+                    wire::push_varint(text.len() as u64, out);
                     out.extend_from_slice(text.as_bytes());
                 }
             }

@@ -156,44 +156,18 @@ impl Tag {
         tag
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn push(self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.bytes[..usize::from(self.length)]);
-    }
-
-    /// Appends the tag and a varint. All bytes go to `out` at once, and what is too much is taken back: that is
-    /// one check of its room instead of one per byte.
-    #[inline(always)]
-    pub(super) fn push_varint(self, mut value: u64, out: &mut Vec<u8>) {
-        let mut bytes = [0; 16];
-        bytes[..5].copy_from_slice(&self.bytes);
-        let mut length = usize::from(self.length);
-        while value >= 0x80 && length < 15 {
-            bytes[length] = value as u8 | 0x80;
-            value >>= 7;
-            length += 1;
+        // Field numbers up to 15, which most are, take one byte.
+        match self.length {
+            1 => out.push(self.bytes[0]),
+            length => out.extend_from_slice(&self.bytes[..usize::from(length)]),
         }
-        bytes[length] = value as u8;
-        let end = out.len() + length + 1;
-        out.extend_from_slice(&bytes);
-        out.truncate(end);
-    }
-
-    /// Appends the tag and eight bytes.
-    #[inline(always)]
-    pub(super) fn push_fixed64(self, value: u64, out: &mut Vec<u8>) {
-        let mut bytes = [0; 16];
-        bytes[..5].copy_from_slice(&self.bytes);
-        let length = usize::from(self.length).min(8);
-        bytes[length..length + 8].copy_from_slice(&value.to_le_bytes());
-        let end = out.len() + length + 8;
-        out.extend_from_slice(&bytes);
-        out.truncate(end);
     }
 }
 
 /// Appends a varint.
-#[inline]
+#[inline(always)]
 pub(super) fn push_varint(mut value: u64, out: &mut Vec<u8>) {
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
