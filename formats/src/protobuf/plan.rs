@@ -41,8 +41,8 @@ pub(super) enum To {
     Known(usize, Scalar),
     /// Several are merged.
     Message(usize),
-    /// A field of a oneof: it clears the other slots of that oneof, which end before the third.
-    Choice { slot: usize, first: usize, end: usize, message: bool },
+    /// A field of a oneof. The slot `chosen` says which of them is set; the one before is cleared.
+    Choice { slot: usize, chosen: usize, message: bool },
     /// An item of the list in this column.
     Item(usize),
     /// An entry of the map that this slot begins.
@@ -65,8 +65,7 @@ pub(super) enum Output {
     },
     /// A struct of which one field is set, or none: then it is NULL.
     Oneof {
-        first: usize,
-        end: usize,
+        chosen: usize,
         fields: Vec<Output>,
     },
 }
@@ -257,13 +256,13 @@ impl Builder {
         columns: &Fields,
         path: &str,
     ) -> Result<Output, String> {
-        let (first, end) = (self.slots, self.slots + choices.len());
-        self.slots = end;
+        let chosen = self.slot();
         let mut fields: Vec<Output> = columns.iter().map(|_| Output::Null).collect();
-        for (slot, field) in (first..).zip(&choices) {
+        for field in &choices {
+            let slot = self.slot();
             let scalar = Scalar::new(&field.kind());
             let wire_type = scalar.as_ref().map_or(wire::LENGTH, Scalar::wire_type);
-            self.target(field, wire_type, To::Choice { slot, first, end, message: scalar.is_none() });
+            self.target(field, wire_type, To::Choice { slot, chosen, message: scalar.is_none() });
             let name = field_name(field);
             let find = |name: &str| columns.iter().position(|column| column.name() == name);
             let Some(column) = find(name).or_else(|| find(&name.to_uppercase())) else { continue };
@@ -274,7 +273,7 @@ impl Builder {
             let value = self.value(shape, data_type, &path)?;
             fields[column] = Output::Value { slot, value, absent: Absent::Null };
         }
-        Ok(Output::Oneof { first, end, fields })
+        Ok(Output::Oneof { chosen, fields })
     }
 
     fn value(&self, shape: Shape, data_type: &DataType, path: &str) -> Result<Value, String> {

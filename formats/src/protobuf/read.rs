@@ -1,6 +1,6 @@
 //! Messages into the columns of a batch.
 
-use std::{mem, slice, sync::Arc};
+use std::{collections::BTreeMap, mem, slice, sync::Arc};
 
 use arrow::datatypes::Fields;
 
@@ -13,7 +13,7 @@ use super::{
     wire::{self, Fault},
 };
 use crate::{
-    FormatError, FormatSpec, ResolvedSchema, SchemaRegistry, Subject,
+    FormatError, FormatSpec, RegistryError, ResolvedSchema, SchemaRegistry, Subject,
     column::{Column, Decimals, Maps, Variable},
     decimal,
     decoder::Row,
@@ -22,6 +22,8 @@ use crate::{
 
 /// Plans kept; a topic with more schemas in use than this makes them anew now and then.
 const PLANS_MAX: usize = 256;
+/// Schemas that the registry is asked for in one batch without having them.
+const MISSING_MAX: usize = 32;
 /// A message is nested this deep in others of its file at most.
 const INDEXES_MAX: i64 = 64;
 /// Places behind or before the point beyond which no DECIMAL can have digits.
@@ -47,6 +49,10 @@ struct Registered {
     known: Vec<Known>,
     /// The plan of the message before, in `known`.
     last: usize,
+    /// Schemas that the registry did not give in this batch: they are asked for once.
+    missing: BTreeMap<i32, String>,
+    /// The last row that looked for a schema; a smaller one begins another batch.
+    asked: usize,
 }
 
 /// A schema and message that payloads were seen of.
@@ -117,6 +123,8 @@ impl ProtobufReader {
             unwrap: unwraps(spec),
             known: Vec::new(),
             last: 0,
+            missing: BTreeMap::new(),
+            asked: 0,
         });
         Ok(Self { source, scratch: Scratch::default() })
     }
@@ -134,10 +142,10 @@ impl ProtobufReader {
     }
 
     /// Reads one payload as row `row` of `columns`.
-    pub(crate) fn read(&mut self, bytes: &[u8], _row: usize, columns: &mut [Column]) -> Result<Row, String> {
+    pub(crate) fn read(&mut self, bytes: &[u8], row: usize, columns: &mut [Column]) -> Result<Row, String> {
         let (plan, message) = match &mut self.source {
             Source::Generated(plan) => (&*plan, bytes),
-            Source::Registered(registered) => registered.plan(bytes)?,
+            Source::Registered(registered) => registered.plan(bytes, row)?,
         };
         self.scratch.clear();
         plan.read(message, &mut self.scratch, columns).map_err(Fault::message)?;
@@ -147,10 +155,14 @@ impl ProtobufReader {
 
 impl Registered {
     /// The plan for a payload, and its message.
-    fn plan<'a, 'b>(&'a mut self, payload: &'b [u8]) -> Result<(&'a MessagePlan, &'b [u8]), String> {
+    fn plan<'a, 'b>(
+        &'a mut self,
+        payload: &'b [u8],
+        row: usize,
+    ) -> Result<(&'a MessagePlan, &'b [u8]), String> {
         let same = self.known.get(self.last).is_some_and(|known| payload.starts_with(&known.header));
         if !same {
-            self.last = self.find(payload)?;
+            self.last = self.find(payload, row)?;
         }
         let known = &self.known[self.last];
         match &known.plan {
@@ -160,7 +172,7 @@ impl Registered {
     }
 
     #[cold]
-    fn find(&mut self, payload: &[u8]) -> Result<usize, String> {
+    fn find(&mut self, payload: &[u8], row: usize) -> Result<usize, String> {
         if let Some(place) = self.known.iter().position(|known| payload.starts_with(&known.header)) {
             return Ok(place);
         }
@@ -168,9 +180,7 @@ impl Registered {
             "Unknown magic byte! A PROTOBUF message begins with a zero byte and the id of its schema",
         )?;
         let (indexes, used) = message_indexes(rest)?;
-        // A schema that is not found may be registered later, so that is asked again.
-        let schema = self.registry.schema(id).and_then(|schema| self.registry.resolve(&schema));
-        let schema = schema.map_err(|error| format!("schema {id} could not be fetched: {error}"))?;
+        let schema = self.fetch(id, row)?;
         let plan =
             Proto::compile(&schema).map_err(|error| format!("schema {id}: {error}")).and_then(|proto| {
                 let message = proto.message_at(&indexes);
@@ -183,6 +193,32 @@ impl Registered {
         }
         self.known.push(Known { header: payload[..payload.len() - rest.len() + used].to_vec(), plan });
         Ok(self.known.len() - 1)
+    }
+}
+
+impl Registered {
+    /// A schema, with what it refers to. One that is not there may be registered later, so the next batch asks
+    /// again.
+    fn fetch(&mut self, id: i32, row: usize) -> Result<ResolvedSchema, String> {
+        if row <= self.asked {
+            self.missing.clear();
+        }
+        self.asked = row;
+        if let Some(message) = self.missing.get(&id) {
+            return Err(message.clone());
+        }
+        if self.missing.len() >= MISSING_MAX {
+            return Err(format!(
+                "schema {id} is not asked for: {MISSING_MAX} others of this batch do not exist"
+            ));
+        }
+        let schema = self.registry.schema(id).and_then(|schema| self.registry.resolve(&schema));
+        schema.map_err(|RegistryError { code, message }| {
+            let message =
+                format!("Error retrieving Protobuf schema for id {id}: {message}; error code: {code}");
+            self.missing.insert(id, message.clone());
+            message
+        })
     }
 }
 
@@ -275,10 +311,12 @@ impl MessagePlan {
                     scratch.merge(base + slot, found, message);
                     guess += 1;
                 }
-                To::Choice { slot, first, end, message: merges } => {
-                    for other in (*first..*end).filter(|other| other != slot) {
-                        scratch.slots[base + other] = Slot::ABSENT;
+                To::Choice { slot, chosen, message: merges } => {
+                    let before = scratch.slots[base + chosen];
+                    if before.state == State::Set && before.bits != *slot as u64 {
+                        scratch.slots[base + before.bits as usize] = Slot::ABSENT;
                     }
+                    scratch.slots[base + chosen] = Slot { state: State::Set, bits: *slot as u64, length: 0 };
                     if *merges {
                         scratch.merge(base + slot, found, message);
                     } else {
@@ -401,9 +439,8 @@ impl Output {
                 }
                 maps.end(true);
             }
-            (Self::Oneof { first, end, fields }, column) => {
-                let slots = &scratch.slots[base + first..base + end];
-                if slots.iter().all(|slot| slot.state == State::Absent) {
+            (Self::Oneof { chosen, fields }, column) => {
+                if scratch.slots[base + chosen].state == State::Absent {
                     column.push_null();
                     return Ok(());
                 }

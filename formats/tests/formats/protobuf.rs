@@ -581,7 +581,17 @@ fn payloads_without_a_known_schema_are_row_errors() {
     assert_eq!((show(&decoded.columns[0], 0), show(&decoded.columns[0], 4)), ("7".into(), "7".into()));
     let errors: Vec<_> = decoded.errors.iter().map(|error| (error.row, error.message.as_str())).collect();
     let magic = "Unknown magic byte! A PROTOBUF message begins with a zero byte and the id of its schema";
-    assert_eq!(errors, [(1, magic), (2, "schema 9 could not be fetched: Schema 9 not found"), (3, magic)]);
+    let unknown = "Error retrieving Protobuf schema for id 9: Schema 9 not found; error code: 40403";
+    assert_eq!(errors, [(1, magic), (2, unknown), (3, magic)]);
+    // Many that do not exist do not make many questions.
+    let strange: Vec<Vec<u8>> = (100..200u8).map(|id| vec![0, 0, 0, 0, id, 0, 8, 7]).collect();
+    let strange: Vec<Option<&[u8]>> = strange.iter().map(|payload| Some(payload.as_slice())).collect();
+    let decoded = decoder.decode(&strange);
+    assert_eq!(decoded.errors.len(), 100);
+    assert_eq!(
+        decoded.errors[99].message,
+        "schema 199 is not asked for: 32 others of this batch do not exist"
+    );
     // What was not known may be later.
     (2..=9).for_each(|n| {
         let text = format!("syntax = \"proto3\"; message T {{int32 b=1; int32 a={n};}}");
