@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_log::{Offset, PartitionRecords};
+use millstream_log::{Clock, Offset, PartitionRecords};
 
 use crate::error::StreamsError;
 use crate::handler::{ErrorResponse, ErrorStage};
@@ -47,10 +47,10 @@ pub(crate) enum Step {
 }
 
 /// How long a task waits for the rows of an empty partition.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// The monotonic time.
-    pub(crate) now: Duration,
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'a> {
+    /// Asked only where rows wait for an empty partition.
+    pub(crate) clock: &'a dyn Clock,
     /// `max.task.idle.ms`.
     pub(crate) max_idle: Option<Duration>,
 }
@@ -147,7 +147,7 @@ impl Task {
     pub(crate) fn step(
         &mut self,
         outbox: &mut Outbox,
-        patience: Patience,
+        patience: Patience<'_>,
         behind: &mut Behind<'_>,
     ) -> Result<Step, StreamsError> {
         if !self.may_go_on(patience, behind)? {
@@ -187,7 +187,7 @@ impl Task {
 
     /// Whether all queues have rows, or those that are empty need not be waited for (any longer). Each empty partition
     /// has its own time of waiting, which begins when it is seen empty, whether others have rows or not.
-    fn may_go_on(&mut self, patience: Patience, behind: &mut Behind<'_>) -> Result<bool, StreamsError> {
+    fn may_go_on(&mut self, patience: Patience<'_>, behind: &mut Behind<'_>) -> Result<bool, StreamsError> {
         let Some(max_idle) = patience.max_idle else { return Ok(true) };
         let mut may = true;
         for (queue, since) in self.queues.iter().zip(&mut self.empty_since) {
@@ -197,15 +197,19 @@ impl Task {
                 *since = None;
                 may = false;
             } else if !max_idle.is_zero() {
-                let since = *since.get_or_insert(patience.now);
-                may &= patience.now.saturating_sub(since) >= max_idle;
+                let now = patience.clock.monotonic();
+                may &= now.saturating_sub(*since.get_or_insert(now)) >= max_idle;
             }
         }
         Ok(may)
     }
 
     /// Begins to wait for empty partitions though no rows wait.
-    pub(crate) fn look(&mut self, patience: Patience, behind: &mut Behind<'_>) -> Result<(), StreamsError> {
+    pub(crate) fn look(
+        &mut self,
+        patience: Patience<'_>,
+        behind: &mut Behind<'_>,
+    ) -> Result<(), StreamsError> {
         if self.queues.len() > 1 && patience.max_idle.is_some_and(|idle| !idle.is_zero()) {
             self.may_go_on(patience, behind)?;
         }

@@ -230,16 +230,13 @@ impl Worker {
             Ok(!next.batches.is_empty())
         };
         for index in 0..self.tasks.len() {
-            let patience = || {
-                let now = log.clock().monotonic();
-                Patience { now, max_idle: self.shared.config.max_task_idle }
-            };
+            let patience = Patience { clock: &**log.clock(), max_idle: self.shared.config.max_task_idle };
             if self.tasks[index].rows() == 0 {
-                self.tasks[index].look(patience(), &mut behind)?;
+                self.tasks[index].look(patience, &mut behind)?;
                 continue;
             }
             loop {
-                match self.tasks[index].step(&mut self.outbox, patience(), &mut behind)? {
+                match self.tasks[index].step(&mut self.outbox, patience, &mut behind)? {
                     Step::Processed(rows) => total += rows,
                     Step::Idle => break,
                 }
