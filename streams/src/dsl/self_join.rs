@@ -7,6 +7,7 @@
 //! that is kept always finds itself, so rows come out without match only if they have no key or come too late.
 
 use std::any::Any;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::ByteColumn;
@@ -30,7 +31,7 @@ pub(crate) struct SelfJoin<K, V, F> {
     dropped: Dropped,
     /// Under which name the stream time is kept where no stored row tells it.
     time_name: Arc<str>,
-    of: std::marker::PhantomData<fn(V)>,
+    of: PhantomData<fn(V)>,
 }
 
 impl<K, V, O, F> SelfJoin<K, V, F>
@@ -49,7 +50,7 @@ where
             key_bytes: ByteColumn::default(),
             dropped: Dropped::default(),
             time_name: "".into(),
-            of: std::marker::PhantomData,
+            of: PhantomData,
         }
     }
 

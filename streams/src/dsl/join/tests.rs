@@ -311,6 +311,37 @@ fn a_stream_that_joins_itself_needs_one_store() {
 }
 
 #[test]
+fn a_stream_with_new_keys_joins_itself_behind_one_topic() {
+    let topology = |optimization| {
+        let builder = StreamsBuilder::new();
+        let stream = builder.stream::<String, String>("left", Consumed::with(Utf8, Utf8));
+        let rekeyed = stream.select_key(|_, value| value[..1].to_owned());
+        let join = Kind::Inner.join(windows(10, 0), Unmatched::Final);
+        rekeyed.join_rows(&rekeyed, pair, join, StreamJoined::default().named("self")).to("out");
+        builder.build_with(optimization).unwrap()
+    };
+    let rows = [
+        (Left, None, Some("a1"), 5),
+        (Left, None, Some("b2"), 6),
+        (Left, None, Some("a3"), 12),
+        (Left, None, Some("a4"), 40),
+    ];
+    let run = |optimization| {
+        let topology = topology(optimization);
+        let (stores, topics) = (topology.stores().count(), topology.repartitions.len());
+        let mut driver = TopologyTestDriver::new(topology, config()).unwrap();
+        driver.pipe_all("left", &rows.each_ref().map(record)).unwrap();
+        driver.commit().unwrap();
+        let mut found: Vec<_> = output(&mut driver).into_iter().map(|(_, value, _)| value).collect();
+        found.sort();
+        (stores, topics, found)
+    };
+    let pairs = ["a1a1", "a1a3", "a3a1", "a3a3", "a4a4", "b2b2"].map(str::to_owned).to_vec();
+    assert_eq!(run(Optimization::ALL), (1, 1, pairs.clone()));
+    assert_eq!(run(Optimization::NONE), (2, 2, pairs));
+}
+
+#[test]
 fn two_streams_need_two_stores_though_their_types_are_the_same() {
     let builder = StreamsBuilder::new();
     let left = builder.stream::<String, String>("left", Consumed::with(Utf8, Utf8));
