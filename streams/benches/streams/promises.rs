@@ -22,11 +22,14 @@ const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Rows that go through the plain RocksDB loop at a time.
 const CHUNK: usize = 8192;
 
+/// What it is called, and what prints it.
+type Promise = (&'static str, fn(&SystemClock));
+
 /// All of them, or those that `MILLSTREAM_BENCH_PROMISE` names: `stateless`, `count`, `join`, `beyond`, `latency`.
 pub(crate) fn promises(_: &mut Criterion) {
     let clock = SystemClock::new();
     let chosen = std::env::var("MILLSTREAM_BENCH_PROMISE").unwrap_or_default();
-    let promises: [(&str, fn(&SystemClock)); 5] = [
+    let promises: [Promise; 5] = [
         ("stateless", stateless),
         ("count", word_count),
         ("join", stream_join),
