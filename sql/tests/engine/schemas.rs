@@ -251,6 +251,7 @@ fn keys_of_other_schemas_meet() {
     );
     assert_eq!(schemas.client.rows("SELECT w FROM both;").len(), 20);
     assert_eq!(schemas.client.rows("SELECT w FROM refers;").len(), 20);
+    assert_eq!(schemas.client.rows("SELECT w FROM refers WHERE id = 7;"), ["7"]);
     schemas.client.run("CREATE STREAM joined AS SELECT s.k AS k, s.v + t.w AS w FROM s JOIN t ON s.k = t.k;");
     schemas.client.settle();
     for key in 0..20 {

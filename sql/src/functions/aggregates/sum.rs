@@ -51,7 +51,11 @@ where
         match (self.most, sum.to_i128()) {
             (Some(most), Some(sum)) if sum > most || sum < -most => Err(SqlError::failed(
                 "compute SUM",
-                format!("the sum does not fit in {}: cast the argument to a wider DECIMAL", self.data_type),
+                format!(
+                    "Numeric field overflow: the sum does not fit in {}: cast the argument to a wider DECIMAL",
+                    SqlType::from_arrow(&self.data_type)
+                        .map_or_else(|_| "its type".to_owned(), |ty| ty.to_string())
+                ),
             )),
             _ => Ok(sum),
         }

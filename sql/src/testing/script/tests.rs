@@ -51,6 +51,26 @@ fn rows_go_through_all_queries_before_the_next_statement() {
 }
 
 #[test]
+fn formats_with_schemas_have_a_registry() {
+    for format in ["AVRO", "PROTOBUF", "JSON_SR"] {
+        let script = format!(
+            "--@test: {format}
+            CREATE STREAM s (k INT KEY, v STRING, l ARRAY<INT>) WITH (KAFKA_TOPIC='s', FORMAT='{format}', PARTITIONS=4);
+            CREATE STREAM longer AS SELECT k, CONCAT(v, '!') AS v, l FROM s;
+            CREATE TABLE t AS SELECT v, COUNT(*) AS n FROM longer GROUP BY v;
+            INSERT INTO s VALUES (1, 'a', ARRAY[1, 2]);
+            INSERT INTO s VALUES (2, 'a', ARRAY[3]);
+            ASSERT VALUES longer (k, v, l) VALUES (1, 'a!', ARRAY[1, 2]);
+            ASSERT VALUES longer (k, v, l) VALUES (2, 'a!', ARRAY[3]);
+            ASSERT VALUES t (v, n) VALUES ('a!', 1);
+            ASSERT VALUES t (v, n) VALUES ('a!', 2);
+            ASSERT SCHEMA SUBJECT 'LONGER-value';"
+        );
+        assert_eq!(failures(&script), Vec::<String>::new());
+    }
+}
+
+#[test]
 fn differences_are_said_column_by_column() {
     for (statements, expected) in [
         (
