@@ -247,3 +247,47 @@ fn our_protobuf_is_read_by_python() {
         ])
     );
 }
+
+#[test]
+fn json_of_python_is_read() {
+    let Some(bench) = Bench::new() else { return };
+    let item = [Field::new("SKU", DataType::Utf8, true), Field::new("N", DataType::Int64, true)];
+    let columns = fields(&[
+        ("ID", DataType::Int64),
+        ("NAME", DataType::Utf8),
+        ("PRICE", DataType::Float64),
+        ("TAGS", list_field(DataType::Utf8)),
+        ("ATTRS", map_field(DataType::Int64)),
+        ("ITEM", DataType::Struct(item.to_vec().into())),
+        ("NOTE", DataType::Utf8),
+    ]);
+    let rest = "1.5 | [a, ü] | {x: 1} | {SKU: s, N: 3}";
+    assert_eq!(
+        bench.read("json_write", FormatSpec::value(Format::JsonSr), &columns),
+        [
+            format!("7 | bo | {rest} | NULL"),
+            format!("7 | NULL | {rest} | NULL"),
+            format!("7 | bo | {rest} | new"),
+            format!("7 | NULL | {rest} | NULL"),
+        ]
+    );
+}
+
+#[test]
+fn our_json_is_read_by_python() {
+    let Some(bench) = Bench::new() else { return };
+    let columns: [(&str, ArrayRef); 5] = [
+        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
+        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
+        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
+        ("TAGS", tags()),
+        ("ATTRS", attrs()),
+    ];
+    assert_eq!(
+        bench.write("json_read", FormatSpec::value(Format::JsonSr), &columns),
+        json!([
+            {"ID": 7, "NAME": "bo", "AT": 1000, "TAGS": ["a", "ü"], "ATTRS": [{"key": "x", "value": 1}]},
+            {"ID": -1, "NAME": null, "AT": null, "TAGS": [], "ATTRS": []},
+        ])
+    );
+}

@@ -179,7 +179,6 @@ def proto_order(with_note):
 def protobuf_write(client, _):
     """Two versions of a message that is not the first of its file and refers to another file."""
     payloads = []
-    client.set_compatibility("orders-value", "NONE")
     for with_note in (False, True):
         order = proto_order(with_note)
         serializer = ProtobufSerializer(order, client, {"use.deprecated.format": False})
