@@ -103,6 +103,27 @@ pub trait Serde<T>: Send + Sync + 'static {
         }
     }
 
+    /// The same for records of `topic`, by default one value after the other; headers that are added go nowhere.
+    fn serialize_column_for(
+        &self,
+        topic: &str,
+        values: &[Option<T>],
+        out: &mut ByteColumn,
+        failed: &mut Vec<(usize, SerdeError)>,
+    ) {
+        let mut headers = Vec::new();
+        for (row, value) in values.iter().enumerate() {
+            let Some(value) = value else {
+                out.push(None);
+                continue;
+            };
+            if let Err(error) = out.push_with(|bytes| self.serialize_for(topic, &mut headers, value, bytes)) {
+                out.push(None);
+                failed.push((row, error));
+            }
+        }
+    }
+
     /// Appends the value of every entry; absent entries and those that fail are absent. Failed rows go to
     /// `failed`.
     fn deserialize_column(
@@ -336,6 +357,16 @@ impl Serde<()> for Void {
     ) {
         values.iter().for_each(|_| out.push(None));
     }
+
+    fn serialize_column_for(
+        &self,
+        _topic: &str,
+        values: &[Option<()>],
+        out: &mut ByteColumn,
+        failed: &mut Vec<(usize, SerdeError)>,
+    ) {
+        self.serialize_column(values, out, failed);
+    }
 }
 
 impl DefaultSerde for () {
@@ -376,7 +407,8 @@ mod tests {
         assert_eq!(Void.deserialize(&[0]).unwrap_err().to_string(), "1 bytes where there is nothing");
         let mut column = ByteColumn::default();
         Void.serialize_column(&[Some(()), None], &mut column, &mut Vec::new());
-        assert_eq!((column.get(0), column.get(1)), (None, None));
+        Void.serialize_column_for("t", &[Some(())], &mut column, &mut Vec::new());
+        assert_eq!((column.get(0), column.get(1), column.get(2)), (None, None, None));
         assert!(Utf8.deserialize(&[0xff]).unwrap_err().to_string().starts_with("not UTF-8 text"));
         assert!(UuidText.deserialize(b"x").unwrap_err().to_string().starts_with("not a UUID"));
     }

@@ -1,5 +1,6 @@
 //! Serdes of the log, and those for the keys of windows.
 
+use millstream_log::Header;
 pub use millstream_log::serde::{
     Boolean, DefaultSerde, DynSerde, Float32, Float64, Int16, Int32, Int64, Json, List, Raw, Serde,
     SerdeError, Utf8, UuidText, Void,
@@ -50,6 +51,15 @@ impl<K: DefaultSerde> Default for TimeWindowed<K> {
     }
 }
 
+impl<K> TimeWindowed<K> {
+    fn push_window(&self, value: &Windowed<K>, out: &mut Vec<u8>) {
+        out.extend_from_slice(&value.start.to_be_bytes());
+        if self.in_changelog {
+            out.extend_from_slice(&[0; SEQUENCE_BYTES]);
+        }
+    }
+}
+
 impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
     type Serde = TimeWindowed<K>;
 }
@@ -57,10 +67,19 @@ impl<K: DefaultSerde> DefaultSerde for Windowed<K> {
 impl<K: 'static> Serde<Windowed<K>> for TimeWindowed<K> {
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         self.key.serialize(&value.key, out)?;
-        out.extend_from_slice(&value.start.to_be_bytes());
-        if self.in_changelog {
-            out.extend_from_slice(&[0; SEQUENCE_BYTES]);
-        }
+        self.push_window(value, out);
+        Ok(())
+    }
+
+    fn serialize_for(
+        &self,
+        topic: &str,
+        headers: &mut Vec<Header>,
+        value: &Windowed<K>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        self.key.serialize_for(topic, headers, &value.key, out)?;
+        self.push_window(value, out);
         Ok(())
     }
 
@@ -96,8 +115,19 @@ impl<K: 'static> SessionWindowed<K> {
 impl<K: 'static> Serde<Windowed<K>> for SessionWindowed<K> {
     fn serialize(&self, value: &Windowed<K>, out: &mut Vec<u8>) -> Result<(), SerdeError> {
         self.key.serialize(&value.key, out)?;
-        out.extend_from_slice(&value.end.to_be_bytes());
-        out.extend_from_slice(&value.start.to_be_bytes());
+        push_session(value, out);
+        Ok(())
+    }
+
+    fn serialize_for(
+        &self,
+        topic: &str,
+        headers: &mut Vec<Header>,
+        value: &Windowed<K>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        self.key.serialize_for(topic, headers, &value.key, out)?;
+        push_session(value, out);
         Ok(())
     }
 
@@ -112,6 +142,11 @@ impl<K: 'static> Serde<Windowed<K>> for SessionWindowed<K> {
     fn unpartitioned_suffix(&self) -> usize {
         16
     }
+}
+
+fn push_session<K>(value: &Windowed<K>, out: &mut Vec<u8>) {
+    out.extend_from_slice(&value.end.to_be_bytes());
+    out.extend_from_slice(&value.start.to_be_bytes());
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ use crate::{
 /// The schema is that of `T` here: values are written by it, and payloads written by other versions are
 /// resolved to it (fields by name, defaults where a field is missing, numbers widened, unions).
 ///
-/// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, in
-/// stores and in topologies, the subject is the full name of the record, unless
+/// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, as in
+/// stores and where every row chooses its topic, the subject is the full name of the record, unless
 /// [`with_subject`](Self::with_subject) names one.
 ///
 /// ```
@@ -181,6 +181,10 @@ impl<T> AvroSerde<T> {
         Self { subject: subject.into(), ..self }
     }
 
+    fn subject_of(&self, topic: &str) -> String {
+        format!("{topic}-{}", self.suffix)
+    }
+
     /// The schema to write with under a subject, and its id. The registry is asked once.
     fn writer(&self, subject: &str) -> Result<(i32, Arc<Parsed>), SerdeError> {
         let known = self.writers.read().unwrap_or_else(PoisonError::into_inner).get(subject).cloned();
@@ -235,6 +239,35 @@ impl<T: Serialize> AvroSerde<T> {
         let writer = schema.writer()?;
         write_header(id, out);
         writer.write_ser(out, value).map(drop).map_err(failed)
+    }
+
+    fn write_column(
+        &self,
+        subject: &str,
+        values: &[Option<T>],
+        out: &mut ByteColumn,
+        failures: &mut Vec<(usize, SerdeError)>,
+    ) {
+        let schema = self.writer(subject);
+        let writer =
+            schema.as_ref().map_err(Clone::clone).and_then(|(id, schema)| Ok((*id, schema.writer()?)));
+        for (row, value) in values.iter().enumerate() {
+            let written = match (value, &writer) {
+                (None, _) => {
+                    out.push(None);
+                    continue;
+                }
+                (Some(_), Err(error)) => Err(error.clone()),
+                (Some(value), Ok((id, writer))) => out.push_with(|bytes| {
+                    write_header(*id, bytes);
+                    writer.write_ser(bytes, value).map(drop).map_err(failed)
+                }),
+            };
+            if let Err(error) = written {
+                out.push(None);
+                failures.push((row, error));
+            }
+        }
     }
 }
 
@@ -292,7 +325,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), SerdeError> {
-        self.write(&format!("{topic}-{}", self.suffix), value, out)
+        self.write(&self.subject_of(topic), value, out)
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
@@ -311,26 +344,17 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
         out: &mut ByteColumn,
         failures: &mut Vec<(usize, SerdeError)>,
     ) {
-        let schema = self.writer(&self.subject);
-        let writer =
-            schema.as_ref().map_err(Clone::clone).and_then(|(id, schema)| Ok((*id, schema.writer()?)));
-        for (row, value) in values.iter().enumerate() {
-            let written = match (value, &writer) {
-                (None, _) => {
-                    out.push(None);
-                    continue;
-                }
-                (Some(_), Err(error)) => Err(error.clone()),
-                (Some(value), Ok((id, writer))) => out.push_with(|bytes| {
-                    write_header(*id, bytes);
-                    writer.write_ser(bytes, value).map(drop).map_err(failed)
-                }),
-            };
-            if let Err(error) = written {
-                out.push(None);
-                failures.push((row, error));
-            }
-        }
+        self.write_column(&self.subject, values, out, failures);
+    }
+
+    fn serialize_column_for(
+        &self,
+        topic: &str,
+        values: &[Option<T>],
+        out: &mut ByteColumn,
+        failures: &mut Vec<(usize, SerdeError)>,
+    ) {
+        self.write_column(&self.subject_of(topic), values, out, failures);
     }
 
     fn deserialize_column(

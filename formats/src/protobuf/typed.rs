@@ -29,8 +29,8 @@ use crate::{
 /// Values are written by the schema of the serde. Payloads are read as `T` whatever schema they name: that is how
 /// Protobuf evolves, so the registry is not asked.
 ///
-/// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, in
-/// stores and in topologies, the subject is the full name of the message, unless
+/// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, as
+/// in stores and where every row chooses its topic, the subject is the full name of the message, unless
 /// [`with_subject`](Self::with_subject) names one.
 ///
 /// ```

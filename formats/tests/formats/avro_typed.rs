@@ -69,7 +69,7 @@ fn values_come_back_and_their_schema_is_under_the_topics_subject() {
     assert_eq!(subjects, ["chosen", "com.acme.Order", "orders-key", "orders-value"]);
 }
 
-#[derive(Serialize, Deserialize, Debug, PartialEq)]
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 struct Old {
     name: String,
     delay: i32,
@@ -148,9 +148,14 @@ fn settings_say_who_registers() {
     let mut column = ByteColumn::default();
     let mut failures = Vec::new();
     let chosen = serde(fixed).with_subject("t-value");
-    chosen.serialize_column(&[Some(value), None], &mut column, &mut failures);
+    chosen.serialize_column(&[Some(value.clone()), None], &mut column, &mut failures);
+    chosen.serialize_column_for("t", &[Some(value.clone())], &mut column, &mut failures);
     assert!(failures.is_empty(), "{failures:?}");
-    assert_eq!((column.get(0).map(|payload| payload[4]), column.get(1)), (Some(2), None));
+    let ids: Vec<_> = (0..3).map(|row| column.get(row).map(|payload| payload[4])).collect();
+    assert_eq!(ids, [Some(2), None, Some(2)]);
+    chosen.serialize_column_for("other", &[None, Some(value)], &mut column, &mut failures);
+    let failures: Vec<_> = failures.iter().map(|(row, error)| (*row, error.to_string())).collect();
+    assert_eq!(failures, [(1, "Subject 'other-value' not found.; error code: 40401".to_owned())]);
     // The newest version has a field that the type leaves to its default.
     register(&OLD.replace("[", r#"[{"name":"new","type":"string","default":"x"},"#)).expect("compatible");
     let settings = [("auto.register.schemas", "false"), ("use.latest.version", "true")];

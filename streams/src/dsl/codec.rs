@@ -171,8 +171,14 @@ where
         let mut failed: Vec<(usize, SerdeError)> = Vec::new();
         self.key_bytes.clear();
         self.value_bytes.clear();
-        self.keys.serialize_column(&batch.keys, &mut self.key_bytes, &mut failed);
-        self.values.serialize_column(&batch.values, &mut self.value_bytes, &mut failed);
+        if self.route.topic.is_none() {
+            self.keys.serialize_column_for(out.topic(), &batch.keys, &mut self.key_bytes, &mut failed);
+            self.values.serialize_column_for(out.topic(), &batch.values, &mut self.value_bytes, &mut failed);
+        } else {
+            // Every row chooses its topic, and only later.
+            self.keys.serialize_column(&batch.keys, &mut self.key_bytes, &mut failed);
+            self.values.serialize_column(&batch.values, &mut self.value_bytes, &mut failed);
+        }
         failed.sort_by_key(|(row, _)| *row);
         let suffix = self.keys.unpartitioned_suffix();
         let mut next = 0;

@@ -1,15 +1,18 @@
 //! Typed operators against naive folds, over random cuttings of the input.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
 
 use crate::config::StreamsConfig;
 use crate::driver::{InputRecord, TopologyTestDriver};
-use crate::dsl::{Consumed, Grouped, KStream, Materialized, Repartitioned, StreamsBuilder, Windowed};
+use crate::dsl::{
+    Consumed, Grouped, KStream, Materialized, Produced, Repartitioned, StreamsBuilder, Windowed,
+};
 use crate::operator::TimeWindows;
-use crate::serde::{Int64, Serde, TimeWindowed, Utf8};
+use crate::serde::{Int64, Serde, SerdeError, SessionWindowed, TimeWindowed, Utf8};
 use crate::topology::Topology;
 
 /// An input row: key, value, timestamp.
@@ -47,9 +50,7 @@ fn run(topology: Topology, config: StreamsConfig, rows: &[Row], cuts: &[usize]) 
 fn output(driver: &mut TopologyTestDriver) -> Vec<Out> {
     let records = driver.read("out").unwrap();
     let out = records.into_iter().map(|record| {
-        let key = match TimeWindowed::new(std::sync::Arc::new(Utf8), 10)
-            .deserialize(record.key.as_deref().unwrap())
-        {
+        let key = match TimeWindowed::new(Arc::new(Utf8), 10).deserialize(record.key.as_deref().unwrap()) {
             Ok(Windowed { key, start, .. }) => format!("{key}@{start}"),
             Err(_) => String::from_utf8(record.key.unwrap()).unwrap(),
         };
@@ -440,4 +441,45 @@ fn headers_travel_with_their_rows() {
     let headers: Vec<_> =
         driver.read("out").unwrap().into_iter().map(|record| record.headers.len()).collect();
     assert_eq!(headers, [0, 0, 1]);
+}
+
+/// Writes the name of the topic instead of the value, and nothing where it is not told.
+struct TopicName;
+
+impl Serde<i64> for TopicName {
+    fn serialize(&self, _: &i64, _: &mut Vec<u8>) -> Result<(), SerdeError> {
+        Err(SerdeError::new("no topic"))
+    }
+
+    fn deserialize(&self, _: &[u8]) -> Result<i64, SerdeError> {
+        Err(SerdeError::new("a name is no number"))
+    }
+
+    fn serialize_for(
+        &self,
+        topic: &str,
+        _: &mut Vec<millstream_log::Header>,
+        _: &i64,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SerdeError> {
+        out.extend_from_slice(topic.as_bytes());
+        Ok(())
+    }
+}
+
+#[test]
+fn serdes_of_a_sink_are_told_its_topic() {
+    let builder = StreamsBuilder::new();
+    input(&builder).to_with("out", Produced::with(Utf8, TopicName));
+    let mut driver = TopologyTestDriver::new(builder.build().unwrap(), config(false)).unwrap();
+    driver.pipe_all("in", &[record(&(1, 2, 3)), record(&(2, 3, 4))]).unwrap();
+    let values: Vec<_> = driver.read("out").unwrap().into_iter().map(|record| record.value).collect();
+    assert_eq!(values, vec![Some(b"out".to_vec()); 2]);
+    // Those of windowed keys tell those of the keys.
+    let (key, mut out) = (Windowed { key: 7, start: 1, end: 2 }, Vec::new());
+    TimeWindowed::new(Arc::new(TopicName), 1).serialize_for("t", &mut vec![], &key, &mut out).unwrap();
+    assert_eq!(out, b"t\0\0\0\0\0\0\0\x01");
+    out.clear();
+    SessionWindowed::new(Arc::new(TopicName)).serialize_for("t", &mut vec![], &key, &mut out).unwrap();
+    assert_eq!(out, b"t\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\x01");
 }
