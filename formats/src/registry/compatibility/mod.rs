@@ -13,6 +13,8 @@ mod difference;
 mod json;
 mod level;
 mod protobuf;
+#[cfg(test)]
+mod tests;
 
 pub use level::Compatibility;
 

@@ -47,6 +47,8 @@ impl Statement {
         let field = self.block.is_none() && self.head.get(2).is_some_and(|token| token == "=");
         match self.head.first().map_or("", String::as_str) {
             "syntax" | "edition" if second == "=" => Kind::Syntax,
+            // A value of an enum may have any name.
+            _ if second == "=" => Kind::Field,
             "option" => Kind::Option,
             "package" if !field => Kind::Package,
             "import" if !field => Kind::Import,
@@ -60,17 +62,22 @@ impl Statement {
         }
     }
 
-    /// The number of a field or of the first field in a oneof.
-    fn number(&self) -> i64 {
+    /// Where a field, a value or the first field of a oneof stands: by its number. Negative values of an enum come
+    /// last, for the first one must be zero.
+    fn place(&self) -> (bool, i64) {
         let own = self.head.iter().position(|token| token == "=").and_then(|at| {
-            let (sign, digits) = match self.head.get(at + 1)?.as_str() {
-                "-" => (-1, self.head.get(at + 2)?.as_str()),
-                digits => (1, digits),
+            let (negative, digits) = match self.head.get(at + 1)?.as_str() {
+                "-" => (true, self.head.get(at + 2)?.as_str()),
+                digits => (false, digits),
             };
-            Some(sign * digits.parse::<i64>().ok()?)
+            let number = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+                Some(digits) => i64::from_str_radix(digits, 16),
+                None => digits.parse(),
+            };
+            Some((negative, number.ok()?))
         });
-        let first = || self.block.iter().flatten().map(Self::number).min();
-        own.or_else(first).unwrap_or(i64::MAX)
+        let first = || self.block.iter().flatten().map(Self::place).min();
+        own.or_else(first).unwrap_or((true, i64::MAX))
     }
 }
 
@@ -81,8 +88,8 @@ fn sort(statements: &mut [Statement]) {
     statements.sort_by_cached_key(|statement| {
         let kind = statement.kind();
         let by_number = matches!(kind, Kind::Field | Kind::Oneof);
-        let number = if by_number { statement.number() } else { 0 };
-        (kind, number, if by_number { String::new() } else { line(&statement.head) })
+        let place = if by_number { statement.place() } else { (false, 0) };
+        (kind, place, if by_number { String::new() } else { line(&statement.head) })
     });
 }
 
@@ -123,6 +130,7 @@ fn line(tokens: &[String]) -> String {
         let tight = out.is_empty()
             || matches!(token.as_str(), "," | ";" | ")" | "]" | ">" | ":" | ".")
             || matches!(before, "(" | "[" | "<" | "." | "-" | "+")
+            || (before == ")" && token.starts_with('.'))
             || (token == "<" && before == "map")
             || (token == "("
                 && before != "="
@@ -203,7 +211,14 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
             found.push(content);
             rest = after;
         } else if is_word(first) {
-            let end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+            let mut end = rest.find(|c: char| !is_word(c)).unwrap_or(rest.len());
+            // The sign of an exponent belongs to its number.
+            let is_number = first.is_ascii_digit() || first == '.';
+            if is_number && !rest.starts_with("0x") && rest[..end].ends_with(['e', 'E']) {
+                let exponent = rest[end..].strip_prefix(['+', '-']);
+                end += exponent
+                    .map_or(0, |exponent| 1 + exponent.find(|c: char| !is_word(c)).unwrap_or(exponent.len()));
+            }
             found.push(rest[..end].to_owned());
             rest = &rest[end..];
         } else {
@@ -296,6 +311,24 @@ service S {
         assert!(sorted.find("import \"z").unwrap() < sorted.find("import public").unwrap());
         assert!(sorted.find("r = 1").unwrap() < sorted.find("m = 2").unwrap());
         assert_eq!(canonical(&sorted, true).as_deref(), Ok(sorted.as_str()));
+    }
+
+    #[test]
+    fn tokens_keep_their_meaning() {
+        for (text, expected) in [
+            ("a = 1 [default = -1.5e-3, x = 0xE];", "a = 1 [default = -1.5e-3, x = 0xE];\n"),
+            ("option (a.b) . c = 1e+2;", "option (a.b).c = 1e+2;\n"),
+            (
+                "enum E { ZERO = 0; reserved = 1; option = 2; }",
+                "enum E {\n  ZERO = 0;\n  reserved = 1;\n  option = 2;\n}\n",
+            ),
+        ] {
+            let found = canonical(text, false).unwrap();
+            assert_eq!(found.replace(" . c", ".c"), expected);
+            assert_eq!(canonical(&found, false), Ok(found.clone()));
+        }
+        let sorted = canonical("enum E { N = -1; Z = 0; A = 10; B = 2; }", true).unwrap();
+        assert_eq!(sorted, "enum E {\n  Z = 0;\n  B = 2;\n  A = 10;\n  N = -1;\n}\n");
     }
 
     #[test]
