@@ -168,7 +168,10 @@ impl Scalar {
                 Self::String => push_utf8(text, column)?,
                 _ => self.push_text(bits, text, column)?,
             },
-            Column::Bytes(column) => column.push(text),
+            Column::Bytes(column) => {
+                check_room(column, text.len())?;
+                column.push(text);
+            }
             Column::Decimal(_) | Column::Array(_) | Column::Map(_) | Column::Struct(_) => {
                 unreachable!("plans pair scalars with columns that take them")
             }
@@ -196,6 +199,7 @@ impl Scalar {
             Self::Float => java::push_float(&mut column.bytes, f32::from_bits(bits as u32)),
             _ => column.bytes.extend_from_slice(itoa::Buffer::new().format(self.integer(bits)).as_bytes()),
         }
+        check_room(column, 0)?;
         column.end();
         Ok(())
     }
@@ -344,8 +348,19 @@ fn push_utf8(text: &[u8], column: &mut Variable) -> Result<(), Fault> {
     if !text.is_ascii() {
         std::str::from_utf8(text).map_err(|_| Fault::Utf8)?;
     }
+    check_room(column, text.len())?;
     column.push(text);
     Ok(())
+}
+
+/// Refuses text with which a column would pass Arrow's 2 GiB. What a payload holds never does, but declared
+/// defaults, symbols and numbers as text may be longer than what stands for them.
+#[inline(always)]
+fn check_room(column: &Variable, length: usize) -> Result<(), Fault> {
+    if column.bytes.len().saturating_add(length) <= i32::MAX as usize {
+        return Ok(());
+    }
+    Err(Fault::Value("a column of one batch passes 2 GiB: decode fewer payloads at a time".into()))
 }
 
 fn unsigned(value: i64) -> Result<u32, String> {
