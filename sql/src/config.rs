@@ -17,6 +17,11 @@ const KSQL: &[(&str, &str, &str)] = &[
         "",
         "WRAP_SINGLE_VALUE of sources that say nothing: true or false",
     ),
+    (
+        "ksql.json_sr.converter.deserializer.enabled",
+        "true",
+        "JSON_SR is read by the schema of each record; false reads it as JSON",
+    ),
     ("ksql.output.topic.name.prefix", "", "put before the topic names of CREATE .. AS SELECT"),
     ("ksql.source.table.materialization.enabled", "true", "source tables keep their rows for pull queries"),
     ("ksql.create.or.replace.enabled", "true", "CREATE OR REPLACE may take the place of a source"),

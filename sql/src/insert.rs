@@ -4,13 +4,13 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, new_null_array},
     datatypes::Int64Type,
 };
-use millstream_formats::{FormatError, Payloads};
+use millstream_formats::{FormatError, FormatSpec, Payloads, Subject};
 use millstream_log::{Log, Producer, Timestamp};
 
 use crate::{
     ast::{Expr, Ident, InsertValues, SourceKind, quoted},
     catalogue::{Catalogue, Column, Source},
-    engine::schemas::subjects,
+    engine::schemas::{is_missing, subjects},
     error::SqlError,
     expression::{Compiler, coerce_lax, evaluate_constant},
     function::FunctionRegistry,
@@ -49,10 +49,33 @@ fn encode(columns: &[Column], values: &[ArrayRef], source: &Source, key: bool) -
         return Ok(payloads);
     }
     let failed = |error| SqlError::failed(format!("insert values into {}", source.name), error);
-    let encoder = if key { source.key_encoder() } else { source.value_encoder() };
-    let mut encoder = encoder.map_err(failed)?;
+    let (spec, side) = match key {
+        true => (source.key_format, Side::Key),
+        false => (source.value_format, Side::Value),
+    };
+    let subject = subjects(source).find(|(known, _)| *known == side);
+    let subject = subject.map(|(_, subject)| named(subject, spec)).transpose().map_err(failed)?;
+    let fields = columns.iter().map(Column::field).collect();
+    let mut encoder = spec.encoder(&fields, subject.as_ref()).map_err(failed)?;
     encoder.encode(values, 1, None, &mut payloads).map_err(failed)?;
     Ok(payloads)
+}
+
+/// The subject with the name that its records have, if others have written some: a schema with another name would be
+/// refused.
+fn named(subject: &Subject, spec: FormatSpec) -> Result<Subject, FormatError> {
+    let mut subject = subject.clone();
+    if subject.full_name.is_none() && subject.schema_id.is_none() {
+        match subject.registry.latest(&subject.name) {
+            Ok(known) => {
+                let resolved = subject.registry.resolve(&known.schema)?;
+                subject.full_name = spec.record_name(&resolved, None)?;
+            }
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(subject)
 }
 
 /// A key must not be written with another schema than the keys before it, or equal ones differ.

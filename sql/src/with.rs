@@ -120,6 +120,8 @@ pub(crate) struct With {
     pub(crate) key_default: Option<Format>,
     /// `ksql.persistence.wrap.single.values`: holds where the format leaves the choice.
     pub(crate) wrapped_default: Option<bool>,
+    /// Whether JSON_SR is read by the schema of each record.
+    pub(crate) json_sr_converter: bool,
     /// `WINDOW_TYPE` and `WINDOW_SIZE`
     pub(crate) window: Option<Windowing>,
     timestamp: Option<(TimestampColumn, Span)>,
@@ -198,6 +200,7 @@ impl With {
             value_schema: schema_settings(properties, Side::Value)?,
             key_default: None,
             wrapped_default: None,
+            json_sr_converter: true,
             wrapped_span: properties.get("WRAP_SINGLE_VALUE").map_or_else(Span::default, |p| p.name_span),
             window: None,
             timestamp: timestamp(properties)?,
@@ -336,6 +339,7 @@ impl With {
             Format::ProtobufNosr => inherited.format == format && inherited.unwrap_primitives,
             _ => false,
         };
+        spec.json_sr_converter = self.json_sr_converter;
         Ok(())
     }
 

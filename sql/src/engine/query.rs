@@ -50,6 +50,7 @@ impl Engine {
         };
         let mut with = With::of_create_as(&create.with)?;
         with.wrapped_default = self.wrapped_default(&command.properties);
+        with.json_sr_converter = self.json_sr_converter(&command.properties);
         with.key_default =
             self.config.value(&command.properties, "ksql.persistence.default.format.key").parse().ok();
         let place = create.with.span.unwrap_or(create.name.span);

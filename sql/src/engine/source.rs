@@ -64,6 +64,7 @@ impl Engine {
         }
         let mut with = With::of_create(&create.with)?;
         with.wrapped_default = self.wrapped_default(&command.properties);
+        with.json_sr_converter = self.json_sr_converter(&command.properties);
         let place = create.with.span.unwrap_or(create.name.span);
         let Some(topic) = with.topic.clone() else {
             return Err(SqlError::invalid(
@@ -84,9 +85,9 @@ impl Engine {
         let (create, command) = (inferred.as_ref().unwrap_or(create), completed.as_ref().unwrap_or(command));
         if inferred.is_some() {
             // The names of its records are known now.
-            let wrapped_default = with.wrapped_default;
+            let (wrapped_default, json_sr_converter) = (with.wrapped_default, with.json_sr_converter);
             with = With::of_create(&create.with)?;
-            with.wrapped_default = wrapped_default;
+            (with.wrapped_default, with.json_sr_converter) = (wrapped_default, json_sr_converter);
         }
         let key_count = create.columns.iter().filter(|column| {
             matches!(column.constraint, Some(ColumnConstraint::Key | ColumnConstraint::PrimaryKey))
@@ -175,6 +176,11 @@ impl Engine {
     /// `ksql.create.or.replace.enabled`
     pub(super) fn may_replace(&self, properties: &Properties) -> bool {
         self.config.value(properties, "ksql.create.or.replace.enabled") == "true"
+    }
+
+    /// How JSON_SR is read: by the schema of each record, or as JSON.
+    pub(super) fn json_sr_converter(&self, properties: &Properties) -> bool {
+        self.config.value(properties, "ksql.json_sr.converter.deserializer.enabled") == "true"
     }
 
     /// `ksql.persistence.wrap.single.values`

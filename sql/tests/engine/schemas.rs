@@ -322,3 +322,38 @@ fn records_with_schemas_are_printed_as_json() {
         ]
     );
 }
+
+#[test]
+fn inserted_values_have_the_record_name_that_others_gave() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut schemas = Schemas::open(dir.path());
+    schemas.topics(&["flights"]);
+    schemas.register("flights-value", SchemaType::Avro, FLIGHT);
+    schemas.client.run(
+        "CREATE STREAM flights WITH (KAFKA_TOPIC='flights', VALUE_FORMAT='AVRO');
+         INSERT INTO flights (origin, delay) VALUES ('SFO', 3);
+         SET 'auto.offset.reset' = 'earliest';",
+    );
+    assert!(
+        schemas.text("flights-value").contains(r#""name":"Flight""#),
+        "{}",
+        schemas.text("flights-value")
+    );
+    let found = schemas.client.transcript("SELECT origin, delay, seat FROM flights EMIT CHANGES LIMIT 1;");
+    assert_eq!(found.trim(), "SFO | 3 | null");
+}
+
+#[test]
+fn json_with_a_schema_can_be_read_as_plain_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut schemas = Schemas::open(dir.path());
+    schemas.client.run(
+        "CREATE STREAM wide (id BIGINT) WITH (KAFKA_TOPIC='ids', VALUE_FORMAT='JSON_SR', PARTITIONS=1);
+         INSERT INTO wide VALUES (5);
+         SET 'auto.offset.reset' = 'earliest';
+         SET 'ksql.json_sr.converter.deserializer.enabled' = 'false';
+         CREATE STREAM narrow (id INT) WITH (KAFKA_TOPIC='ids', VALUE_FORMAT='JSON_SR');",
+    );
+    let found = schemas.client.transcript("SELECT id FROM narrow EMIT CHANGES LIMIT 1;");
+    assert_eq!(found.trim(), "5", "a 64-bit number feeds no INT by its schema, and does as JSON");
+}
