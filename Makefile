@@ -16,6 +16,7 @@ demo: deps ## run the flight-delays job end to end
 	$(RELEASE)/millstream demo
 
 test: deps ## build and run every test, doc tests included
+	@.ci/install-deps tests
 	MILLSTREAM_TEST_PLANTED=1 $(CARGO) test --release --locked --workspace
 
 bench: deps ## run all benchmarks
