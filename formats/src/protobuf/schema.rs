@@ -120,7 +120,8 @@ impl FileResolver for Files {
 }
 
 fn load(name: &str, text: &str) -> Result<File, protox::Error> {
-    if let Some(mut bytes) = descriptor_bytes(text) {
+    if let Some((mut bytes, file)) = descriptor_bytes(text) {
+        check_descriptor(&file).map_err(protox::Error::new)?;
         // The last of two names counts, so that importers find the file by the name of its reference.
         let named = FileDescriptorProto { name: Some(name.to_owned()), ..FileDescriptorProto::default() };
         bytes.extend(named.encode_to_vec());
@@ -135,49 +136,97 @@ fn load(name: &str, text: &str) -> Result<File, protox::Error> {
     Ok(File::from_file_descriptor_proto(file))
 }
 
-/// The `.proto` text of a schema that is registered as a descriptor; `None` if it is text already.
+/// The `.proto` text of a schema that is registered as a descriptor; `None` if it is text already. Fails if the
+/// descriptor says what no text can, such as names with spaces.
 pub(crate) fn text_of_descriptor(schema: &ResolvedSchema) -> Option<Result<String, FormatError>> {
     descriptor_bytes(&schema.schema.text)?;
-    let printed =
-        Proto::compile(schema).and_then(|proto| print::file(proto.file()).map_err(FormatError::Schema));
-    Some(printed)
+    Some(print_descriptor(schema))
 }
 
-/// The bytes of a descriptor if that is what the text holds.
-fn descriptor_bytes(text: &str) -> Option<Vec<u8>> {
+fn print_descriptor(schema: &ResolvedSchema) -> Result<String, FormatError> {
+    let text = print::file(Proto::compile(schema)?.file()).map_err(FormatError::Schema)?;
+    let mut printed = schema.clone();
+    printed.schema.text = text;
+    Proto::compile(&printed)?;
+    Ok(printed.schema.text)
+}
+
+/// A descriptor and its bytes, if that is what the text holds.
+fn descriptor_bytes(text: &str) -> Option<(Vec<u8>, FileDescriptorProto)> {
     let bytes = BASE64_STANDARD.decode(text.trim()).ok()?;
     let file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
-    (file.name.is_some() || !file.message_type.is_empty()).then_some(bytes)
+    (file.name.is_some() || !file.message_type.is_empty()).then_some((bytes, file))
+}
+
+#[derive(Debug, thiserror::Error)]
+enum BadDescriptor {
+    #[error("unknown syntax '{0}': use proto2 or proto3")]
+    Syntax(String),
+    #[error("the map entry '{0}' has no fields 1 and 2 for key and value")]
+    MapEntry(String),
+}
+
+/// What no text can say, and what the compiler panics at.
+fn check_descriptor(file: &FileDescriptorProto) -> Result<(), BadDescriptor> {
+    fn check_entries(message: &DescriptorProto) -> Result<(), BadDescriptor> {
+        let is_entry = message.options.as_ref().is_some_and(|options| options.map_entry());
+        let has = |number| message.field.iter().any(|field| field.number() == number);
+        if is_entry && !(has(1) && has(2)) {
+            return Err(BadDescriptor::MapEntry(message.name().to_owned()));
+        }
+        message.nested_type.iter().try_for_each(check_entries)
+    }
+    match file.syntax.as_deref() {
+        None | Some("proto2" | "proto3") => file.message_type.iter().try_for_each(check_entries),
+        Some(other) => Err(BadDescriptor::Syntax(other.to_owned())),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("brackets are nested deeper than {NESTING_MAX}")]
 struct TooDeep;
 
+/// Comments and strings are passed over as the compiler does it, or a bracket could hide in one that it sees.
 fn check_nesting(text: &str) -> Result<(), TooDeep> {
-    let (mut depth, mut quote) = (0usize, None);
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match (quote, byte) {
-            (Some(_), b'\\') => {
-                bytes.next();
-            }
-            (Some(open), _) if byte == open => quote = None,
-            // A quote in a comment must not hide the brackets behind its line.
-            (Some(_), b'\n') => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(byte),
-            (None, b'{' | b'[' | b'<' | b'(') => {
+    let mut depth = 0usize;
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'#' => rest = behind(after, b"\n"),
+            b'/' if after.starts_with(b"/") => rest = behind(after, b"\n"),
+            b'/' if after.starts_with(b"*") => rest = behind(&after[1..], b"*/"),
+            b'"' | b'\'' => rest = behind_string(after, byte),
+            b'{' | b'[' | b'<' | b'(' => {
                 depth += 1;
                 if depth > NESTING_MAX {
                     return Err(TooDeep);
                 }
             }
-            (None, b'}' | b']' | b'>' | b')') => depth = depth.saturating_sub(1),
-            (None, _) => {}
+            b'}' | b']' | b'>' | b')' => depth = depth.saturating_sub(1),
+            _ => {}
         }
     }
     Ok(())
+}
+
+/// What follows the end of a comment.
+fn behind<'a>(text: &'a [u8], end: &[u8]) -> &'a [u8] {
+    memchr::memmem::find(text, end).map_or(&[], |at| &text[at + end.len()..])
+}
+
+/// What follows the end of a string; no string goes beyond its line.
+fn behind_string(text: &[u8], quote: u8) -> &[u8] {
+    let mut bytes = text.iter().enumerate();
+    while let Some((at, &byte)) = bytes.next() {
+        if byte == quote || byte == b'\n' {
+            return &text[at + 1..];
+        }
+        if byte == b'\\' {
+            bytes.next();
+        }
+    }
+    &[]
 }
 
 /// Whether options of the file use the registry's annotations, which its own clients know without an import.

@@ -6,11 +6,17 @@ mod tests;
 mod text;
 
 use super::difference::Difference;
-use crate::{ResolvedSchema, protobuf::Proto};
+use crate::{
+    ResolvedSchema,
+    protobuf::{Proto, text_of_descriptor},
+};
 
 /// The file without comments, in the layout and order of parts in which the original writes it; with
-/// everything in order that may come in any order if `sorted`.
+/// everything in order that may come in any order if `sorted`. A descriptor becomes a file.
 pub(super) fn canonical(schema: &ResolvedSchema, sorted: bool) -> Result<String, String> {
+    if let Some(printed) = text_of_descriptor(schema) {
+        return text::canonical(&printed.map_err(|error| error.to_string())?, sorted);
+    }
     compile(schema)?;
     text::canonical(&schema.schema.text, sorted)
 }

@@ -212,3 +212,49 @@ fn the_canonical_text_is_a_schema_that_means_the_same() {
     assert_eq!(compatibility::canonical(&proto(&canonical)), Ok(canonical.clone()));
     assert_eq!(kinds(&proto(text), &proto(&canonical)), Vec::<&str>::new());
 }
+
+#[test]
+fn brackets_do_not_hide_behind_comments() {
+    let deep = format!("option (x) = {}{};", "{ a: ".repeat(5000), "}".repeat(5000));
+    for before in ["", "/* ' */ ", "// ' \\\n", "/* \" */ # ' \\\n", "/*/ ' */ "] {
+        let text = format!(
+            "syntax = \"proto2\"; import \"google/protobuf/descriptor.proto\"; message X {{ optional X a = 1; }} \
+             extend google.protobuf.FileOptions {{ optional X x = 50000; }} {before}{deep}"
+        );
+        let error = canonical(&proto(&text), false).unwrap_err();
+        assert!(error.contains("nested deeper than 100"), "{before}: {error}");
+    }
+    let shallow =
+        "syntax = \"proto3\"; // {{{ \"\nmessage M { /* '[[ */ string s = 1 [json_name = \"<\\\"(\"]; }";
+    assert!(canonical(&proto(shallow), false).is_ok());
+}
+
+#[test]
+fn descriptors_are_texts_or_refused() {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    use prost::Message;
+    use prost_reflect::prost_types::{DescriptorProto, FileDescriptorProto, MessageOptions};
+
+    let entry = MessageOptions { map_entry: Some(true), ..MessageOptions::default() };
+    for (name, syntax, options, expected) in [
+        ("M", Some("proto3"), None, Ok("syntax = \"proto3\";\n\nmessage M {}\n")),
+        ("M", Some("editions"), None, Err("unknown syntax 'editions'")),
+        ("M", Some(""), None, Err("unknown syntax ''")),
+        ("M", None, Some(entry), Err("the map entry 'M' has no fields 1 and 2")),
+        ("not a name", Some("proto3"), None, Err("")),
+    ] {
+        let message = DescriptorProto { name: Some(name.to_owned()), options, ..DescriptorProto::default() };
+        let file = FileDescriptorProto {
+            name: Some("f.proto".to_owned()),
+            syntax: syntax.map(str::to_owned),
+            message_type: vec![message],
+            ..FileDescriptorProto::default()
+        };
+        let found = canonical(&proto(&BASE64_STANDARD.encode(file.encode_to_vec())), false);
+        match (found, expected) {
+            (Ok(text), Ok(expected)) => assert_eq!(text, expected),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            (found, expected) => panic!("{found:?} instead of {expected:?}"),
+        }
+    }
+}

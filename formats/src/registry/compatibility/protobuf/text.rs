@@ -201,7 +201,7 @@ fn tokens(text: &str) -> Result<Vec<String>, String> {
     while let Some(first) = rest.chars().next() {
         if first.is_whitespace() || first == '\u{feff}' {
             rest = &rest[first.len_utf8()..];
-        } else if let Some(comment) = rest.strip_prefix("//") {
+        } else if let Some(comment) = rest.strip_prefix("//").or_else(|| rest.strip_prefix('#')) {
             rest = comment.find('\n').map_or("", |end| &comment[end..]);
         } else if let Some(comment) = rest.strip_prefix("/*") {
             let end = comment.find("*/").ok_or("a comment does not end")?;
@@ -317,6 +317,7 @@ service S {
     fn tokens_keep_their_meaning() {
         for (text, expected) in [
             ("a = 1 [default = -1.5e-3, x = 0xE];", "a = 1 [default = -1.5e-3, x = 0xE];\n"),
+            ("option (a) = { # it's\n b: 1 };", "option (a) = { b: 1 };\n"),
             ("option (a.b) . c = 1e+2;", "option (a.b).c = 1e+2;\n"),
             (
                 "enum E { ZERO = 0; reserved = 1; option = 2; }",
