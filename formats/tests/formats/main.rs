@@ -4,6 +4,7 @@ mod avro;
 mod avro_random;
 mod avro_typed;
 mod delimited;
+mod fuzz_smoke;
 mod json;
 mod json_sr;
 mod json_typed;
