@@ -156,10 +156,7 @@ impl Column {
             Self::String(column) | Self::Bytes(column) => column.push_null(),
             Self::Array(column) => column.end(false),
             Self::Map(column) => column.end(false),
-            Self::Struct(column) => {
-                column.columns.iter_mut().for_each(Self::push_null);
-                column.valid.append_null();
-            }
+            Self::Struct(column) => column.push_null(),
         }
     }
 
@@ -397,6 +394,11 @@ impl Structs {
     /// Ends a struct whose fields were pushed to `columns`.
     pub(crate) fn end(&mut self) {
         self.valid.append_non_null();
+    }
+
+    pub(crate) fn push_null(&mut self) {
+        self.columns.iter_mut().for_each(Column::push_null);
+        self.valid.append_null();
     }
 
     /// Number of ended structs.

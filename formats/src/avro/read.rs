@@ -107,7 +107,7 @@ impl Plan {
                 if is_null(*place, input)? {
                     return Ok(Row::Null);
                 }
-                Run { skips: &self.skips }.members(members, input, columns)?;
+                return Run { skips: &self.skips }.members(members, input, columns);
             }
             Root::Bare(slot) => Run { skips: &self.skips }.slot(slot, input, &mut columns[0])?,
             Root::Unwanted(node) => self.skips.run(*node, input)?,
@@ -142,8 +142,9 @@ struct Run<'p> {
 }
 
 impl Run<'_> {
+    /// The null of a union pushes nothing.
     #[inline]
-    fn members(self, members: &Members, input: &mut Input<'_>, columns: &mut [Column]) -> Result<(), Fault> {
+    fn members(self, members: &Members, input: &mut Input<'_>, columns: &mut [Column]) -> Result<Row, Fault> {
         match members {
             Members::Record { steps, absent } => {
                 for step in steps {
@@ -158,8 +159,11 @@ impl Run<'_> {
                     columns[*column].push_null();
                 }
             }
-            Members::Union { branches, columns: count } => {
+            Members::Union { branches, null, columns: count } => {
                 let index = input.index()?;
+                if Some(index) == *null {
+                    return Ok(Row::Null);
+                }
                 let mut read = None;
                 match branches.get(index).ok_or_else(|| no_branch(index))? {
                     Step::Read { column, name, slot } => {
@@ -173,7 +177,7 @@ impl Run<'_> {
                 }
             }
         }
-        Ok(())
+        Ok(Row::Present)
     }
 
     #[inline]
@@ -231,8 +235,10 @@ impl Run<'_> {
                 self.map(input, column, |input, column| self.entry(entries, input, column))?;
             }
             (Value::Struct(members), Column::Struct(column)) => {
-                self.members(members, input, &mut column.columns)?;
-                column.end();
+                match self.members(members, input, &mut column.columns)? {
+                    Row::Present => column.end(),
+                    Row::Null => column.push_null(),
+                }
             }
             _ => unreachable!("a plan is made for its columns"),
         }

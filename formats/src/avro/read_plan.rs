@@ -74,6 +74,8 @@ pub(crate) enum Members {
     },
     Union {
         branches: Box<[Step]>,
+        /// The branch of null.
+        null: Option<usize>,
         columns: usize,
     },
 }
@@ -226,9 +228,10 @@ impl Compiler<'_> {
     fn members(&self, id: NodeId, columns: &[Column<'_>], path: &str) -> Members {
         match &self.schema.node(id).kind {
             Kind::Union(branches) => {
+                let null = self.schema.null_branch(id);
                 let named = branches.iter().map(|branch| (branch_name(self.schema, *branch), *branch));
                 let branches = self.steps(named, columns, path);
-                Members::Union { branches, columns: columns.len() }
+                Members::Union { branches, null, columns: columns.len() }
             }
             Kind::Record(fields) => {
                 let named = fields.iter().map(|field| (field.name.as_str(), field.node));

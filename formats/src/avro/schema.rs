@@ -122,14 +122,19 @@ impl AvroSchema {
     /// several types besides null stays one.
     pub(crate) fn place(&self, id: NodeId) -> (Place, NodeId) {
         let Kind::Union(branches) = &self.node(id).kind else { return (Place::Bare, id) };
-        let is_null = |branch: &NodeId| matches!(self.node(*branch).kind, Kind::Null);
-        let null = branches.iter().position(is_null);
-        match branches.iter().position(|branch| !is_null(branch)) {
+        let null = self.null_branch(id);
+        match (0..branches.len()).find(|index| Some(*index) != null) {
             Some(value) if branches.len() == 1 + usize::from(null.is_some()) => {
                 (Place::Branch { value, null }, branches[value])
             }
             _ => (Place::Bare, id),
         }
+    }
+
+    /// The branch of null, if this is a union that has one.
+    pub(crate) fn null_branch(&self, id: NodeId) -> Option<usize> {
+        let Kind::Union(branches) = &self.node(id).kind else { return None };
+        branches.iter().position(|branch| matches!(self.node(*branch).kind, Kind::Null))
     }
 }
 

@@ -133,8 +133,12 @@ impl Compiler<'_> {
         {
             return self.default(*node, name, value).map(Null::Bytes);
         }
-        if let Place::Branch { null: Some(null), .. } = place {
-            return Ok(Null::Bytes([index_byte(null)].into()));
+        let null = match place {
+            Place::Branch { null, .. } => null,
+            Place::Bare => self.schema.null_branch(node),
+        };
+        if let Some(null) = null {
+            return Ok(null_of(null));
         }
         let named = match path.rsplit_once("->") {
             Some((_, name)) => format!("field: \"{name}\""),
@@ -233,19 +237,19 @@ impl Compiler<'_> {
             }
             Kind::Union(branches) => {
                 let mut used = Vec::new();
-                let mut null = Null::Refused("no branch of a union has a value".into());
                 for (index, branch) in (0i64..).zip(branches) {
                     let name = branch_name(self.schema, *branch);
                     if matches!(self.schema.node(*branch).kind, Kind::Null) {
-                        let mut bytes = Vec::new();
-                        push_long(&mut bytes, index);
-                        null = Null::Bytes(bytes.into());
-                    } else if let Some(column) = position(name) {
+                        continue;
+                    }
+                    if let Some(column) = position(name) {
                         let path = format!("{path}->{name}");
                         let slot = self.slot(*branch, None, columns[column].data_type(), &path)?;
                         used.push((column, index, slot));
                     }
                 }
+                let refused = || Null::Refused("no branch of a union has a value".into());
+                let null = self.schema.null_branch(id).map_or_else(refused, null_of);
                 Ok(Write::Branches(Box::new(Branches { columns: used, null })))
             }
             _ => Err(self.refused(id, "STRUCT", path)),
@@ -279,6 +283,13 @@ impl Compiler<'_> {
             Member::Constant,
         ))
     }
+}
+
+/// The null of a union, which is this branch.
+fn null_of(branch: usize) -> Null {
+    let mut bytes = Vec::new();
+    push_long(&mut bytes, branch as i64);
+    Null::Bytes(bytes.into())
 }
 
 fn branch_byte(place: Place) -> Option<u8> {

@@ -442,6 +442,18 @@ fn values_feed_columns_as_connect_types_do() {
             struct_of(&[("INT", DataType::Int32), ("C", struct_of(&[("X", DataType::Int64)]))]),
             ok("{INT: NULL, C: {X: 9}}"),
         ),
+        (
+            r#"["int","null","string"]"#,
+            Union(1, Box::new(Null)),
+            struct_of(&[("INT", DataType::Int32)]),
+            ok("NULL"),
+        ),
+        (
+            r#"["int","null","string"]"#,
+            Union(2, Box::new(Value::String("x".into()))),
+            struct_of(&[("INT", DataType::Int32)]),
+            ok("{INT: NULL}"),
+        ),
     ] {
         assert_eq!(read_field(ty, value, column.clone()), expected, "{ty} as {column}");
     }
@@ -622,11 +634,15 @@ fn unions_are_written_from_the_branch_that_is_not_null() {
     let (DataType::Struct(members), DataType::Struct(inner)) = (&union, &record_type) else { unreachable!() };
     let texts = StructArray::new(
         inner.clone(),
-        vec![Arc::new(StringArray::from(vec!["t"; 3])) as ArrayRef],
-        Some(vec![false, true, false].into()),
+        vec![Arc::new(StringArray::from(vec!["t"; 4])) as ArrayRef],
+        Some(vec![false, true, false, false].into()),
     );
-    let ints = Int32Array::from(vec![Some(4), None, None]);
-    let column = StructArray::new(members.clone(), vec![Arc::new(ints) as ArrayRef, Arc::new(texts)], None);
+    let ints = Int32Array::from(vec![Some(4), None, None, Some(5)]);
+    let column = StructArray::new(
+        members.clone(),
+        vec![Arc::new(ints) as ArrayRef, Arc::new(texts)],
+        Some(vec![true, true, true, false].into()),
+    );
     let columns = fields(&[("U", union)]);
     let rows = write(&SPEC, &subject, &columns, &[Arc::new(column)]).expect("every row fits");
     let found: Vec<Value> =
@@ -634,6 +650,7 @@ fn unions_are_written_from_the_branch_that_is_not_null() {
     let expected = [
         Union(1, Box::new(Int(4))),
         Union(3, Box::new(record(&[("x", Value::String("t".into()))]))),
+        Union(0, Box::new(Null)),
         Union(0, Box::new(Null)),
     ];
     assert_eq!(found, expected.map(|value| record(&[("U", value)])));
