@@ -2,11 +2,13 @@
 //! and the protobuf package as second opinions.
 //!
 //! The Python packages are installed once, beside what cargo builds. Where that cannot be done, the tests say that they
-//! are skipped.
+//! are skipped. Java's serializers would be a third opinion, but `io.confluent:kafka-avro-serializer` is not on Maven
+//! Central, so nothing here looks for it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
 mod python;
+mod references;
 
 use std::sync::Arc;
 
@@ -175,6 +177,35 @@ fn avro_of_python_is_read() {
 }
 
 #[test]
+fn avro_of_fastavro_is_read() {
+    let Some(bench) = Bench::new() else { return };
+    let choice =
+        [Field::new("INT", DataType::Int32, true), Field::new("STRING", DataType::Utf8, true)].to_vec();
+    let columns = fields(&[
+        ("FLAG", DataType::Boolean),
+        ("SINGLE", DataType::Float64),
+        ("WIDE", DataType::Float64),
+        ("RAW", DataType::Binary),
+        ("FIXED", DataType::Binary),
+        ("AMOUNT", DataType::Decimal128(9, 2)),
+        ("TIME", DataType::Time32(TimeUnit::Millisecond)),
+        ("CHOICE", DataType::Struct(choice.into())),
+        ("DEEP", list_field(map_field(item()))),
+        ("MAYBE", DataType::Int64),
+    ]);
+    assert_eq!(
+        bench.read("fastavro_write", FormatSpec::value(Format::Avro), &columns),
+        [
+            "true | 1.5 | 1e300 | 00ff | 010203 | -12.50 | 01:02:03.004 | {INT: -7, STRING: NULL} \
+             | [{a: {SKU: s, N: 3}}, {}] | -9223372036854775808",
+            "false | -0.25 | -0.0 |  | ffffff | 9999999.99 | 23:59:59.999 | {INT: NULL, STRING: ü} \
+             | [] | NULL",
+            "false | -0.25 | -0.0 |  | ffffff | 9999999.99 | 23:59:59.999 | NULL | [] | 0",
+        ]
+    );
+}
+
+#[test]
 fn our_avro_is_read_by_python() {
     let Some(bench) = Bench::new() else { return };
     let amount = Decimal128Array::from(vec![Some(1250), None]).with_precision_and_scale(6, 2).unwrap();
@@ -224,6 +255,45 @@ fn protobuf_of_python_is_read() {
     let schema = bench.subject("orders-value").registry.latest("orders-value").unwrap().schema;
     assert!(schema.text.starts_with("syntax = \"proto3\";"), "a descriptor is kept as text: {}", schema.text);
     assert_eq!(schema.references.len(), 1);
+}
+
+#[test]
+fn protobuf_of_its_own_package_is_read() {
+    let Some(bench) = Bench::new() else { return };
+    let columns = fields(&[
+        ("INT32", DataType::Int32),
+        ("SINT32", DataType::Int32),
+        ("SFIXED32", DataType::Int32),
+        ("UINT32", DataType::Int64),
+        ("FIXED32", DataType::Int64),
+        ("INT64", DataType::Int64),
+        ("SINT64", DataType::Int64),
+        ("SFIXED64", DataType::Int64),
+        ("UINT64", DataType::Int64),
+        ("FIXED64", DataType::Int64),
+        ("FLOAT", DataType::Float64),
+        ("DOUBLE", DataType::Float64),
+        ("BOOL", DataType::Boolean),
+        ("BYTES", DataType::Binary),
+        ("KIND", DataType::Utf8),
+        ("PACKED", list_field(DataType::Int32)),
+        ("LOOSE", list_field(DataType::Int64)),
+    ]);
+    let (int, long) = ("-2147483648", "-9223372036854775808");
+    let first = format!(
+        "{int} | {int} | {int} | 4294967295 | 4294967295 | {long} | {long} | {long} | 9223372036854775807 \
+         | 9223372036854775807 | 1.5 | 1e300 | true | 00ff | ONE"
+    );
+    let zeros = format!("{}0.0 | 0.0 | false |  | ZERO", "0 | ".repeat(10));
+    assert_eq!(
+        bench.read("protobuf_package_write", FormatSpec::value(Format::Protobuf), &columns),
+        [
+            format!("{first} | [1, -1] | [2, -2]"),
+            format!("{zeros} | [] | []"),
+            // Of two messages in a row the later fields count, and lists go on.
+            format!("5{} | [1, -1, 3] | [2, -2]", first.strip_prefix(int).unwrap()),
+        ]
+    );
 }
 
 #[test]

@@ -122,6 +122,76 @@ def avro_write(client, _):
     return payloads
 
 
+def by_hand(client, schema, between, bodies):
+    """Payloads that no serializer of confluent-kafka has touched."""
+    header = b"\0" + client.register_schema("orders-value", schema).to_bytes(4, "big") + between
+    return [(header + body).hex() for body in bodies]
+
+
+KINDS_FIELDS = [
+    {"name": "flag", "type": "boolean"},
+    {"name": "single", "type": "float"},
+    {"name": "wide", "type": "double"},
+    {"name": "raw", "type": "bytes"},
+    {"name": "fixed", "type": {"type": "fixed", "name": "Three", "size": 3}},
+    {
+        "name": "amount",
+        "type": {"type": "fixed", "name": "Five", "size": 5, "logicalType": "decimal", "precision": 9, "scale": 2},
+    },
+    {"name": "time", "type": {"type": "int", "logicalType": "time-millis"}},
+    {"name": "choice", "type": ["null", "int", "string"]},
+    {"name": "deep", "type": {"type": "array", "items": {"type": "map", "values": json.loads(ITEM)}}},
+    {"name": "maybe", "type": ["long", "null"]},
+]
+
+
+def fastavro_write(client, _):
+    """Kinds of values that orders lack, written by fastavro alone."""
+    schema = {"type": "record", "name": "Kinds", "fields": KINDS_FIELDS}
+    first = {
+        "flag": True,
+        "single": 1.5,
+        "wide": 1e300,
+        "raw": b"\x00\xff",
+        "fixed": b"\x01\x02\x03",
+        "amount": decimal.Decimal("-12.50"),
+        "time": datetime.time(1, 2, 3, 4000),
+        "choice": -7,
+        "deep": [{"a": {"sku": "s", "n": 3}}, {}],
+        "maybe": -(2**63),
+    }
+    second = {
+        "flag": False,
+        "single": -0.25,
+        "wide": -0.0,
+        "raw": b"",
+        "fixed": b"\xff\xff\xff",
+        "amount": decimal.Decimal("9999999.99"),
+        "time": datetime.time(23, 59, 59, 999000),
+        "choice": "ü",
+        "deep": [],
+        "maybe": None,
+    }
+    bodies = []
+    for row in (first, second, second | {"choice": None, "maybe": 0}):
+        body = io.BytesIO()
+        fastavro.schemaless_writer(body, schema, row)
+        bodies.append(body.getvalue())
+    return by_hand(client, Schema(json.dumps(schema), "AVRO"), b"", bodies)
+
+
+LOOK_UP = {"auto.register.schemas": False}
+
+
+def avro_exchange(client, payloads):
+    """Our rows of a schema with references, and the same rows written by that schema."""
+    schema = client.get_latest_version("ours-value").schema
+    deserializer = AvroDeserializer(client)
+    rows = [deserializer(bytes.fromhex(payload), context("ours")) for payload in payloads]
+    serializer = AvroSerializer(client, schema, conf=LOOK_UP)
+    return {"rows": rows, "payloads": [serializer(row, context("ours")).hex() for row in rows]}
+
+
 def avro_read(client, payloads):
     """Our rows, read by the deserializer, and by fastavro from the schema that they name."""
     deserializer = AvroDeserializer(client)
@@ -190,17 +260,76 @@ def protobuf_write(client, _):
     return payloads
 
 
-def protobuf_read(client, payloads):
-    """Our rows, read by the deserializer with a class made of the schema that they name."""
-    schema_id = int.from_bytes(bytes.fromhex(payloads[0])[1:5], "big")
-    file = descriptor_pb2.FileDescriptorProto.FromString(
-        base64.b64decode(client.get_schema(schema_id, fmt="serialized").schema_str)
-    )
-    file.name = "ours.proto"
+SCALARS = (
+    "INT32 SINT32 SFIXED32 UINT32 FIXED32 INT64 SINT64 SFIXED64 UINT64 FIXED64 FLOAT DOUBLE BOOL BYTES".split()
+)
+
+
+def protobuf_package_write(client, _):
+    """Every scalar at its ends and at its default, written by the protobuf package alone."""
+    file = descriptor_pb2.FileDescriptorProto(name="scalars.proto", package="all", syntax="proto3")
+    kind = file.enum_type.add(name="Kind")
+    kind.value.add(name="ZERO", number=0)
+    kind.value.add(name="ONE", number=1)
+    message = file.message_type.add(name="Scalars")
+    for number, scalar in enumerate(SCALARS, 1):
+        proto_field(message, scalar.lower(), number, scalar)
+    proto_field(message, "kind", 15, "ENUM", type_name=".all.Kind")
+    proto_field(message, "packed", 16, "INT32", "REPEATED")
+    proto_field(message, "loose", 17, "SINT64", "REPEATED").options.packed = False
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    scalars = message_factory.GetMessageClass(pool.FindMessageTypeByName("all.Scalars"))
+    ends = [-(2**31)] * 3 + [2**32 - 1] * 2 + [-(2**63)] * 3 + [2**63 - 1] * 2 + [1.5, 1e300, True, b"\x00\xff"]
+    values = dict(zip(map(str.lower, SCALARS), ends, strict=True))
+    first = scalars(kind=1, packed=[1, -1], loose=[2, -2], **values).SerializeToString()
+    bodies = [first, b"", first + scalars(int32=5, packed=[3]).SerializeToString()]
+    text = base64.b64encode(file.SerializeToString()).decode()
+    # One byte stands for the first message of the file.
+    return by_hand(client, Schema(text, "PROTOBUF"), b"\0", bodies)
+
+
+def proto_class(client, schema_id, name):
+    """The class of a message in a file of ours and those that it imports."""
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(timestamp_pb2.DESCRIPTOR.serialized_pb)
-    pool.Add(file)
-    message = message_factory.GetMessageClass(pool.FindMessageTypeByName("ConnectDefault1"))
+
+    def add(file_name, schema):
+        for reference in schema.references:
+            add(reference.name, client.get_version(reference.subject, reference.version, fmt="serialized").schema)
+        file = descriptor_pb2.FileDescriptorProto.FromString(base64.b64decode(schema.schema_str))
+        file.name = file_name
+        pool.Add(file)
+
+    add("ours.proto", client.get_schema(schema_id, fmt="serialized"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(name))
+
+
+def protobuf_exchange(client, payloads):
+    """Our rows of a file with imports, and the same rows written by that file."""
+
+    def item(row):
+        return {"sku": row.sku, "size": {"cm": row.size.cm}}
+
+    order = proto_class(client, client.get_latest_version("ours-value").schema_id, "shop.Order")
+    deserializer = ProtobufDeserializer(order, {"use.deprecated.format": False}, client)
+    found = [deserializer(bytes.fromhex(payload), context("ours")) for payload in payloads]
+    rows = [
+        {
+            "id": row.id,
+            "note": row.note if row.HasField("note") else None,
+            "item": item(row.item),
+            "items": [item(each) for each in row.items],
+        }
+        for row in found
+    ]
+    serializer = ProtobufSerializer(order, client, LOOK_UP | {"use.deprecated.format": False})
+    return {"rows": rows, "payloads": [serializer(row, context("ours")).hex() for row in found]}
+
+
+def protobuf_read(client, payloads):
+    """Our rows, read by the deserializer with a class made of the schema that they name."""
+    message = proto_class(client, int.from_bytes(bytes.fromhex(payloads[0])[1:5], "big"), "ConnectDefault1")
     deserializer = ProtobufDeserializer(message, {"use.deprecated.format": False}, client)
     rows = []
     for payload in map(bytes.fromhex, payloads):
@@ -255,6 +384,15 @@ def json_read(client, payloads):
         schema = client.get_schema(int.from_bytes(payload[1:5], "big"))
         rows.append(JSONDeserializer(schema, schema_registry_client=client)(payload, context("ours")))
     return rows
+
+
+def json_exchange(client, payloads):
+    """Our rows of a schema with references, validated by it, and the same rows written by that schema."""
+    schema = client.get_latest_version("ours-value").schema
+    deserializer = JSONDeserializer(schema, schema_registry_client=client)
+    rows = [deserializer(bytes.fromhex(payload), context("ours")) for payload in payloads]
+    serializer = JSONSerializer(schema, client, conf=LOOK_UP)
+    return {"rows": rows, "payloads": [serializer(row, context("ours")).hex() for row in rows]}
 
 
 def main():
