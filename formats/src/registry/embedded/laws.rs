@@ -50,13 +50,14 @@ fn partition() -> TopicPartition {
     TopicPartition::new(SCHEMAS_TOPIC, 0)
 }
 
-/// A log whose topic of schemas can be compacted up to the last few records, tombstones included.
+/// A log whose topic of schemas can be compacted up to the last records, tombstones included. A segment holds what one
+/// command can write at most: tombstones for all that was deleted before.
 fn log() -> Log {
     let log = Log::in_memory(Arc::new(ManualClock::new(Timestamp::new(1_000))));
     let topic = NewTopic::new(SCHEMAS_TOPIC)
         .partitions(1)
         .config("cleanup.policy", "compact")
-        .config("segment.bytes", "400")
+        .config("segment.bytes", "5000")
         .config("delete.retention.ms", "0");
     log.create_topic(topic).unwrap();
     log
