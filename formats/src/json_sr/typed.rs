@@ -27,7 +27,7 @@ use crate::{
 /// and by the one that it names.
 ///
 /// Values of a record of a topic have the subject `<topic>-value` or `<topic>-key`. Where no topic is known, in
-/// stores and in topologies, the subject is the `title` of the schema, or `value` or `key`, unless
+/// stores and in sinks that choose a topic for each row, the subject is the `title` of the schema, or `value` or `key`, unless
 /// [`with_subject`](Self::with_subject) names one.
 ///
 /// ```
