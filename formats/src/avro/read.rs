@@ -1,11 +1,9 @@
 //! One Avro payload into the columns of a batch, by the plan of its schema.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use arrow::datatypes::Fields;
 
 use crate::{
-    FormatSpec, RegistryError, SchemaRegistry, Subject,
+    FormatSpec, Subject,
     avro::{
         fault::Fault,
         input::Input,
@@ -17,35 +15,25 @@ use crate::{
     decimal::{self, Misfit},
     decoder::Row,
     java,
-    registry::split_header,
+    registry::{Plans, split_header},
 };
 
 /// Reads payloads of one layout. Every payload is read with the schema that it was written with, and fields
 /// find their columns by name.
 pub(crate) struct AvroReader {
-    registry: Arc<dyn SchemaRegistry>,
     wrapped: bool,
     fields: Fields,
     picked: Vec<usize>,
-    plans: Vec<Result<Plan, String>>,
-    /// Places in `plans` by schema id.
-    places: BTreeMap<i32, usize>,
-    last: Option<(i32, usize)>,
-    /// A schema that the registry did not give, and the row that asked for it: it is asked once per batch.
-    missing: Option<(i32, usize, String)>,
+    plans: Plans<Plan>,
 }
 
 impl AvroReader {
     pub(crate) fn new(spec: &FormatSpec, fields: &Fields, picked: &[usize], subject: &Subject) -> Self {
         Self {
-            registry: Arc::clone(&subject.registry),
             wrapped: spec.wrapped,
             fields: fields.clone(),
             picked: picked.to_vec(),
-            plans: Vec::new(),
-            places: BTreeMap::new(),
-            last: None,
-            missing: None,
+            plans: Plans::new(&subject.registry, "Avro"),
         }
     }
 
@@ -55,47 +43,11 @@ impl AvroReader {
         let Some((id, body)) = split_header(bytes) else {
             return Err("Unknown magic byte! The payload does not begin with 0 and the id of a schema".into());
         };
-        let place = match self.last {
-            Some((last, place)) if last == id => place,
-            _ => self.find(id, row)?,
-        };
-        let plan = self.plans[place].as_ref().map_err(String::clone)?;
-        plan.read(&mut Input::new(body), columns).map_err(Fault::message)
-    }
-
-    #[cold]
-    fn find(&mut self, id: i32, row: usize) -> Result<usize, String> {
-        let place = match self.places.get(&id) {
-            Some(place) => *place,
-            None => {
-                let plan = self.compile(id, row)?;
-                self.plans.push(plan);
-                self.places.insert(id, self.plans.len() - 1);
-                self.plans.len() - 1
-            }
-        };
-        self.last = Some((id, place));
-        Ok(place)
-    }
-
-    /// A plan, or why the schema allows none; fails if the registry does not give the schema.
-    fn compile(&mut self, id: i32, row: usize) -> Result<Result<Plan, String>, String> {
-        if let Some((missing, asked, message)) = &self.missing
-            && *missing == id
-            && *asked < row
-        {
-            return Err(message.clone());
-        }
-        let resolved = self.registry.schema(id).and_then(|schema| self.registry.resolve(&schema));
-        let resolved = resolved.map_err(|RegistryError { code, message }| {
-            let message = format!("Error retrieving Avro schema for id {id}: {message}; error code: {code}");
-            self.missing = Some((id, row, message.clone()));
-            message
+        let plan = self.plans.get(id, row, |resolved| {
+            AvroSchema::parse(resolved)
+                .map(|schema| Plan::new(&schema, self.wrapped, &self.fields, &self.picked))
         })?;
-        let schema = AvroSchema::parse(&resolved);
-        Ok(schema
-            .map(|schema| Plan::new(&schema, self.wrapped, &self.fields, &self.picked))
-            .map_err(|error| format!("schema {id}: {error}")))
+        plan.read(&mut Input::new(body), columns).map_err(Fault::message)
     }
 }
 

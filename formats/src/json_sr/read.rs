@@ -1,12 +1,12 @@
 //! One document into the columns of a batch, by the plan of its schema.
 
-use std::{collections::BTreeMap, mem, sync::Arc};
+use std::mem;
 
 use arrow::datatypes::Fields;
 use jiter::{Jiter, NumberInt, Peek};
 
 use crate::{
-    FormatSpec, RegistryError, SchemaRegistry, Subject, base64_text,
+    FormatSpec, Subject, base64_text,
     column::{Column, Decimals, Maps, Structs, Variable},
     decimal::{self, Misfit},
     decoder::Row,
@@ -17,7 +17,7 @@ use crate::{
         types::Type,
     },
     number,
-    registry::split_header,
+    registry::{Plans, split_header},
 };
 
 const DAY_MS: i64 = 86_400_000;
@@ -38,16 +38,10 @@ enum Kind {
 }
 
 struct BySchema {
-    registry: Arc<dyn SchemaRegistry>,
     wrapped: bool,
     fields: Fields,
     picked: Vec<usize>,
-    plans: Vec<Result<Plan, String>>,
-    /// Places in `plans` by schema id.
-    places: BTreeMap<i32, usize>,
-    last: Option<(i32, usize)>,
-    /// A schema that the registry did not give, and the row that asked for it: it is asked once per batch.
-    missing: Option<(i32, usize, String)>,
+    plans: Plans<Plan>,
     /// Text of strings with escapes, kept for its room.
     tape: Vec<u8>,
 }
@@ -58,14 +52,10 @@ impl JsonSrReader {
             return Self(Kind::Plain(JsonReader::new(spec.wrapped, fields, picked)));
         }
         Self(Kind::BySchema(Box::new(BySchema {
-            registry: Arc::clone(&subject.registry),
             wrapped: spec.wrapped,
             fields: fields.clone(),
             picked: picked.to_vec(),
-            plans: Vec::new(),
-            places: BTreeMap::new(),
-            last: None,
-            missing: None,
+            plans: Plans::new(&subject.registry, "JSON"),
             tape: Vec::new(),
         })))
     }
@@ -87,14 +77,12 @@ impl JsonSrReader {
 impl BySchema {
     #[inline]
     fn read(&mut self, id: i32, body: &[u8], row: usize, columns: &mut [Column]) -> Result<Row, String> {
-        let place = match self.last {
-            Some((last, place)) if last == id => place,
-            _ => self.find(id, row)?,
-        };
+        let plan = self.plans.get(id, row, |resolved| {
+            Type::parse(resolved).map(|schema| Plan::new(&schema, self.wrapped, &self.fields, &self.picked))
+        })?;
         let text = std::str::from_utf8(body).map_err(|error| {
             format!("malformed JSON at byte {}: expected UTF-8, path: $", error.valid_up_to())
         })?;
-        let plan = self.plans[place].as_mut().map_err(|message| message.clone())?;
         let mut run = |text: &[u8]| {
             let mut jiter = Jiter::with_tape(text, mem::take(&mut self.tape));
             let result = plan.read(&mut jiter, row, columns);
@@ -109,41 +97,6 @@ impl BySchema {
             result => result,
         };
         result.map_err(|fault| fault.message())
-    }
-
-    #[cold]
-    fn find(&mut self, id: i32, row: usize) -> Result<usize, String> {
-        let place = match self.places.get(&id) {
-            Some(place) => *place,
-            None => {
-                let plan = self.compile(id, row)?;
-                self.plans.push(plan);
-                self.places.insert(id, self.plans.len() - 1);
-                self.plans.len() - 1
-            }
-        };
-        self.last = Some((id, place));
-        Ok(place)
-    }
-
-    /// A plan, or why the schema allows none; fails if the registry does not give the schema.
-    fn compile(&mut self, id: i32, row: usize) -> Result<Result<Plan, String>, String> {
-        if let Some((missing, asked, message)) = &self.missing
-            && *missing == id
-            && *asked < row
-        {
-            return Err(message.clone());
-        }
-        let resolved = self.registry.schema(id).and_then(|schema| self.registry.resolve(&schema));
-        let resolved = resolved.map_err(|RegistryError { code, message }| {
-            let message = format!("Error retrieving JSON schema for id {id}: {message}; error code: {code}");
-            self.missing = Some((id, row, message.clone()));
-            message
-        })?;
-        let ty = Type::parse(&resolved);
-        Ok(ty
-            .map(|ty| Plan::new(&ty, self.wrapped, &self.fields, &self.picked))
-            .map_err(|error| format!("schema {id}: {error}")))
     }
 }
 
