@@ -6,8 +6,8 @@ use arrow::{
         StringArray, StructArray,
     },
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
-        TimestampMillisecondType,
+        DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int32Type, Int64Type,
+        Time32MillisecondType, TimestampMillisecondType,
     },
 };
 
@@ -18,6 +18,7 @@ pub(crate) enum Cells<'a> {
     BigInt(&'a PrimitiveArray<Int64Type>),
     Double(&'a PrimitiveArray<Float64Type>),
     Decimal(&'a PrimitiveArray<Decimal128Type>, i8),
+    WideDecimal(&'a PrimitiveArray<Decimal256Type>, i8),
     String(&'a StringArray),
     Bytes(&'a BinaryArray),
     Time(&'a PrimitiveArray<Time32MillisecondType>),
@@ -37,6 +38,7 @@ impl<'a> Cells<'a> {
             DataType::Int64 => Self::BigInt(array.as_primitive()),
             DataType::Float64 => Self::Double(array.as_primitive()),
             DataType::Decimal128(_, scale) => Self::Decimal(array.as_primitive(), *scale),
+            DataType::Decimal256(_, scale) => Self::WideDecimal(array.as_primitive(), *scale),
             DataType::Utf8 => Self::String(array.as_string()),
             DataType::Binary => Self::Bytes(array.as_binary()),
             DataType::Time32(_) => Self::Time(array.as_primitive()),
@@ -66,6 +68,7 @@ impl<'a> Cells<'a> {
             Self::BigInt(array) => array.is_null(row),
             Self::Double(array) => array.is_null(row),
             Self::Decimal(array, _) => array.is_null(row),
+            Self::WideDecimal(array, _) => array.is_null(row),
             Self::String(array) => array.is_null(row),
             Self::Bytes(array) => array.is_null(row),
             Self::Time(array) => array.is_null(row),

@@ -5,12 +5,14 @@ use std::{collections::HashSet, mem, sync::Arc};
 use arrow::{
     array::{
         ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, Date32Array, Decimal128Array,
-        Float64Array, Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder, StringArray,
-        StructArray, Time32MillisecondArray, TimestampMillisecondArray,
+        Decimal256Array, Float64Array, Int32Array, Int64Array, ListArray, MapArray, NullBufferBuilder,
+        StringArray, StructArray, Time32MillisecondArray, TimestampMillisecondArray,
     },
     buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer},
-    datatypes::{DataType, FieldRef, Fields},
+    datatypes::{DataType, FieldRef, Fields, i256},
 };
+
+use crate::decimal::{self, Misfit, Unscaled};
 
 /// A growing column of one SQL type. Nested columns hold their parts as columns.
 ///
@@ -22,7 +24,8 @@ pub(crate) enum Column {
     Int(Fixed<i32>),
     BigInt(Fixed<i64>),
     Double(Fixed<f64>),
-    Decimal(Decimals),
+    Decimal(Decimals<i128>),
+    WideDecimal(Decimals<i256>),
     String(Variable),
     Bytes(Variable),
     Time(Fixed<i32>),
@@ -46,10 +49,12 @@ pub(crate) struct Fixed<T> {
 }
 
 /// Unscaled values of a DECIMAL column.
-pub(crate) struct Decimals {
-    pub(crate) precision: u8,
-    pub(crate) scale: i8,
-    pub(crate) values: Fixed<i128>,
+pub(crate) struct Decimals<N> {
+    precision: u8,
+    scale: i8,
+    /// 10^precision: no value is as large.
+    bound: N,
+    values: Fixed<N>,
 }
 
 /// Bytes back to back. A value is written to `bytes` and closed with [`Variable::end`].
@@ -92,9 +97,8 @@ impl Column {
             DataType::Int32 => Self::Int(Fixed::new()),
             DataType::Int64 => Self::BigInt(Fixed::new()),
             DataType::Float64 => Self::Double(Fixed::new()),
-            DataType::Decimal128(precision, scale) => {
-                Self::Decimal(Decimals { precision: *precision, scale: *scale, values: Fixed::new() })
-            }
+            DataType::Decimal128(precision, scale) => Self::Decimal(Decimals::new(*precision, *scale)),
+            DataType::Decimal256(precision, scale) => Self::WideDecimal(Decimals::new(*precision, *scale)),
             DataType::Utf8 => Self::String(Variable::new()),
             DataType::Binary => Self::Bytes(Variable::new()),
             DataType::Time32(_) => Self::Time(Fixed::new()),
@@ -136,6 +140,7 @@ impl Column {
             Self::BigInt(column) | Self::Timestamp(column) => column.values.reserve(rows),
             Self::Double(column) => column.values.reserve(rows),
             Self::Decimal(column) => column.values.values.reserve(rows),
+            Self::WideDecimal(column) => column.values.values.reserve(rows),
             Self::String(column) | Self::Bytes(column) => {
                 column.offsets.reserve(rows);
                 column.bytes.reserve(8 * rows);
@@ -153,6 +158,7 @@ impl Column {
             Self::BigInt(column) | Self::Timestamp(column) => column.push_null(),
             Self::Double(column) => column.push_null(),
             Self::Decimal(column) => column.values.push_null(),
+            Self::WideDecimal(column) => column.values.push_null(),
             Self::String(column) | Self::Bytes(column) => column.push_null(),
             Self::Array(column) => column.end(false),
             Self::Map(column) => column.end(false),
@@ -171,6 +177,7 @@ impl Column {
             Self::BigInt(column) | Self::Timestamp(column) => column.truncate(rows),
             Self::Double(column) => column.truncate(rows),
             Self::Decimal(column) => column.values.truncate(rows),
+            Self::WideDecimal(column) => column.values.truncate(rows),
             Self::String(column) | Self::Bytes(column) => column.truncate(rows),
             Self::Array(column) => {
                 let items = truncate_offsets(&mut column.offsets, rows);
@@ -200,9 +207,13 @@ impl Column {
             Self::Int(column) => Arc::new(Int32Array::new(column.take(), column.valid.finish())),
             Self::BigInt(column) => Arc::new(Int64Array::new(column.take(), column.valid.finish())),
             Self::Double(column) => Arc::new(Float64Array::new(column.take(), column.valid.finish())),
-            Self::Decimal(Decimals { precision, scale, values }) => Arc::new(
+            Self::Decimal(Decimals { precision, scale, values, .. }) => Arc::new(
                 Decimal128Array::new(values.take(), values.valid.finish())
                     .with_data_type(DataType::Decimal128(*precision, *scale)),
+            ),
+            Self::WideDecimal(Decimals { precision, scale, values, .. }) => Arc::new(
+                Decimal256Array::new(values.take(), values.valid.finish())
+                    .with_data_type(DataType::Decimal256(*precision, *scale)),
             ),
             Self::String(column) => Arc::new(column.finish_text()),
             Self::Bytes(column) => {
@@ -272,6 +283,33 @@ impl<T: arrow::datatypes::ArrowNativeType> Fixed<T> {
 
     fn take(&mut self) -> ScalarBuffer<T> {
         ScalarBuffer::from(mem::take(&mut self.values))
+    }
+}
+
+impl<N: Unscaled> Decimals<N> {
+    fn new(precision: u8, scale: i8) -> Self {
+        Self { precision, scale, bound: decimal::ten_to(precision.into()), values: Fixed::new() }
+    }
+
+    /// Pushes the number that a text holds; the error is made of why it does not fit, and of the precision and
+    /// the scale that it should fit.
+    #[inline]
+    pub(crate) fn push_text<E>(
+        &mut self,
+        text: &[u8],
+        error: impl FnOnce(Misfit, u8, i8) -> E,
+    ) -> Result<(), E> {
+        let value = decimal::parse(text, self.precision, self.scale);
+        self.values.push(value.map_err(|misfit| error(misfit, self.precision, self.scale))?);
+        Ok(())
+    }
+
+    /// Pushes the number of big-endian bytes in two's complement, which has a scale of its own.
+    #[inline]
+    pub(crate) fn push_signed(&mut self, bytes: &[u8], scale: i32) -> Result<(), String> {
+        let value = decimal::fit_signed(bytes, scale, self.precision, self.scale, self.bound)?;
+        self.values.push(value);
+        Ok(())
     }
 }
 
@@ -425,6 +463,7 @@ impl Column {
             Self::BigInt(column) | Self::Timestamp(column) => column.values.len(),
             Self::Double(column) => column.values.len(),
             Self::Decimal(column) => column.values.values.len(),
+            Self::WideDecimal(column) => column.values.values.len(),
             Self::String(column) | Self::Bytes(column) => column.len(),
             Self::Array(column) => column.offsets.len() - 1,
             Self::Map(column) => column.offsets.len() - 1,

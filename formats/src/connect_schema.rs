@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
+use crate::decimal_type;
+
 /// The type of a value in a registered schema. Every SQL type is nullable, so it is not said here what is optional.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ConnectSchema {
@@ -54,7 +56,7 @@ impl ConnectSchema {
             Self::Float32 | Self::Float64 => DataType::Float64,
             Self::String => DataType::Utf8,
             Self::Bytes => DataType::Binary,
-            Self::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
+            Self::Decimal { precision, scale } => decimal_type(*precision, *scale),
             Self::Date => DataType::Date32,
             Self::Time => DataType::Time32(TimeUnit::Millisecond),
             Self::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
@@ -121,7 +123,7 @@ impl ConnectSchema {
                     | Self::Float64
             ),
             DataType::Binary => matches!(self, Self::Bytes),
-            DataType::Decimal128(..) => matches!(self, Self::Decimal { .. }),
+            DataType::Decimal128(..) | DataType::Decimal256(..) => matches!(self, Self::Decimal { .. }),
             DataType::Date32 => matches!(self, Self::Date | Self::Int32),
             DataType::Time32(_) => matches!(self, Self::Time | Self::Int32),
             DataType::Timestamp(..) => matches!(self, Self::Timestamp | Self::Int64),

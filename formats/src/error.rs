@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 
-use crate::{Format, RegistryError, type_name};
+use crate::{DECIMAL_PRECISION_MAX, Format, RegistryError, type_name};
 
 /// Why a format, a setting or a list of columns was refused. Bad payloads are not errors of this kind: they
 /// are [`RowError`](crate::RowError)s of one batch.
@@ -22,6 +22,12 @@ pub enum FormatError {
     UnsupportedType {
         /// The format asked.
         format: Format,
+        /// SQL name of the type.
+        data_type: String,
+    },
+    /// A DECIMAL of more digits than one holds, at the top or nested.
+    #[error("{data_type} has too many digits: a DECIMAL holds {DECIMAL_PRECISION_MAX} at most")]
+    Precision {
         /// SQL name of the type.
         data_type: String,
     },

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | BOOLEAN | Boolean |
 //! | INT, BIGINT, DOUBLE | Int32, Int64, Float64 |
-//! | DECIMAL(p, s) | Decimal128(p, s) |
+//! | DECIMAL(p, s) | Decimal128(p, s) up to 38 digits, Decimal256(p, s) up to 76 |
 //! | STRING, BYTES | Utf8, Binary |
 //! | TIME, DATE, TIMESTAMP | Time32(ms), Date32, Timestamp(ms, no zone) |
 //! | ARRAY | List |
@@ -50,6 +50,7 @@ mod spec;
 mod types;
 
 pub use avro::AvroSerde;
+pub use decimal::{DECIMAL_PRECISION_MAX, decimal_type};
 pub use decoder::{Decoded, Decoder, RowError};
 pub use encoder::Encoder;
 pub use error::FormatError;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
 use crate::{
-    Decoder, Encoder, Format, FormatError, ResolvedSchema, Schema, SchemaRegistry, avro,
+    DECIMAL_PRECISION_MAX, Decoder, Encoder, Format, FormatError, ResolvedSchema, Schema, SchemaRegistry,
+    avro,
     connect_schema::{ConnectSchema, sql_fields},
     json_sr, protobuf, type_name,
     types::field_list,
@@ -225,9 +226,13 @@ fn check_delimiter(delimiter: char) -> Result<(), FormatError> {
 
 fn check_type(format: Format, data_type: &DataType) -> Result<(), FormatError> {
     let supported = match data_type {
+        DataType::Decimal256(precision, _) if *precision > DECIMAL_PRECISION_MAX => {
+            return Err(FormatError::Precision { data_type: type_name(data_type) });
+        }
         DataType::Int32 | DataType::Int64 | DataType::Float64 | DataType::Utf8 | DataType::Binary => true,
         DataType::Boolean
         | DataType::Decimal128(..)
+        | DataType::Decimal256(..)
         | DataType::Date32
         | DataType::Time32(TimeUnit::Millisecond)
         | DataType::Timestamp(TimeUnit::Millisecond, None) => format != Format::Kafka,
@@ -277,7 +282,7 @@ mod tests {
 
     #[test]
     fn the_capability_matrix_is_that_of_the_reference() {
-        use DataType::{Binary, Boolean, Date32, Decimal128, Float64, Int32, Int64, Utf8};
+        use DataType::{Binary, Boolean, Date32, Decimal128, Decimal256, Float64, Int32, Int64, Utf8};
         for (format, types, expected) in [
             (Format::Kafka, vec![Int32], ""),
             (Format::Kafka, vec![Binary], ""),
@@ -289,6 +294,17 @@ mod tests {
             ),
             (Format::Kafka, vec![list(Utf8)], "The 'KAFKA' format does not support type 'ARRAY<STRING>'"),
             (Format::Delimited, vec![Boolean, Decimal128(4, 2), Date32, Float64, Binary], ""),
+            (Format::Delimited, vec![Decimal256(76, 2)], ""),
+            (
+                Format::Kafka,
+                vec![Decimal256(76, 2)],
+                "The 'KAFKA' format does not support type 'DECIMAL(76, 2)'",
+            ),
+            (
+                Format::Json,
+                vec![list(Decimal256(77, 2))],
+                "DECIMAL(77, 2) has too many digits: a DECIMAL holds 76 at most",
+            ),
             (
                 Format::Delimited,
                 vec![map(Utf8, Int32)],

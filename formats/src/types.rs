@@ -12,7 +12,9 @@ pub fn type_name(data_type: &DataType) -> String {
         DataType::Int32 => "INTEGER".into(),
         DataType::Int64 => "BIGINT".into(),
         DataType::Float64 => "DOUBLE".into(),
-        DataType::Decimal128(precision, scale) => format!("DECIMAL({precision}, {scale})"),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("DECIMAL({precision}, {scale})")
+        }
         DataType::Utf8 => "STRING".into(),
         DataType::Binary => "BYTES".into(),
         DataType::Time32(TimeUnit::Millisecond) => "TIME".into(),

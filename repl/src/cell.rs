@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int32Type, Int64Type,
+};
 use arrow::util::display::array_value_to_string;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -39,6 +41,9 @@ impl Cell {
             DataType::Float64 => double(array.as_primitive::<Float64Type>().value(row)),
             DataType::Decimal128(..) => {
                 Self::Number(array.as_primitive::<Decimal128Type>().value_as_string(row))
+            }
+            DataType::Decimal256(..) => {
+                Self::Number(array.as_primitive::<Decimal256Type>().value_as_string(row))
             }
             DataType::Utf8 => Self::Text(array.as_string::<i32>().value(row).to_owned()),
             DataType::Binary => Self::Text(BASE64.encode(array.as_binary::<i32>().value(row))),
@@ -170,10 +175,10 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-        ListArray, StringArray, StructArray, TimestampMillisecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array, Float64Array,
+        Int32Array, ListArray, StringArray, StructArray, TimestampMillisecondArray,
     };
-    use arrow::datatypes::Field;
+    use arrow::datatypes::{Field, i256};
 
     use super::*;
 
@@ -194,6 +199,8 @@ mod tests {
         check(&TimestampMillisecondArray::from(vec![1_357_034_400_000]), &["\"2013-01-01T10:00:00\""]);
         let decimals = Decimal128Array::from(vec![12_345]).with_precision_and_scale(9, 2).unwrap();
         check(&decimals, &["123.45"]);
+        let wide = Decimal256Array::from(vec![i256::from_i128(-5)]).with_precision_and_scale(76, 40).unwrap();
+        check(&wide, &[&format!("-0.{}5", "0".repeat(39))]);
     }
 
     #[test]

@@ -39,6 +39,7 @@ mod columnar;
 mod command;
 mod config;
 mod connectors;
+mod decimal;
 mod description;
 mod engine;
 pub mod error;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use millstream_formats::decimal_type;
 
 use crate::ast::quoted;
 use crate::error::SqlError;
@@ -14,7 +15,7 @@ use crate::error::SqlError;
 /// |---|---|
 /// | BOOLEAN | Boolean |
 /// | INT, BIGINT, DOUBLE | Int32, Int64, Float64 |
-/// | DECIMAL(p, s) | Decimal128(p, s) |
+/// | DECIMAL(p, s) | Decimal128(p, s) up to 38 digits, Decimal256(p, s) beyond |
 /// | STRING, BYTES | Utf8, Binary |
 /// | DATE, TIME, TIMESTAMP | Date32, Time32(ms), Timestamp(ms) without zone |
 /// | `ARRAY<T>` | List(item: T) |
@@ -32,7 +33,7 @@ pub enum SqlType {
     Double,
     /// Exact decimals.
     Decimal {
-        /// Digits, 1 to 38.
+        /// Digits, 1 to 76.
         precision: u8,
         /// Digits behind the point, 0 to `precision`.
         scale: i8,
@@ -65,8 +66,8 @@ pub struct StructField {
 }
 
 impl SqlType {
-    /// The most digits a DECIMAL can have.
-    pub const DECIMAL_PRECISION_MAX: u8 = 38;
+    /// The most digits a DECIMAL can have: 76.
+    pub const DECIMAL_PRECISION_MAX: u8 = millstream_formats::DECIMAL_PRECISION_MAX;
 
     /// The names of all built-in types, for hints.
     pub const SIMPLE_NAMES: &'static [&'static str] = &[
@@ -92,17 +93,18 @@ impl SqlType {
         crate::parser::parse_type(text)?.resolve_builtin()
     }
 
-    /// A DECIMAL, if the digits are possible: 1 to 38 of them, not more behind the point.
-    pub fn decimal(precision: u8, scale: i8) -> Result<Self, SqlError> {
-        if !(1..=Self::DECIMAL_PRECISION_MAX).contains(&precision) {
-            return Err(SqlError::invalid(format!("DECIMAL precision must be 1 to 38, not {precision}")));
+    /// A DECIMAL, if the digits are possible: 1 to 76 of them, not more behind the point.
+    pub fn decimal(precision: u64, scale: u64) -> Result<Self, SqlError> {
+        let most = Self::DECIMAL_PRECISION_MAX;
+        if !(1..=u64::from(most)).contains(&precision) {
+            return Err(SqlError::invalid(format!("DECIMAL precision must be 1 to {most}, not {precision}")));
         }
-        if scale < 0 || scale.unsigned_abs() > precision {
+        if scale > precision {
             return Err(SqlError::invalid(format!(
                 "DECIMAL scale must be 0 to the precision, not {scale} with precision {precision}"
             )));
         }
-        Ok(Self::Decimal { precision, scale })
+        Ok(Self::Decimal { precision: precision as u8, scale: scale as i8 })
     }
 
     /// INT, BIGINT, DECIMAL, DOUBLE.
@@ -142,7 +144,7 @@ impl SqlType {
             Self::Int => DataType::Int32,
             Self::Bigint => DataType::Int64,
             Self::Double => DataType::Float64,
-            Self::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
+            Self::Decimal { precision, scale } => decimal_type(*precision, *scale),
             Self::String => DataType::Utf8,
             Self::Bytes => DataType::Binary,
             Self::Date => DataType::Date32,
@@ -170,7 +172,9 @@ impl SqlType {
             DataType::Int32 => Self::Int,
             DataType::Int64 => Self::Bigint,
             DataType::Float64 => Self::Double,
-            DataType::Decimal128(precision, scale) => Self::Decimal { precision: *precision, scale: *scale },
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+                Self::Decimal { precision: *precision, scale: *scale }
+            }
             DataType::Utf8 => Self::String,
             DataType::Binary => Self::Bytes,
             DataType::Date32 => Self::Date,
@@ -245,6 +249,9 @@ mod tests {
             ("VARCHAR", "STRING"),
             ("VARCHAR(20)", "STRING"),
             ("DECIMAL(10,2)", "DECIMAL(10, 2)"),
+            ("DECIMAL(38,38)", "DECIMAL(38, 38)"),
+            ("DECIMAL(39,2)", "DECIMAL(39, 2)"),
+            ("DECIMAL(76,76)", "DECIMAL(76, 76)"),
             ("ARRAY<ARRAY<INT>>", "ARRAY<ARRAY<INTEGER>>"),
             ("INT ARRAY", "ARRAY<INTEGER>"),
             ("MAP<STRING, DOUBLE>", "MAP<STRING, DOUBLE>"),
@@ -266,9 +273,11 @@ mod tests {
     #[test]
     fn impossible_types_are_refused() {
         for (text, expected) in [
-            ("DECIMAL(0,0)", "precision must be 1 to 38"),
-            ("DECIMAL(39,0)", "precision must be 1 to 38"),
+            ("DECIMAL(0,0)", "precision must be 1 to 76"),
+            ("DECIMAL(77,0)", "precision must be 1 to 76, not 77"),
+            ("DECIMAL(1000,0)", "precision must be 1 to 76, not 1000"),
             ("DECIMAL(3,4)", "scale must be 0 to the precision"),
+            ("DECIMAL(3,300)", "not 300 with precision 3"),
             ("STRIN", "did you mean STRING?"),
             ("ARRAY<INT", "expected"),
             ("INT INT", "unexpected"),
@@ -288,6 +297,8 @@ mod tests {
             ("BIGINT", "INT", false),
             ("INT", "DECIMAL(12, 2)", true),
             ("INT", "DECIMAL(11, 2)", false),
+            ("DECIMAL(38, 2)", "DECIMAL(40, 4)", true),
+            ("DECIMAL(40, 4)", "DECIMAL(38, 4)", false),
             ("DECIMAL(4, 2)", "DOUBLE", true),
             ("DOUBLE", "DECIMAL(38, 2)", false),
             ("STRING", "TIMESTAMP", true),

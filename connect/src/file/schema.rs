@@ -1,6 +1,7 @@
 //! Types of CSV columns: given as `NAME TYPE, ...`, or guessed from the first rows.
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use millstream_formats::{DECIMAL_PRECISION_MAX, decimal_type};
 
 /// Reads a list such as `carrier STRING, delay INT, fare DECIMAL(8, 2)`. The error says what is wrong with
 /// it.
@@ -47,8 +48,8 @@ fn parse_decimal(upper: &str) -> Option<DataType> {
     let arguments = upper.strip_prefix("DECIMAL")?.trim().strip_prefix('(')?.strip_suffix(')')?;
     let (precision, scale) = arguments.split_once(',')?;
     let (precision, scale): (u8, i8) = (precision.trim().parse().ok()?, scale.trim().parse().ok()?);
-    let fits = (1..=38).contains(&precision) && (0..=precision as i8).contains(&scale);
-    fits.then_some(DataType::Decimal128(precision, scale))
+    let fits = (1..=DECIMAL_PRECISION_MAX).contains(&precision) && (0..=precision as i8).contains(&scale);
+    fits.then(|| decimal_type(precision, scale))
 }
 
 fn unknown_type(text: &str) -> String {
@@ -111,10 +112,12 @@ mod tests {
 
     #[test]
     fn schemas_are_read() {
-        let fields =
-            parse_schema("id int, fare DECIMAL(8, 2),name varchar , day DATE, at timestamp").expect("valid");
+        let fields = parse_schema(
+            "id int, fare DECIMAL(8, 2),name varchar , sum DECIMAL(40, 2), day DATE, at timestamp",
+        )
+        .expect("valid");
         let types: Vec<String> = fields.iter().map(|field| type_name(field.data_type())).collect();
-        assert_eq!(types, ["INTEGER", "DECIMAL(8, 2)", "STRING", "DATE", "TIMESTAMP"]);
+        assert_eq!(types, ["INTEGER", "DECIMAL(8, 2)", "STRING", "DECIMAL(40, 2)", "DATE", "TIMESTAMP"]);
         for (name, field) in types.iter().zip(&fields) {
             assert_eq!(parse_type(name).as_ref(), Ok(field.data_type()));
         }
@@ -122,7 +125,7 @@ mod tests {
             ("id", "\"id\" is not a name and a type"),
             ("id INT, id INT", "column \"id\" is given twice"),
             ("id FLOAT", "\"FLOAT\" is not a type: use BOOLEAN"),
-            ("id DECIMAL(40, 2)", "\"DECIMAL(40, 2)\" is not a type"),
+            ("id DECIMAL(77, 2)", "\"DECIMAL(77, 2)\" is not a type"),
         ] {
             let error = parse_schema(text).expect_err(text);
             assert!(error.starts_with(expected), "{error}");

@@ -29,7 +29,7 @@ pub fn delimited(data: &[u8]) -> bool {
     let Some((&flags, payload)) = data.split_first() else { return false };
     let spec = FormatSpec::value(Format::Delimited);
     let spec = [spec, spec.with_delimiter('\t'), spec.with_delimiter('|')][usize::from(flags) % 3];
-    exact(&spec, &plain().into(), payload)
+    exact(&spec, &plain().into_iter().chain([wide()]).collect(), payload)
 }
 
 /// A byte says whether one column is read bare, the rest is a payload.
@@ -203,6 +203,11 @@ fn plain() -> Vec<Field> {
     columns.into_iter().map(|(name, data_type)| Field::new(name, data_type, true)).collect()
 }
 
+/// A DECIMAL of more than 38 digits.
+fn wide() -> Field {
+    Field::new("W", DataType::Decimal256(76, 30), true)
+}
+
 /// A column of every type.
 fn all() -> Fields {
     let list = |item| DataType::List(Arc::new(Field::new("item", item, true)));
@@ -215,5 +220,6 @@ fn all() -> Fields {
         ("MP", DataType::Map(Arc::new(entries), false)),
         ("ST", structure),
     ];
-    plain().into_iter().chain(nested.map(|(name, ty)| Field::new(name, ty, true))).collect()
+    let nested = nested.map(|(name, ty)| Field::new(name, ty, true));
+    plain().into_iter().chain(nested).chain([wide()]).collect()
 }

@@ -6,10 +6,8 @@ use crate::{
     FormatError, ResolvedSchema,
     avro::schema::{AvroSchema, Kind, Meaning, NodeId},
     connect_schema::{ConnectField, ConnectSchema},
+    decimal::column_precision,
 };
-
-/// Digits of the widest DECIMAL. Connect takes 64 where a schema names no precision; ours end here.
-const PRECISION_MAX: u8 = 38;
 
 /// Levels of types within types that are translated.
 const DEPTH_MAX: usize = 64;
@@ -110,9 +108,7 @@ fn shallow(schema: &AvroSchema, id: NodeId) -> ConnectSchema {
 }
 
 fn decimal(precision: Option<u64>, scale: i64) -> ConnectSchema {
-    let precision =
-        precision.filter(|precision| *precision > 0).and_then(|precision| u8::try_from(precision).ok());
-    let precision = precision.unwrap_or(PRECISION_MAX).min(PRECISION_MAX);
+    let precision = column_precision(precision);
     match i8::try_from(scale) {
         Ok(scale) if (0..=precision as i8).contains(&scale) => ConnectSchema::Decimal { precision, scale },
         _ => ConnectSchema::Unsupported("decimal of that scale"),

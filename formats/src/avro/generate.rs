@@ -102,7 +102,7 @@ impl Generator {
             DataType::Date32 => logical("int", "Date", "date"),
             DataType::Time32(_) => logical("int", "Time", "time-millis"),
             DataType::Timestamp(..) => logical("long", "Timestamp", "timestamp-millis"),
-            DataType::Decimal128(precision, scale) => format!(
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => format!(
                 "{{\"type\":\"bytes\",\"scale\":{scale},\"precision\":{precision},\"connect.version\":1,\
                  \"connect.parameters\":{{\"scale\":\"{scale}\",\"connect.decimal.precision\":\"{precision}\"}},\
                  \"connect.name\":\"org.apache.kafka.connect.data.Decimal\",\"logicalType\":\"decimal\"}}"

@@ -11,8 +11,7 @@ use crate::{
         schema::{AvroSchema, Place},
         skip::{Skips, no_branch},
     },
-    column::{Column, Decimals, Maps, Variable},
-    decimal::{self, Misfit},
+    column::{Column, Maps, Variable},
     decoder::Row,
     java,
     registry::{Plans, split_header},
@@ -161,13 +160,18 @@ impl Run<'_> {
     fn nested(self, value: &Value, input: &mut Input<'_>, column: &mut Column) -> Result<(), Fault> {
         match (value, column) {
             (Value::Fixed(size), Column::Bytes(column)) => column.push(input.take(*size)?),
-            (Value::Decimal { fixed, scale }, Column::Decimal(column)) => {
+            (Value::Decimal { fixed, scale }, column) => {
                 let bytes = match fixed {
                     Some(size) => input.take(*size)?,
                     None => input.bytes()?,
                 };
-                let unscaled = fit(bytes, *scale, column)?;
-                column.values.push(unscaled);
+                let scale = i32::from(*scale);
+                let pushed = match column {
+                    Column::Decimal(column) => column.push_signed(bytes, scale),
+                    Column::WideDecimal(column) => column.push_signed(bytes, scale),
+                    _ => unreachable!("plans follow the columns"),
+                };
+                pushed.map_err(Fault::new)?;
             }
             (Value::Array(item), Column::Array(column)) => {
                 each_item(input, |input| {
@@ -310,58 +314,4 @@ fn push_text(column: &mut Variable, write: impl FnOnce(&mut Vec<u8>)) -> Result<
     }
     column.end();
     Ok(())
-}
-
-/// A written decimal as the unscaled value that its column has.
-fn fit(bytes: &[u8], scale: i8, column: &Decimals) -> Result<i128, Fault> {
-    let (precision, wanted) = (column.precision, column.scale);
-    let Some(unscaled) = signed(bytes) else {
-        return Err(Fault::new(format!(
-            "Cannot fit a decimal of {} bytes into DECIMAL({precision}, {wanted})",
-            bytes.len()
-        )));
-    };
-    let bound = 10i128.pow(u32::from(precision));
-    if scale == wanted && -bound < unscaled && unscaled < bound {
-        return Ok(unscaled);
-    }
-    let mut text = Vec::new();
-    decimal::push(&mut text, unscaled, scale);
-    decimal::parse(&text, precision, wanted).map_err(|_| {
-        let digits = unscaled.unsigned_abs().checked_ilog10().map_or(1, |log| log as usize + 1);
-        let misfit = Misfit::Rounds { precision: digits, scale: i64::from(scale) };
-        Fault::new(misfit.message(&String::from_utf8_lossy(&text), precision, wanted))
-    })
-}
-
-/// Big-endian bytes in two's complement; `None` beyond 128 bits. No bytes are zero.
-fn signed(bytes: &[u8]) -> Option<i128> {
-    let negative = bytes.first().is_some_and(|first| *first >= 0x80);
-    let sign = if negative { 0xff } else { 0 };
-    let start = bytes.len().saturating_sub(16);
-    let (more, last) = bytes.split_at(start);
-    let mut all = [sign; 16];
-    all[16 - last.len()..].copy_from_slice(last);
-    let value = i128::from_be_bytes(all);
-    (more.iter().all(|byte| *byte == sign) && (value < 0) == negative).then_some(value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn decimals_are_twos_complement() {
-        for (bytes, value) in [
-            (&[][..], Some(0)),
-            (&[0xff], Some(-1)),
-            (&[0, 0xff], Some(255)),
-            (&[0x04, 0xd2], Some(1234)),
-            (&[0xff; 20], Some(-1)),
-            (&[0x7f; 17], None),
-            (&[0, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], None),
-        ] {
-            assert_eq!(signed(bytes), value, "{bytes:x?}");
-        }
-    }
 }

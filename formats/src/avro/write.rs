@@ -15,6 +15,7 @@ use crate::{
         write_plan::{Branches, Entries, Member, Null, Root, Slot, Write},
     },
     cells::Cells,
+    decimal::{self, Unscaled},
     registry::write_header,
 };
 
@@ -152,6 +153,9 @@ fn write_slot(slot: &Slot, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> 
         (Cells::Decimal(array, scale), Write::Decimal { fixed, scale: wanted }) => {
             write_decimal(array.value(row), *scale, *wanted, *fixed, out)?;
         }
+        (Cells::WideDecimal(array, scale), Write::Decimal { fixed, scale: wanted }) => {
+            write_decimal(array.value(row), *scale, *wanted, *fixed, out)?;
+        }
         (Cells::Array(lists, items), Write::Array(slot)) => write_list(slot, lists, items, row, out)?,
         (Cells::Map(maps, keys, values), Write::Map(slot)) => {
             write_map(maps, row, out, |entry, out| {
@@ -231,38 +235,32 @@ fn write_entry(
 }
 
 /// Writes the value at the schema's scale in two's complement: as few bytes as hold it, or those of the fixed.
-fn write_decimal(
-    unscaled: i128,
+fn write_decimal<N: Unscaled>(
+    unscaled: N,
     scale: i8,
     wanted: i8,
     fixed: Option<usize>,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    let rounds =
-        || Fault::new(format!("a DECIMAL of scale {scale} does not fit the schema's scale {wanted}"));
-    let unscaled = if scale == wanted {
-        unscaled
-    } else {
-        let factor = 10i128.pow(u32::from(scale.abs_diff(wanted)));
-        let exact = if wanted > scale {
-            unscaled.checked_mul(factor)
-        } else {
-            (unscaled % factor == 0).then(|| unscaled / factor)
-        };
-        exact.ok_or_else(rounds)?
-    };
-    let bytes = unscaled.to_be_bytes();
-    let sign_bits = if unscaled < 0 { unscaled.leading_ones() } else { unscaled.leading_zeros() };
-    let needed = 16 - (sign_bits as usize - 1) / 8;
+    if scale == wanted {
+        return decimal::with_signed(unscaled, |bytes| push_signed(bytes, fixed, out));
+    }
+    let unscaled = decimal::rescale(unscaled.widen(), scale, wanted).ok_or_else(|| {
+        Fault::new(format!("a DECIMAL of scale {scale} does not fit the schema's scale {wanted}"))
+    })?;
+    decimal::with_signed(unscaled, |bytes| push_signed(bytes, fixed, out))
+}
+
+fn push_signed(bytes: &[u8], fixed: Option<usize>, out: &mut Vec<u8>) -> Result<(), Fault> {
     match fixed {
-        None => push_bytes(out, &bytes[16 - needed..]),
-        Some(size) if needed <= size => {
-            let sign = if unscaled < 0 { 0xff } else { 0 };
-            out.resize(out.len() + size.saturating_sub(16), sign);
-            out.extend_from_slice(&bytes[16 - size.min(16)..]);
+        None => push_bytes(out, bytes),
+        Some(size) if bytes.len() <= size => {
+            let sign = if bytes[0] >= 0x80 { 0xff } else { 0 };
+            out.resize(out.len() + size - bytes.len(), sign);
+            out.extend_from_slice(bytes);
         }
         Some(size) => {
-            return Err(Fault::new(format!("a DECIMAL of {needed} bytes where a fixed has {size}")));
+            return Err(Fault::new(format!("a DECIMAL of {} bytes where a fixed has {size}", bytes.len())));
         }
     }
     Ok(())

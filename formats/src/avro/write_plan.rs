@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::datatypes::{DataType, Fields};
 
 use crate::{
-    FormatError,
+    DECIMAL_PRECISION_MAX, FormatError,
     avro::{
         connect::{branch_name, entry},
         default,
@@ -168,12 +168,16 @@ impl Compiler<'_> {
             (Kind::Enum(symbols), _, DataType::Utf8) => {
                 Write::Symbols(symbols.iter().cloned().zip(0..).collect())
             }
-            (Kind::Bytes, Meaning::Decimal { scale, .. }, DataType::Decimal128(..)) => {
-                Write::Decimal { fixed: None, scale: self.scale(scale, path)? }
-            }
-            (Kind::Fixed(size), Meaning::Decimal { scale, .. }, DataType::Decimal128(..)) => {
-                Write::Decimal { fixed: Some(*size), scale: self.scale(scale, path)? }
-            }
+            (
+                Kind::Bytes,
+                Meaning::Decimal { scale, .. },
+                DataType::Decimal128(..) | DataType::Decimal256(..),
+            ) => Write::Decimal { fixed: None, scale: self.scale(scale, path)? },
+            (
+                Kind::Fixed(size),
+                Meaning::Decimal { scale, .. },
+                DataType::Decimal128(..) | DataType::Decimal256(..),
+            ) => Write::Decimal { fixed: Some(*size), scale: self.scale(scale, path)? },
             (Kind::Bytes, Meaning::Plain, DataType::Binary) => Write::Bytes,
             (Kind::Fixed(size), Meaning::Plain, DataType::Binary) => Write::Fixed(*size),
             (Kind::Array(item), _, DataType::List(field)) => {
@@ -200,9 +204,9 @@ impl Compiler<'_> {
     }
 
     fn scale(&self, scale: i64, path: &str) -> Result<i8, FormatError> {
-        i8::try_from(scale).ok().filter(|scale| (0..=38).contains(scale)).ok_or_else(|| {
-            FormatError::Schema(format!("Cannot serialize DECIMAL with scale {scale} for path: {path}"))
-        })
+        i8::try_from(scale).ok().filter(|scale| (0..=DECIMAL_PRECISION_MAX as i8).contains(scale)).ok_or_else(
+            || FormatError::Schema(format!("Cannot serialize DECIMAL with scale {scale} for path: {path}")),
+        )
     }
 
     fn entries(&self, item: NodeId, value_type: &DataType, path: &str) -> Result<Write, FormatError> {

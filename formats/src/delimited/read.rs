@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use arrow::datatypes::Fields;
 use csv_core::{ReadFieldResult, Reader, ReaderBuilder};
 
-use crate::{base64_text, column::Column, decimal, decoder::Row, java, type_name};
+use crate::{base64_text, column::Column, decimal::Misfit, decoder::Row, java, type_name};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -131,18 +131,15 @@ fn push(column: &mut Column, text: &str) -> Result<(), String> {
         return Ok(());
     }
     let not = |what: &str| format!("'{text}' is not {what}");
+    let misfit = |misfit: Misfit, precision, scale| misfit.message(text, precision, scale);
     let whole = || text.parse::<i64>().map_err(|_| not("a whole number of 64 bits"));
     match column {
         Column::Boolean(column) => column.push(text.eq_ignore_ascii_case("true")),
         Column::Int(column) => column.push(text.parse().map_err(|_| not("a whole number of 32 bits"))?),
         Column::BigInt(column) => column.push(whole()?),
         Column::Double(column) => column.push(java::parse_double(text).ok_or_else(|| not("a number"))?),
-        Column::Decimal(column) => {
-            let (precision, scale) = (column.precision, column.scale);
-            let unscaled = decimal::parse(text.as_bytes(), precision, scale)
-                .map_err(|misfit| misfit.message(text, precision, scale))?;
-            column.values.push(unscaled);
-        }
+        Column::Decimal(column) => column.push_text(text.as_bytes(), misfit)?,
+        Column::WideDecimal(column) => column.push_text(text.as_bytes(), misfit)?,
         Column::String(column) => column.push(text.as_bytes()),
         Column::Bytes(column) => {
             if !base64_text::read(text, &mut column.bytes) {

@@ -27,6 +27,7 @@ fn write_cell(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> bool {
         Cells::BigInt(array) => out.extend_from_slice(whole.format(array.value(row)).as_bytes()),
         Cells::Double(array) => java::push_double(out, array.value(row)),
         Cells::Decimal(array, scale) => decimal::push(out, array.value(row), *scale),
+        Cells::WideDecimal(array, scale) => decimal::push(out, array.value(row), *scale),
         Cells::String(array) => out.extend_from_slice(array.value(row).as_bytes()),
         Cells::Bytes(array) => base64_text::push(out, array.value(row)),
         Cells::Time(array) => out.extend_from_slice(whole.format(array.value(row)).as_bytes()),

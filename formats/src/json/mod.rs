@@ -25,5 +25,5 @@ pub(crate) use names::Names;
 pub(crate) use read::JsonReader;
 pub(crate) use surrogate::replace_halves;
 pub(crate) use tree::Json;
-pub(crate) use value::mismatch;
+pub(crate) use value::{mismatch, push_decimal};
 pub(crate) use write::{JsonWriter, push_plain};

@@ -4,8 +4,9 @@ use jiter::{Jiter, NumberInt, Peek};
 
 use crate::{
     base64_text,
-    column::{Column, Lists, Maps, Structs},
-    decimal, java,
+    column::{Column, Decimals, Lists, Maps, Structs},
+    decimal::{Misfit, Unscaled},
+    java,
     json::{
         fault::{Fault, Step, What},
         names::Names,
@@ -134,22 +135,8 @@ pub(crate) fn read(
             _ if peek.is_num() => jiter.known_float(peek)?,
             _ => return Err(mismatch(jiter, peek, "DOUBLE")),
         }),
-        Column::Decimal(column) => {
-            let text = match peek {
-                Peek::String => jiter.known_str()?.as_bytes(),
-                _ if peek.is_num() => jiter.known_number_bytes(peek)?,
-                _ => return Err(mismatch(jiter, peek, "DECIMAL")),
-            };
-            let (precision, scale) = (column.precision, column.scale);
-            let unscaled = decimal::parse(text, precision, scale).map_err(|misfit| match misfit {
-                decimal::Misfit::NotANumber => coerce("DECIMAL"),
-                decimal::Misfit::Rounds { .. } => {
-                    let text = String::from_utf8_lossy(text).into_owned();
-                    Fault::new(What::Decimal { misfit, text, precision, scale })
-                }
-            })?;
-            column.values.push(unscaled);
-        }
+        Column::Decimal(column) => push_decimal(decimal_text(jiter, peek)?, column)?,
+        Column::WideDecimal(column) => push_decimal(decimal_text(jiter, peek)?, column)?,
         Column::String(column) => {
             if peek == Peek::String {
                 column.push(jiter.known_str()?.as_bytes());
@@ -172,6 +159,27 @@ pub(crate) fn read(
         Column::Struct(column) => read_struct(jiter, peek, shape, column)?,
     }
     Ok(())
+}
+
+#[inline]
+fn decimal_text<'j>(jiter: &'j mut Jiter<'_>, peek: Peek) -> Result<&'j [u8], Fault> {
+    Ok(match peek {
+        Peek::String => jiter.known_str()?.as_bytes(),
+        _ if peek.is_num() => jiter.known_number_bytes(peek)?,
+        _ => return Err(mismatch(jiter, peek, "DECIMAL")),
+    })
+}
+
+/// Pushes the decimal that a text holds.
+#[inline]
+pub(crate) fn push_decimal<N: Unscaled>(text: &[u8], column: &mut Decimals<N>) -> Result<(), Fault> {
+    column.push_text(text, |misfit, precision, scale| match misfit {
+        Misfit::NotANumber => coerce("DECIMAL"),
+        Misfit::Rounds { .. } => {
+            let text = String::from_utf8_lossy(text).into_owned();
+            Fault::new(What::Decimal { misfit, text, precision, scale })
+        }
+    })
 }
 
 /// A whole number from a number, cut and wrapped to the type, or from text that holds one.

@@ -130,6 +130,7 @@ pub(crate) fn push_plain(cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) {
         Cells::BigInt(array) => push_integer(out, array.value(row)),
         Cells::Double(array) => push_double(out, array.value(row)),
         Cells::Decimal(array, scale) => decimal::push(out, array.value(row), *scale),
+        Cells::WideDecimal(array, scale) => decimal::push(out, array.value(row), *scale),
         Cells::String(array) => push_quoted(out, array.value(row)),
         Cells::Bytes(array) => {
             out.push(b'"');

@@ -68,7 +68,7 @@ fn value(data_type: &DataType) -> Members {
         DataType::Date32 => logical("integer", "int32", "Date"),
         DataType::Time32(_) => logical("integer", "int32", "Time"),
         DataType::Timestamp(..) => logical("integer", "int64", "Timestamp"),
-        DataType::Decimal128(precision, scale) => {
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
             let mut members = logical("number", "bytes", "Decimal");
             let parameters = vec![
                 ("scale".into(), text(&scale.to_string())),

@@ -8,10 +8,10 @@ use jiter::{Jiter, NumberInt, Peek};
 use crate::{
     FormatSpec, Subject, base64_text,
     column::{Column, Decimals, Maps, Structs, Variable},
-    decimal::{self, Misfit},
+    decimal::Unscaled,
     decoder::Row,
     java,
-    json::{Fault, JsonReader, Step, What, mismatch, replace_halves},
+    json::{Fault, JsonReader, Step, What, mismatch, push_decimal, replace_halves},
     json_sr::{
         read_plan::{Branch, Members, Plan, Range, Takes, Text, Value},
         types::Type,
@@ -208,6 +208,7 @@ impl Value {
                 column.end();
             }
             (Self::Decimal(scale), Column::Decimal(column)) => read_decimal(jiter, peek, *scale, column)?,
+            (Self::Decimal(scale), Column::WideDecimal(column)) => read_decimal(jiter, peek, *scale, column)?,
             (Self::Array(item), Column::Array(column)) => {
                 if peek != Peek::Array {
                     return Err(mismatch(jiter, peek, "array"));
@@ -327,43 +328,27 @@ fn double(jiter: &mut Jiter<'_>, peek: Peek) -> Result<f64, Fault> {
     Err(mismatch(jiter, peek, "float64"))
 }
 
-fn read_decimal(jiter: &mut Jiter<'_>, peek: Peek, scale: i8, column: &mut Decimals) -> Result<(), Fault> {
-    let bytes;
-    let text = match peek {
-        Peek::String => {
-            bytes = unscaled(jiter.known_str()?, scale)?;
-            bytes.as_slice()
+/// A decimal as a number, or as the base64 text of its bytes.
+fn read_decimal<N: Unscaled>(
+    jiter: &mut Jiter<'_>,
+    peek: Peek,
+    scale: i8,
+    column: &mut Decimals<N>,
+) -> Result<(), Fault> {
+    if peek != Peek::String {
+        if !peek.is_num() {
+            return Err(mismatch(jiter, peek, "bytes"));
         }
-        _ if peek.is_num() => jiter.known_number_bytes(peek)?,
-        _ => return Err(mismatch(jiter, peek, "bytes")),
-    };
-    let (precision, scale) = (column.precision, column.scale);
-    let value = decimal::parse(text, precision, scale).map_err(|misfit| match misfit {
-        Misfit::NotANumber => Fault::new(What::Coerce { target: "DECIMAL" }),
-        Misfit::Rounds { .. } => {
-            let text = String::from_utf8_lossy(text).into_owned();
-            Fault::new(What::Decimal { misfit, text, precision, scale })
-        }
-    })?;
-    column.values.push(value);
-    Ok(())
-}
-
-/// The digits of a decimal whose bytes are written as base64.
-fn unscaled(text: &str, scale: i8) -> Result<Vec<u8>, Fault> {
+        return push_decimal(jiter.known_number_bytes(peek)?, column);
+    }
     let mut bytes = Vec::new();
-    if !base64_text::read(text, &mut bytes) {
+    if !base64_text::read(jiter.known_str()?, &mut bytes) {
         return Err(Fault::new(What::Base64));
     }
-    if bytes.is_empty() || bytes.len() > size_of::<i128>() {
-        return Err(other(format!("{} bytes of a decimal, where there are 1 to 16", bytes.len())));
+    if bytes.is_empty() {
+        return Err(other("0 bytes of a decimal, where there is at least one".to_owned()));
     }
-    let negative = bytes[0] & 0x80 != 0;
-    let value =
-        bytes.iter().fold(if negative { -1 } else { 0 }, |value: i128, byte| value << 8 | i128::from(*byte));
-    let mut digits = Vec::new();
-    decimal::push(&mut digits, value, scale);
-    Ok(digits)
+    column.push_signed(&bytes, scale.into()).map_err(other)
 }
 
 fn read_map(

@@ -3,6 +3,7 @@
 use crate::{
     FormatError, ResolvedSchema,
     connect_schema::{ConnectField, ConnectSchema},
+    decimal::column_precision,
     json::Json,
     json_sr::document::{Documents, Part},
 };
@@ -12,9 +13,6 @@ const DEPTH_MAX: usize = 64;
 
 /// Types that a schema may have once every reference is written out.
 const TYPES_MAX: usize = 10_000;
-
-/// Digits of the widest DECIMAL. Connect takes 64 where a schema names no precision; ours end here.
-const PRECISION_MAX: u8 = 38;
 
 /// A type and whether null is one of its values.
 #[derive(Clone, Debug, PartialEq)]
@@ -349,11 +347,10 @@ fn is_decimal(json: &Json) -> bool {
 }
 
 fn decimal(json: &Json, text: bool) -> Type {
-    let parameter = |name: &str| json.get("connect.parameters")?.text(name)?.parse::<u8>().ok();
-    let precision = parameter("connect.decimal.precision").filter(|precision| *precision > 0);
-    let precision = precision.unwrap_or(PRECISION_MAX).min(PRECISION_MAX);
+    let parameter = |name: &str| json.get("connect.parameters")?.text(name)?.parse::<u64>().ok();
+    let precision = column_precision(parameter("connect.decimal.precision"));
     match parameter("scale") {
-        Some(scale) if scale <= precision => {
+        Some(scale) if scale <= precision.into() => {
             Type::new(Shape::Decimal { precision, scale: scale as i8, text })
         }
         _ => Type::unsupported("decimal of that scale"),

@@ -5,6 +5,7 @@ use arrow::datatypes::Fields;
 use crate::{
     FormatError, FormatSpec, ResolvedSchema, Subject, base64_text,
     cells::Cells,
+    decimal::{self, Unscaled},
     json::{Json, push_plain, push_quoted},
     json_sr::{
         generate::generate,
@@ -213,19 +214,17 @@ fn write_slot(
                 None => return Err(format!("`{name}` holds no value of its types")),
             }
         }
-        (Write::DecimalText, Cells::Decimal(values, _)) => {
-            let value = values.value(row);
-            let bytes = value.to_be_bytes();
-            // The fewest bytes that keep the sign.
-            let sign = if value < 0 { 0xff } else { 0 };
-            let keeps_sign = |at: usize| bytes[at] == sign && (bytes[at + 1] ^ sign) & 0x80 == 0;
-            let start = (0..bytes.len() - 1).find(|at| !keeps_sign(*at)).unwrap_or(bytes.len() - 1);
-            out.push(b'"');
-            base64_text::push(out, &bytes[start..]);
-            out.push(b'"');
-        }
+        (Write::DecimalText, Cells::Decimal(values, _)) => push_decimal(values.value(row), out),
+        (Write::DecimalText, Cells::WideDecimal(values, _)) => push_decimal(values.value(row), out),
         (Write::Plain, _) => push_plain(cells, row, out),
         _ => unreachable!("plans follow the columns"),
     }
     Ok(())
+}
+
+/// The bytes of a decimal as base64.
+fn push_decimal<N: Unscaled>(unscaled: N, out: &mut Vec<u8>) {
+    out.push(b'"');
+    decimal::with_signed(unscaled, |bytes| base64_text::push(out, bytes));
+    out.push(b'"');
 }

@@ -126,7 +126,7 @@ fn slot(ty: &Type, column: &DataType, path: &str) -> Result<Slot, String> {
             if fits { Write::Plain } else { return Err(misfit()) }
         }
         // More digits behind the point than the schema has would be lost.
-        (Shape::Decimal { scale, text, .. }, DataType::Decimal128(_, own))
+        (Shape::Decimal { scale, text, .. }, DataType::Decimal128(_, own) | DataType::Decimal256(_, own))
             if own == scale || (!text && own < scale) =>
         {
             if *text {

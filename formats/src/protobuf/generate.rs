@@ -129,7 +129,7 @@ impl Text {
                 nested.push_str(&block(&indent, &message, &body, &inner));
                 message
             }
-            DataType::Decimal128(precision, scale) => {
+            DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
                 if annotated {
                     options = decimal_options(&indent, *precision, *scale);
                 }

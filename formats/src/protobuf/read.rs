@@ -15,7 +15,7 @@ use super::{
 use crate::{
     FormatError, FormatSpec, RegistryError, ResolvedSchema, SchemaRegistry, Subject,
     column::{Column, Decimals, Maps, Variable},
-    decimal,
+    decimal::Unscaled,
     decoder::Row,
     registry::split_header,
 };
@@ -26,8 +26,6 @@ const PLANS_MAX: usize = 256;
 const MISSING_MAX: usize = 32;
 /// A message is nested this deep in others of its file at most.
 const INDEXES_MAX: i64 = 64;
-/// Places behind or before the point beyond which no DECIMAL can have digits.
-const SCALE_MAX: u32 = 1000;
 
 /// Reads payloads into columns.
 pub(crate) struct ProtobufReader {
@@ -535,6 +533,7 @@ impl Value {
                 scalar.push(slot.bits, slot.text(scalar, inner), column)?;
             }
             (Self::Decimal, Column::Decimal(decimals)) => push_decimal(inner, decimals)?,
+            (Self::Decimal, Column::WideDecimal(decimals)) => push_decimal(inner, decimals)?,
             (Self::Date, Column::Date(days)) => days.push(date(inner)?),
             (Self::Time, Column::Time(times)) => {
                 let [hours, minutes, seconds, nanos] = small_message(inner)?;
@@ -606,55 +605,19 @@ fn date(message: &[u8]) -> Result<i32, Fault> {
 }
 
 /// Pushes a `confluent.type.Decimal`, whose scale may be another than the column's.
-fn push_decimal(message: &[u8], decimals: &mut Decimals) -> Result<(), Fault> {
-    let (mut unscaled, mut scale) = (0i128, 0i32);
+fn push_decimal<N: Unscaled>(message: &[u8], decimals: &mut Decimals<N>) -> Result<(), Fault> {
+    let (mut unscaled, mut scale) = (&message[..0], 0);
     let mut at = 0;
     while at < message.len() {
         let tag = wire::tag(message, &mut at)?;
         match (tag >> 3, tag & 7) {
             (1, wire::LENGTH) => {
                 let (start, length) = wire::span(message, &mut at)?;
-                unscaled = two_complement(&message[start..start + length])?;
+                unscaled = &message[start..start + length];
             }
             (3, wire::VARINT) => scale = wire::varint(message, &mut at)? as i32,
             _ => wire::skip(tag, message, &mut at)?,
         }
     }
-    let fits = unscaled.unsigned_abs() < 10u128.pow(u32::from(decimals.precision));
-    if scale == i32::from(decimals.scale) && fits {
-        decimals.values.push(unscaled);
-        return Ok(());
-    }
-    if scale.unsigned_abs() > SCALE_MAX {
-        return Err(out_of_range("decimal"));
-    }
-    let text = format!("{unscaled}e{}", -scale);
-    let value = decimal::parse(text.as_bytes(), decimals.precision, decimals.scale).map_err(|misfit| {
-        let mut plain = Vec::new();
-        match i8::try_from(scale) {
-            Ok(scale) => decimal::push(&mut plain, unscaled, scale),
-            Err(_) => plain.extend_from_slice(text.as_bytes()),
-        }
-        let plain = String::from_utf8_lossy(&plain);
-        Fault::Value(misfit.message(&plain, decimals.precision, decimals.scale).into())
-    })?;
-    decimals.values.push(value);
-    Ok(())
-}
-
-/// A number in two's complement, big-endian; none is zero.
-fn two_complement(bytes: &[u8]) -> Result<i128, Fault> {
-    let Some(first) = bytes.first() else { return Ok(0) };
-    let fill = if *first >= 0x80 { 0xff } else { 0 };
-    let extra = bytes.len().saturating_sub(16);
-    if bytes[..extra].iter().any(|byte| *byte != fill) {
-        return Err(out_of_range("decimal"));
-    }
-    let mut whole = [fill; 16];
-    let kept = &bytes[extra..];
-    whole[16 - kept.len()..].copy_from_slice(kept);
-    if extra > 0 && (whole[0] >= 0x80) != (fill == 0xff) {
-        return Err(out_of_range("decimal"));
-    }
-    Ok(i128::from_be_bytes(whole))
+    decimals.push_signed(unscaled, scale).map_err(|message| Fault::Value(message.into()))
 }

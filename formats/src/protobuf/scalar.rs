@@ -172,7 +172,11 @@ impl Scalar {
                 check_room(column, text.len())?;
                 column.push(text);
             }
-            Column::Decimal(_) | Column::Array(_) | Column::Map(_) | Column::Struct(_) => {
+            Column::Decimal(_)
+            | Column::WideDecimal(_)
+            | Column::Array(_)
+            | Column::Map(_)
+            | Column::Struct(_) => {
                 unreachable!("plans pair scalars with columns that take them")
             }
         }

@@ -7,12 +7,11 @@ use super::schema::{Proto, field_name};
 use crate::{
     FormatError, FormatSpec, ProtobufNulls, ResolvedSchema,
     connect_schema::{ConnectField, ConnectSchema},
+    decimal::column_precision,
 };
 
 /// A schema whose messages lead to more fields than this, each counted once per path, is refused.
 const FIELDS_MAX: usize = 20_000;
-/// DECIMALs hold 38 digits; a schema that does not say how many asks for 64.
-const PRECISION_MAX: u8 = 38;
 
 /// What a field holds.
 pub(super) enum Shape {
@@ -89,9 +88,9 @@ impl Shape {
         };
         match message.full_name() {
             "confluent.type.Decimal" => {
-                let number = |name| parameter(field, name).and_then(|text| text.parse::<u8>().ok());
-                let precision = number("precision").unwrap_or(PRECISION_MAX).clamp(1, PRECISION_MAX);
-                let scale = number("scale").unwrap_or(0).min(precision) as i8;
+                let number = |name| parameter(field, name).and_then(|text| text.parse::<u64>().ok());
+                let precision = column_precision(number("precision"));
+                let scale = number("scale").unwrap_or(0).min(precision.into()) as i8;
                 Self::Decimal { precision, scale }
             }
             "google.type.Date" => Self::Date,

@@ -2,7 +2,7 @@
 
 use arrow::{
     array::Array,
-    datatypes::{DataType, FieldRef, Fields},
+    datatypes::{DataType, FieldRef, Fields, i256},
 };
 use prost_reflect::{Cardinality, FieldDescriptor, MessageDescriptor};
 
@@ -14,7 +14,11 @@ use super::{
     wire::{self, Tag},
 };
 use crate::{
-    FormatError, FormatSpec, ResolvedSchema, Subject, cells::Cells, registry::write_header, type_name,
+    FormatError, FormatSpec, ResolvedSchema, Subject,
+    cells::Cells,
+    decimal::{self, Unscaled},
+    registry::write_header,
+    type_name,
 };
 
 /// Writes rows as payloads.
@@ -317,7 +321,7 @@ impl Value {
         Ok(match (shape, column.data_type()) {
             (Shape::Scalar(kind), _) => Self::Scalar(scalar(kind)?),
             (Shape::Wrapper(kind), _) => Self::Wrapper(scalar(kind)?),
-            (Shape::Decimal { .. }, DataType::Decimal128(..)) => Self::Decimal,
+            (Shape::Decimal { .. }, DataType::Decimal128(..) | DataType::Decimal256(..)) => Self::Decimal,
             (Shape::Date, DataType::Date32) => Self::Date,
             (Shape::Time, DataType::Time32(_)) => Self::Time,
             (Shape::Timestamp, DataType::Timestamp(..)) => Self::Timestamp,
@@ -354,6 +358,9 @@ impl Value {
                 (Self::Decimal, Cells::Decimal(array, scale)) => {
                     push_decimal(if null { 0 } else { array.value(row) }, *scale, out);
                 }
+                (Self::Decimal, Cells::WideDecimal(array, scale)) => {
+                    push_decimal(if null { i256::ZERO } else { array.value(row) }, *scale, out);
+                }
                 (Self::Date, Cells::Date(array)) => {
                     push_fields(civil(if null { 0 } else { array.value(row) }), out);
                 }
@@ -388,17 +395,11 @@ fn push_fields<const N: usize>(values: [i64; N], out: &mut Vec<u8>) {
 }
 
 /// A `confluent.type.Decimal`: as few bytes as hold the unscaled value, its digits, its scale.
-fn push_decimal(unscaled: i128, scale: i8, out: &mut Vec<u8>) {
-    let bytes = unscaled.to_be_bytes();
-    let fill = if unscaled < 0 { 0xff } else { 0 };
-    let redundant = (0..15)
-        .take_while(|index| bytes[*index] == fill && (bytes[*index + 1] >= 0x80) == (unscaled < 0))
-        .count();
+fn push_decimal<N: Unscaled>(unscaled: N, scale: i8, out: &mut Vec<u8>) {
     out.push(1 << 3 | wire::LENGTH as u8);
-    wire::push_bytes(&bytes[redundant..], out);
-    let digits = unscaled.unsigned_abs().checked_ilog10().unwrap_or_default() + 1;
+    decimal::with_signed(unscaled, |bytes| wire::push_bytes(bytes, out));
     out.push(2 << 3);
-    wire::push_varint(u64::from(digits), out);
+    wire::push_varint(unscaled.digit_count().into(), out);
     if scale != 0 {
         out.push(3 << 3);
         wire::push_varint(i64::from(scale) as u64, out);

@@ -11,7 +11,7 @@ use apache_avro::{
 };
 use arrow::{
     array::{ArrayRef, Int32Array, StringArray, StructArray},
-    datatypes::{DataType, Field, Fields},
+    datatypes::{DataType, Field, Fields, i256},
 };
 use millstream_formats::{
     EmbeddedRegistry, Format, FormatSpec, Payloads, Reference, Schema, SchemaRegistry, SchemaType, Subject,
@@ -244,8 +244,9 @@ fn columns_are_inferred_as_connect_sees_the_schema() {
         (r#"{"type":"string","logicalType":"uuid"}"#, "STRING"),
         (r#"{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}"#, "DECIMAL(6, 2)"),
         (r#"{"type":"bytes","logicalType":"decimal","precision":6}"#, "DECIMAL(6, 0)"),
-        (r#"{"type":"bytes","logicalType":"decimal","scale":2}"#, "DECIMAL(38, 2)"),
-        (r#"{"type":"bytes","logicalType":"decimal","precision":64,"scale":3}"#, "DECIMAL(38, 3)"),
+        (r#"{"type":"bytes","logicalType":"decimal","scale":2}"#, "DECIMAL(64, 2)"),
+        (r#"{"type":"bytes","logicalType":"decimal","precision":64,"scale":3}"#, "DECIMAL(64, 3)"),
+        (r#"{"type":"bytes","logicalType":"decimal","precision":77,"scale":3}"#, "DECIMAL(76, 3)"),
         (
             r#"{"type":"fixed","name":"F","size":4,"logicalType":"decimal","precision":9,"scale":1}"#,
             "DECIMAL(9, 1)",
@@ -339,6 +340,7 @@ fn read_field(ty: &str, value: Value, column: DataType) -> Result<String, String
 #[test]
 fn values_feed_columns_as_connect_types_do() {
     let decimal = |unscaled: &[u8]| Value::Decimal(Decimal::from(unscaled));
+    let most = i256::from_string(&"9".repeat(76)).unwrap().to_be_bytes();
     let date = r#"{"type":"int","logicalType":"date"}"#;
     let millis = r#"{"type":"long","logicalType":"timestamp-millis"}"#;
     let cents = r#"{"type":"bytes","logicalType":"decimal","precision":6,"scale":2}"#;
@@ -385,6 +387,17 @@ fn values_feed_columns_as_connect_types_do() {
         (cents, decimal(&[0x04, 0xd2]), DataType::Decimal128(6, 2), ok("12.34")),
         (cents, decimal(&[0xff]), DataType::Decimal128(8, 4), ok("-0.0100")),
         (cents, decimal(&[0x04, 0xce]), DataType::Decimal128(5, 1), ok("12.3")),
+        (cents, decimal(&[0x04, 0xd2]), DataType::Decimal256(70, 3), ok("12.340")),
+        (cents, decimal(&most), DataType::Decimal256(76, 2), ok(&format!("{}.99", "9".repeat(74)))),
+        (
+            cents,
+            decimal(&most),
+            DataType::Decimal256(76, 3),
+            Err(format!(
+                "Cannot fit decimal '{}.99' into DECIMAL(76, 3) without rounding. (Requires 76,2), path: ->F",
+                "9".repeat(74)
+            )),
+        ),
         (
             cents,
             decimal(&[0x04, 0xd2]),

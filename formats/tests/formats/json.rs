@@ -109,6 +109,21 @@ fn decimals_must_fit_exactly() {
     );
     let all_digits = "12345678901234567890123456789012345.678";
     check(DataType::Decimal128(38, 3), &[(all_digits, Ok(all_digits))]);
+    let wide = format!("-{}.{}", "9".repeat(40), "8".repeat(36));
+    let wider = format!("{wide}8");
+    check(
+        DataType::Decimal256(76, 36),
+        &[
+            (&wide, Ok(&wide)),
+            ("1e-36", Ok(&format!("0.{}1", "0".repeat(35)))),
+            (
+                &wider,
+                Err(format!(
+                    "Cannot fit decimal '{wider}' into DECIMAL(76, 36) without rounding. (Requires 77,37), path: $"
+                )),
+            ),
+        ],
+    );
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn types_are_inferred_as_connect_does() {
         ),
         (
             r#"{"type":"number","title":"org.apache.kafka.connect.data.Decimal","connect.type":"bytes","connect.parameters":{"scale":"2"}}"#,
-            "DECIMAL(38, 2)",
+            "DECIMAL(64, 2)",
         ),
         // What has no type is left out.
         (
@@ -286,6 +286,19 @@ fn values_are_read_by_their_schema() {
         ),
         (&decimal("string"), DataType::Decimal128(4, 2), "\"BOI=\"", Ok("12.50")),
         (&decimal("string"), DataType::Decimal128(4, 2), "\"/w==\"", Ok("-0.01")),
+        // 2^128, and 2^256.
+        (
+            &decimal("string"),
+            DataType::Decimal256(39, 2),
+            "\"AQAAAAAAAAAAAAAAAAAAAAA=\"",
+            Ok("3402823669209384634633746074317682114.56"),
+        ),
+        (
+            &decimal("string"),
+            DataType::Decimal256(76, 2),
+            "\"AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"",
+            Err("Cannot fit a decimal of 33 bytes into DECIMAL(76, 2)"),
+        ),
         (&decimal("string"), DataType::Decimal128(4, 2), "\"\"", Err("0 bytes of a decimal")),
         (date, DataType::Date32, "1", Ok("1970-01-02")),
         (date, DataType::Int32, "1", Ok("1")),
@@ -476,7 +489,12 @@ fn bare_values_are_null_or_written() {
 #[test]
 fn rows_are_written_by_a_given_schema() {
     let decimal = r#"{"type":"string","title":"org.apache.kafka.connect.data.Decimal","connect.type":"bytes","connect.parameters":{"scale":"2"}}"#;
-    let columns = [("a", DataType::Int64), ("m", DataType::Decimal128(4, 2)), ("p", map_of(DataType::Int32))];
+    let columns = [
+        ("a", DataType::Int64),
+        ("m", DataType::Decimal128(4, 2)),
+        ("p", map_of(DataType::Int32)),
+        ("w", DataType::Decimal256(39, 2)),
+    ];
     let row = r#"{"a":1,"m":-1.28,"p":{"k":2}}"#;
     // Properties beside `a`, and keywords beside them.
     let object =
@@ -514,6 +532,12 @@ fn rows_are_written_by_a_given_schema() {
             3,
             row,
             Ok(r#"{"a":1,"m":"gA==","p":{"k":2}}"#),
+        ),
+        (
+            object(&format!(r#","m":{decimal},"p":{map},"w":{decimal}"#), ""),
+            4,
+            r#"{"w":3402823669209384634633746074317682114.56}"#,
+            Ok(r#"{"w":"AQAAAAAAAAAAAAAAAAAAAAA="}"#),
         ),
         (
             r#"{"type":"string"}"#.into(),

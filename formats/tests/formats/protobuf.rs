@@ -203,7 +203,7 @@ fn schemas_become_columns() {
             REGISTERED,
             "confluent.type.Decimal a=1 [(confluent.field_meta) = {params: [{key: \"precision\", value: \"4\"}, \
              {key: \"scale\", value: \"2\"}]}]; confluent.type.Decimal b=2;",
-            "`a` DECIMAL(4, 2), `b` DECIMAL(38, 0)",
+            "`a` DECIMAL(4, 2), `b` DECIMAL(64, 0)",
         ),
         (
             REGISTERED,
@@ -556,9 +556,22 @@ fn logical_types_become_cells() {
             "00 22 06 0a 02 30 39 18 03",
             "Cannot fit decimal '12.345' into DECIMAL(4, 2) without rounding. (Requires 5,3)",
         ),
-        ("00 22 08 0a 01 01 18 ff ff ff 07", "a decimal is out of range"),
-        ("00 22 0b 18 80 80 80 80 f8 ff ff ff ff 01", "a decimal is out of range"),
-        ("00 22 13 0a 11 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00", "a decimal is out of range"),
+        (
+            "00 22 08 0a 01 01 18 ff ff ff 07",
+            "Cannot fit decimal '1e-16777215' into DECIMAL(4, 2) without rounding. (Requires 1,16777215)",
+        ),
+        // Zero has any scale.
+        ("00 22 0b 18 80 80 80 80 f8 ff ff ff ff 01", "NULL | NULL | NULL | 0.00"),
+        (
+            "00 22 13 0a 11 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00",
+            "Cannot fit decimal '340282366920938463463374607431768211456' into DECIMAL(4, 2) without rounding. \
+             (Requires 39,0)",
+        ),
+        (
+            "00 22 23 0a 21 01 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 \
+             00 00 00 00 00 00",
+            "Cannot fit a decimal of 33 bytes into DECIMAL(4, 2)",
+        ),
         ("00 12 00", "0-0-0 is not a date"),
         (
             "00 1a 02 08 18",
@@ -620,7 +633,11 @@ fn write(spec: &FormatSpec, columns: &[(&str, ArrayRef)], subject: Option<&Subje
 
 #[test]
 fn cells_become_bytes() {
-    use arrow::array::{BooleanArray, Decimal128Array, Float64Array, Int32Array, Int64Array, StringArray};
+    use arrow::array::{
+        BooleanArray, Decimal128Array, Decimal256Array, Float64Array, Int32Array, Int64Array, StringArray,
+    };
+    use arrow::datatypes::i256;
+
     fn column(array: impl Array + 'static) -> ArrayRef {
         Arc::new(array)
     }
@@ -645,6 +662,13 @@ fn cells_become_bytes() {
         "0a 08 0a 02 ff 7f 10 03 18 02",
         "0a 08 0a 02 04 e2 10 04 18 02",
         "0a 16 0a 10 3f ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff 10 26 18 02",
+    ];
+    assert_eq!(write(&NOSR, &[("A", decimals)], None), expected);
+    let unscaled = vec![i256::from_i128(-129), i256::from_i128(i128::MAX)];
+    let decimals = column(Decimal256Array::from(unscaled).with_data_type(DataType::Decimal256(76, 2)));
+    let expected = [
+        "0a 08 0a 02 ff 7f 10 03 18 02",
+        "0a 16 0a 10 7f ff ff ff ff ff ff ff ff ff ff ff ff ff ff ff 10 27 18 02",
     ];
     assert_eq!(write(&NOSR, &[("A", decimals)], None), expected);
 

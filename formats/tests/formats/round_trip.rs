@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array,
-        Int64Array, ListArray, MapArray, StringArray, StructArray, Time32MillisecondArray,
-        TimestampMillisecondArray,
+        Array, ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Decimal256Array,
+        Float64Array, Int32Array, Int64Array, ListArray, MapArray, StringArray, StructArray,
+        Time32MillisecondArray, TimestampMillisecondArray,
     },
     buffer::{NullBuffer, OffsetBuffer},
     compute::concat,
-    datatypes::{DataType, Field, Fields},
+    datatypes::{DataType, Field, Fields, i256},
 };
-use millstream_formats::{Format, FormatSpec};
+use millstream_formats::{Format, FormatSpec, decimal_type};
 use proptest::{collection::vec, option::weighted, prelude::*};
 
 use crate::{array_of, decode, encode, map_of, struct_of, time, timestamp};
@@ -26,7 +26,7 @@ fn plain_type() -> impl Strategy<Value = DataType> {
         Just(DataType::Int32),
         Just(DataType::Int64),
         Just(DataType::Float64),
-        (1u8..=38).prop_flat_map(|p| (Just(p), 0..=p as i8)).prop_map(|(p, s)| DataType::Decimal128(p, s)),
+        (1u8..=76).prop_flat_map(|p| (Just(p), 0..=p as i8)).prop_map(|(p, s)| decimal_type(p, s)),
         Just(DataType::Utf8),
         Just(DataType::Binary),
         Just(time()),
@@ -75,6 +75,16 @@ fn column(data_type: DataType, rows: usize) -> BoxedStrategy<ArrayRef> {
                 .prop_map(move |c| {
                     let data_type = DataType::Decimal128(precision, scale);
                     arc(Decimal128Array::from(c).with_data_type(data_type))
+                })
+                .boxed()
+        }
+        DataType::Decimal256(precision, scale) => {
+            let digits = proptest::string::string_regex(&format!("-?[0-9]{{1,{precision}}}"));
+            cells(digits.expect("a valid expression").boxed(), rows)
+                .prop_map(move |c| {
+                    let number = |text: &String| i256::from_string(text).expect("as many digits as fit");
+                    let c: Decimal256Array = c.iter().map(|text| text.as_ref().map(number)).collect();
+                    arc(c.with_data_type(DataType::Decimal256(precision, scale)))
                 })
                 .boxed()
         }

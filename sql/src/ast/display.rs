@@ -7,6 +7,7 @@ use crate::ast::{
     OnExisting, Properties, Property, Query, Relation, SelectItem, SourceKind, SourceRef, TypeRef, UnaryOp,
     WindowClause, WindowKind, Within, quote_if_needed,
 };
+use crate::decimal;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -92,18 +93,13 @@ impl Display for Literal {
             Self::Boolean(value) => value.fmt(f),
             Self::Int(n) => n.fmt(f),
             Self::Bigint(n) => n.fmt(f),
-            Self::Decimal { unscaled, scale, .. } => write_decimal(f, *unscaled, *scale),
+            // A point, or it would be a whole number.
+            Self::Decimal { unscaled, scale: 0, .. } => write!(f, "{unscaled}."),
+            Self::Decimal { unscaled, scale, .. } => f.write_str(&decimal::text(unscaled, *scale)),
             Self::Double(n) => write!(f, "{n:E}"),
             Self::String(text) => Quoted(text).fmt(f),
         }
     }
-}
-
-fn write_decimal(f: &mut Formatter<'_>, unscaled: i128, scale: i8) -> fmt::Result {
-    let scale = usize::from(scale.unsigned_abs());
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    write!(f, "{}{whole}.{fraction}", if unscaled < 0 { "-" } else { "" })
 }
 
 /// Text as a SQL string.

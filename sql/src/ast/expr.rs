@@ -1,5 +1,7 @@
 //! Expressions.
 
+use arrow::datatypes::i256;
+
 use crate::ast::{Ident, Span, TypeRef, query::TimeUnit};
 
 /// An expression and where it stands. Equality looks only at what it says.
@@ -313,10 +315,10 @@ pub enum Literal {
     Int(i32),
     /// A whole number of 64 bits.
     Bigint(i64),
-    /// `1.50`: unscaled 150, precision 3, scale 2. At most 38 digits.
+    /// `1.50`: unscaled 150, precision 3, scale 2. At most 76 digits.
     Decimal {
         /// The digits as a whole number.
-        unscaled: i128,
+        unscaled: i256,
         /// How many digits.
         precision: u8,
         /// How many of them stand behind the point.

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, PrimitiveArray, StringBuilder},
     compute::{cast, kernels::numeric},
-    datatypes::{ArrowPrimitiveType, DataType, Decimal128Type, Float64Type, Int32Type, Int64Type, i256},
-    error::ArrowError,
+    datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::error::{DataFusionError, Result};
 
-use super::row_errors::RowErrors;
+use super::{decimal_arithmetic, row_errors::RowErrors};
 
 /// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,7 +77,9 @@ pub(super) fn evaluate(
             doubles(operator, &left, &right)
         }
         DataType::Utf8 => Ok(concatenate(left, right)),
-        DataType::Decimal128(precision, scale) => decimals(operator, left, right, *precision, *scale, errors),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            decimal_arithmetic::evaluate(operator, left, right, *precision, *scale, errors)
+        }
         other => Err(DataFusionError::Plan(format!("arithmetic never yields {other}"))),
     }
 }
@@ -145,66 +146,6 @@ fn concatenate(left: &ArrayRef, right: &ArrayRef) -> ArrayRef {
     Arc::new(rows.finish())
 }
 
-/// A side of a decimal operation as unscaled numbers and their scale.
-fn unscaled(side: &ArrayRef) -> Result<(PrimitiveArray<Decimal128Type>, i8), ArrowError> {
-    let decimal = match side.data_type() {
-        DataType::Decimal128(_, _) => side.clone(),
-        DataType::Int32 => cast(side, &DataType::Decimal128(10, 0))?,
-        _ => cast(side, &DataType::Decimal128(19, 0))?,
-    };
-    let DataType::Decimal128(_, scale) = *decimal.data_type() else {
-        return Err(ArrowError::CastError(format!("{} is not a decimal", side.data_type())));
-    };
-    Ok((decimal.as_primitive::<Decimal128Type>().clone(), scale))
-}
-
-/// Exact decimal arithmetic: a result that needs rounding or more digits than the type has nulls its row.
-fn decimals(
-    operator: Arithmetic,
-    left: &ArrayRef,
-    right: &ArrayRef,
-    precision: u8,
-    scale: i8,
-    errors: &RowErrors,
-) -> Result<ArrayRef> {
-    let ((left, left_scale), (right, right_scale)) = (unscaled(left)?, unscaled(right)?);
-    let power = |digits: i8| i256::from_i128(10).wrapping_pow(digits.max(0) as u32);
-    let common = left_scale.max(right_scale);
-    let limit = power(precision as i8);
-    let apply = |left: i128, right: i128| -> Result<i128, &'static str> {
-        let (left, right) = (i256::from_i128(left), i256::from_i128(right));
-        let aligned = (left * power(common - left_scale), right * power(common - right_scale));
-        // Each arm leaves a number with `from` digits behind the point.
-        let (value, from) = match operator {
-            Arithmetic::Add => (aligned.0 + aligned.1, common),
-            Arithmetic::Subtract => (aligned.0 - aligned.1, common),
-            Arithmetic::Multiply => (left * right, left_scale + right_scale),
-            Arithmetic::Divide | Arithmetic::Modulo if right == i256::ZERO => return Err("division by zero"),
-            Arithmetic::Divide => {
-                let numerator = aligned.0.checked_mul(power(scale)).ok_or("too many digits")?;
-                if numerator.checked_rem(aligned.1) != Some(i256::ZERO) {
-                    return Err("the quotient needs rounding");
-                }
-                (numerator.wrapping_div(aligned.1), scale)
-            }
-            Arithmetic::Modulo => (aligned.0.wrapping_rem(aligned.1), common),
-        };
-        let value = value.checked_mul(power(scale - from)).ok_or("too many digits")?;
-        if value >= limit || value <= -limit {
-            return Err("too many digits");
-        }
-        value.to_i128().ok_or("too many digits")
-    };
-    let rows = left.iter().zip(right.iter()).map(|pair| {
-        let (Some(left), Some(right)) = pair else { return None };
-        apply(left, right)
-            .map_err(|reason| errors.add(|| format!("decimal {} failed: {reason}", operator.symbol())))
-            .ok()
-    });
-    let rows: PrimitiveArray<Decimal128Type> = rows.collect();
-    Ok(Arc::new(rows.with_precision_and_scale(precision, scale)?))
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray};
@@ -256,31 +197,6 @@ mod tests {
             texts(vec![Some("b"), Some("c")]),
             texts(vec![Some("ab"), None]),
             0,
-        );
-    }
-
-    #[test]
-    fn decimals_are_exact_or_null() {
-        let decimals = |rows: Vec<Option<i128>>, precision, scale| -> ArrayRef {
-            let rows = PrimitiveArray::<Decimal128Type>::from(rows);
-            Arc::new(rows.with_precision_and_scale(precision, scale).unwrap())
-        };
-        assert_eq!(Arithmetic::Add.decimal_result((4, 2), (5, 1)), (7, 2));
-        assert_eq!(Arithmetic::Divide.decimal_result((4, 2), (5, 1)), (11, 8));
-        check(
-            Arithmetic::Add,
-            decimals(vec![Some(1250)], 4, 2),
-            decimals(vec![Some(5)], 5, 1),
-            decimals(vec![Some(1300)], 7, 2),
-            0,
-        );
-        // 1.00 / 4.0 = 0.25 fits; 1.00 / 3.0 does not end.
-        check(
-            Arithmetic::Divide,
-            decimals(vec![Some(100), Some(100), Some(100)], 4, 2),
-            decimals(vec![Some(40), Some(30), Some(0)], 5, 1),
-            decimals(vec![Some(25_000_000), None, None], 11, 8),
-            2,
         );
     }
 }

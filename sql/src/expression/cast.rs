@@ -4,19 +4,21 @@ use std::{fmt::Write as _, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray, ListArray, MapArray,
-        PrimitiveArray, StringBuilder, StructArray, new_null_array,
+        Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryBuilder, BooleanArray,
+        ListArray, MapArray, PrimitiveArray, StringBuilder, StructArray, new_null_array,
     },
     datatypes::{
-        DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
-        TimestampMillisecondType, i256,
+        ArrowNativeType, DataType, Date32Type, Decimal128Type, Decimal256Type, Float64Type, Int32Type,
+        Int64Type, Time32MillisecondType, TimestampMillisecondType,
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use chrono::{DateTime, NaiveDate, NaiveTime, Timelike};
 use datafusion::error::{DataFusionError, Result};
+use millstream_formats::decimal_type;
 
 use super::{datetime, row_errors::RowErrors};
+use crate::decimal::{self, Decimals, of_decimals, ten_to};
 use crate::types::SqlType;
 
 /// Whether values of `from` can be cast to `to` at all.
@@ -124,59 +126,14 @@ fn number(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<ArrayRe
         (DataType::Float64, DataType::Int64) => {
             Arc::new(array.as_primitive::<Float64Type>().unary::<_, Int64Type>(|value| value as i64))
         }
-        (DataType::Float64, DataType::Decimal128(precision, scale)) => {
-            let values = array.as_primitive::<Float64Type>();
-            let rows =
-                rows(values, errors, |value| decimal_from_text(&format!("{value}"), *precision, *scale));
-            decimal(rows, *precision, *scale)?
+        (_, DataType::Decimal128(precision, scale)) => {
+            to_decimal::<Decimal128Type>(array, *precision, *scale, errors)?
         }
-        (DataType::Int32, DataType::Decimal128(precision, scale)) => {
-            let values = array.as_primitive::<Int32Type>();
-            decimal(
-                rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)),
-                *precision,
-                *scale,
-            )?
+        (_, DataType::Decimal256(precision, scale)) => {
+            to_decimal::<Decimal256Type>(array, *precision, *scale, errors)?
         }
-        (DataType::Int64, DataType::Decimal128(precision, scale)) => {
-            let values = array.as_primitive::<Int64Type>();
-            decimal(
-                rows(values, errors, |value| rescale(value.into(), 0, *precision, *scale)),
-                *precision,
-                *scale,
-            )?
-        }
-        (DataType::Decimal128(_, from_scale), DataType::Decimal128(precision, scale)) => {
-            let values = array.as_primitive::<Decimal128Type>();
-            decimal(
-                rows(values, errors, |value| rescale(value, *from_scale, *precision, *scale)),
-                *precision,
-                *scale,
-            )?
-        }
-        (DataType::Decimal128(_, scale), DataType::Float64) => {
-            let (values, scale) = (array.as_primitive::<Decimal128Type>(), *scale);
-            // Through text, so that the nearest double is found.
-            Arc::new(values.unary::<_, Float64Type>(|value| {
-                datetime::decimal_text(value, scale).parse().unwrap_or(f64::NAN)
-            }))
-        }
-        (DataType::Decimal128(_, scale), DataType::Int32) => {
-            let divisor = 10i128.pow(scale.unsigned_abs().into());
-            Arc::new(
-                array
-                    .as_primitive::<Decimal128Type>()
-                    .unary::<_, Int32Type>(|value| (value / divisor) as i32),
-            )
-        }
-        (DataType::Decimal128(_, scale), DataType::Int64) => {
-            let divisor = 10i128.pow(scale.unsigned_abs().into());
-            Arc::new(
-                array
-                    .as_primitive::<Decimal128Type>()
-                    .unary::<_, Int64Type>(|value| (value / divisor) as i64),
-            )
-        }
+        (DataType::Decimal128(_, scale), _) => from_decimal::<Decimal128Type>(array, *scale, to)?,
+        (DataType::Decimal256(_, scale), _) => from_decimal::<Decimal256Type>(array, *scale, to)?,
         _ => return Err(unsupported(from, to)),
     })
 }
@@ -194,35 +151,92 @@ where
     values.unary_opt(|value| convert(value).map_err(|message| errors.add(|| message)).ok())
 }
 
-fn decimal(values: PrimitiveArray<Decimal128Type>, precision: u8, scale: i8) -> Result<ArrayRef> {
-    Ok(Arc::new(values.with_precision_and_scale(precision, scale)?))
+/// Numbers as decimals, rounded half away from zero.
+fn to_decimal<T: Decimals>(
+    array: &ArrayRef,
+    precision: u8,
+    scale: i8,
+    errors: &RowErrors,
+) -> Result<ArrayRef> {
+    let rows: PrimitiveArray<T> = match array.data_type() {
+        DataType::Float64 => rows(array.as_primitive::<Float64Type>(), errors, |value| {
+            decimal_from_text(&format!("{value}"), precision, scale)
+        }),
+        DataType::Int32 => {
+            let moved = Moved::<T>::new(0, precision, scale);
+            rows(array.as_primitive::<Int32Type>(), errors, |value| moved.apply(T::from_i128(value.into())))
+        }
+        DataType::Int64 => {
+            let moved = Moved::<T>::new(0, precision, scale);
+            rows(array.as_primitive::<Int64Type>(), errors, |value| moved.apply(T::from_i128(value.into())))
+        }
+        DataType::Decimal128(_, from) => {
+            let moved = Moved::<T>::new(*from, precision, scale);
+            rows(array.as_primitive::<Decimal128Type>(), errors, |value| moved.apply(T::from_i128(value)))
+        }
+        DataType::Decimal256(_, from) => {
+            let moved = Moved::<Decimal256Type>::new(*from, precision, scale);
+            rows(array.as_primitive::<Decimal256Type>(), errors, |value| moved.apply(value).map(T::from_i256))
+        }
+        other => return Err(unsupported(other, &decimal_type(precision, scale))),
+    };
+    Ok(Arc::new(rows.with_precision_and_scale(precision, scale)?))
 }
 
-/// Moves the point, rounding half away from zero. Fails if the digits do not fit.
-fn rescale(value: i128, from: i8, precision: u8, scale: i8) -> Result<i128, String> {
-    let ten = |digits: i8| i256::from_i128(10).wrapping_pow(digits.max(0) as u32);
-    let wide = i256::from_i128(value);
-    let moved = if scale >= from {
-        wide.checked_mul(ten(scale - from))
-    } else {
-        let divisor = ten(from - scale);
-        let half = divisor.wrapping_div(i256::from_i128(2));
-        let away = if value < 0 { -half } else { half };
-        Some((wide + away).wrapping_div(divisor))
-    };
-    moved
-        .filter(|moved| *moved < ten(precision as i8) && *moved > -ten(precision as i8))
-        .and_then(i256::to_i128)
-        .ok_or_else(|| {
-            format!(
-                "numeric field overflow: {} does not fit DECIMAL({precision}, {scale})",
-                datetime::decimal_text(value, from)
-            )
-        })
+/// Decimals as other numbers, cut like Java cuts them.
+fn from_decimal<T: Decimals>(array: &ArrayRef, scale: i8, to: &DataType) -> Result<ArrayRef> {
+    let values = array.as_primitive::<T>();
+    let unit = ten_to::<T::Native>(scale.unsigned_abs().into());
+    let whole = |value: T::Native| T::to_i256(value.div_wrapping(unit)).as_i128();
+    Ok(match to {
+        // Through text, so that the nearest double is found.
+        DataType::Float64 => Arc::new(
+            values.unary::<_, Float64Type>(|value| decimal::text(value, scale).parse().unwrap_or(f64::NAN)),
+        ),
+        DataType::Int32 => Arc::new(values.unary::<_, Int32Type>(|value| whole(value) as i32)),
+        DataType::Int64 => Arc::new(values.unary::<_, Int64Type>(|value| whole(value) as i64)),
+        _ => return Err(unsupported(array.data_type(), to)),
+    })
+}
+
+/// Moves the point of unscaled values, rounding half away from zero, to that of DECIMAL(precision, scale).
+struct Moved<T: Decimals> {
+    from: i8,
+    precision: u8,
+    scale: i8,
+    /// 10 to the power of the places that the point moves.
+    factor: T::Native,
+    half: T::Native,
+    /// No value of the precision is as large.
+    bound: T::Native,
+}
+
+impl<T: Decimals> Moved<T> {
+    fn new(from: i8, precision: u8, scale: i8) -> Self {
+        let factor = ten_to::<T::Native>(scale.abs_diff(from).into());
+        let half = factor.div_wrapping(T::Native::usize_as(2));
+        Self { from, precision, scale, factor, half, bound: ten_to(precision.into()) }
+    }
+
+    fn apply(&self, value: T::Native) -> Result<T::Native, String> {
+        let moved = if self.scale >= self.from {
+            value.mul_checked(self.factor).ok()
+        } else if value.is_lt(T::Native::ZERO) {
+            Some(value.sub_wrapping(self.half).div_wrapping(self.factor))
+        } else {
+            Some(value.add_wrapping(self.half).div_wrapping(self.factor))
+        };
+        let fits = |moved: &T::Native| moved.is_lt(self.bound) && self.bound.neg_wrapping().is_lt(*moved);
+        moved.filter(fits).ok_or_else(|| misfit(&decimal::text(value, self.from), self.precision, self.scale))
+    }
+}
+
+fn misfit(number: &str, precision: u8, scale: i8) -> String {
+    format!("numeric field overflow: {number} does not fit DECIMAL({precision}, {scale})")
 }
 
 /// Reads decimal text such as `-1.50` or `1e3`, rounding half away from zero to `scale`.
-pub(crate) fn decimal_from_text(text: &str, precision: u8, scale: i8) -> Result<i128, String> {
+fn decimal_from_text<N: ArrowNativeTypeOp>(text: &str, precision: u8, scale: i8) -> Result<N, String> {
     let bad = || format!("'{text}' is not a decimal number");
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (&text[..at], text[at + 1..].parse::<i32>().map_err(|_| bad())?),
@@ -234,20 +248,30 @@ pub(crate) fn decimal_from_text(text: &str, precision: u8, scale: i8) -> Result<
         _ => (false, mantissa),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+    let digits = [whole, fraction].concat();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(bad());
     }
-    let mut value: i128 = 0;
-    for digit in whole.bytes().chain(fraction.bytes()) {
-        value = value
-            .checked_mul(10)
-            .and_then(|value| value.checked_add(i128::from(digit - b'0')))
-            .ok_or_else(|| format!("numeric field overflow: {text} has too many digits"))?;
+    let digits = digits.trim_start_matches('0').as_bytes();
+    if digits.is_empty() {
+        return Ok(N::ZERO);
     }
-    let from = fraction.len() as i32 - exponent;
-    let from = i8::try_from(from).map_err(|_| bad())?;
-    rescale(if negative { -value } else { value }, from, precision, scale)
+    // The digits up to the last place that is kept, some of which may be zeros that were not written.
+    let kept = digits.len() as i64 - fraction.len() as i64 + i64::from(exponent) + i64::from(scale);
+    if kept > i64::from(precision) {
+        return Err(misfit(text, precision, scale));
+    }
+    let Ok(kept) = usize::try_from(kept) else { return Ok(N::ZERO) };
+    let written = digits.iter().chain(std::iter::repeat(&b'0')).take(kept);
+    let cut = written.fold(N::ZERO, |value, digit| {
+        value.mul_wrapping(N::usize_as(10)).add_wrapping(N::usize_as((digit - b'0').into()))
+    });
+    let up = digits.get(kept).is_some_and(|next| *next >= b'5');
+    let rounded = if up { cut.add_wrapping(N::ONE) } else { cut };
+    if rounded.is_ge(ten_to(precision.into())) {
+        return Err(misfit(text, precision, scale));
+    }
+    Ok(if negative { rounded.neg_wrapping() } else { rounded })
 }
 
 fn from_text(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<ArrayRef> {
@@ -278,8 +302,11 @@ fn from_text(array: &ArrayRef, to: &DataType, errors: &RowErrors) -> Result<Arra
         DataType::Float64 => Arc::new(parse::<Float64Type>(texts, errors, |t| {
             t.parse().ok().filter(|value: &f64| value.is_finite()).ok_or_else(|| wrong(t, "DOUBLE"))
         })),
-        DataType::Decimal128(precision, scale) => {
-            decimal(parse(texts, errors, |t| decimal_from_text(t, *precision, *scale)), *precision, *scale)?
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            of_decimals!(to, |Parsed| {
+                let rows = parse::<Parsed>(texts, errors, |t| decimal_from_text(t, *precision, *scale));
+                Arc::new(rows.with_precision_and_scale(*precision, *scale)?)
+            })
         }
         DataType::Timestamp(_, _) => Arc::new(parse::<TimestampMillisecondType>(texts, errors, |t| {
             datetime::parse_timestamp(t).ok_or_else(|| wrong(t, "TIMESTAMP"))
@@ -337,8 +364,10 @@ pub(crate) fn write_value(array: &dyn Array, row: usize, out: &mut String) {
         DataType::Int32 => write!(out, "{}", array.as_primitive::<Int32Type>().value(row)),
         DataType::Int64 => write!(out, "{}", array.as_primitive::<Int64Type>().value(row)),
         DataType::Float64 => out.write_str(&java_double(array.as_primitive::<Float64Type>().value(row))),
-        DataType::Decimal128(_, scale) => {
-            out.write_str(&datetime::decimal_text(array.as_primitive::<Decimal128Type>().value(row), *scale))
+        data_type @ (DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale)) => {
+            of_decimals!(data_type, |Printed| {
+                out.write_str(&decimal::text(array.as_primitive::<Printed>().value(row), *scale))
+            })
         }
         DataType::Utf8 => out.write_str(array.as_string::<i32>().value(row)),
         DataType::Binary => out.write_str(&BASE64.encode(array.as_binary::<i32>().value(row))),
@@ -448,6 +477,52 @@ mod tests {
     }
 
     #[test]
+    fn decimals_on_both_sides_of_38_digits() {
+        let decimals = |text: &str, ty: &str| {
+            let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
+            cast(&text, &SqlType::parse(ty).unwrap().to_arrow(), &RowErrors::default()).unwrap()
+        };
+        let (few, many) = ("9".repeat(38), "9".repeat(76));
+        for (value, from, to, expected) in [
+            ("12.35", "DECIMAL(4,2)", "DECIMAL(4,1)", Some("12.4")),
+            ("-12.35", "DECIMAL(4,2)", "DECIMAL(4,1)", Some("-12.4")),
+            ("12.35", "DECIMAL(4,2)", "DECIMAL(38,36)", Some(&format!("12.35{}", "0".repeat(34)))),
+            ("99.95", "DECIMAL(4,2)", "DECIMAL(3,1)", None),
+            (&few, "DECIMAL(38,0)", "DECIMAL(38,1)", None),
+            (&few, "DECIMAL(38,0)", "DECIMAL(39,1)", Some(&format!("{few}.0"))),
+            (&few, "DECIMAL(38,0)", "DECIMAL(76,38)", Some(&format!("{few}.{}", "0".repeat(38)))),
+            (&many, "DECIMAL(76,0)", "DECIMAL(76,1)", None),
+            (&many, "DECIMAL(76,0)", "DECIMAL(38,0)", None),
+            (
+                &format!("12.{few}"),
+                "DECIMAL(40,38)",
+                "DECIMAL(38,36)",
+                Some(&format!("13.{}", "0".repeat(36))),
+            ),
+            (&format!("-12.3{few}"), "DECIMAL(41,39)", "DECIMAL(4,2)", Some("-12.40")),
+            ("-12.9", "DECIMAL(40,1)", "INT", Some("-12")),
+            ("4294967303", "DECIMAL(40,0)", "INT", Some("7")),
+            ("18446744073709551617", "DECIMAL(40,0)", "BIGINT", Some("1")),
+            ("-0.1", "DECIMAL(76,40)", "DOUBLE", Some("-0.1")),
+            (&few, "DECIMAL(40,0)", "DOUBLE", Some("1.0E38")),
+            (&few, "DECIMAL(40,1)", "STRING", Some(&format!("{few}.0"))),
+        ] {
+            check(decimals(value, from), to, vec![expected]);
+        }
+        check(
+            Arc::new(Int64Array::from(vec![i64::MIN])),
+            "DECIMAL(76,57)",
+            vec![Some(&format!("{}.{}", i64::MIN, "0".repeat(57)))],
+        );
+        check(Arc::new(Int32Array::from(vec![7])), "DECIMAL(76,76)", vec![None]);
+        check(
+            Arc::new(Float64Array::from(vec![1e75, 1e76, f64::NAN, 0.5])),
+            "DECIMAL(76,0)",
+            vec![Some(&format!("1{}", "0".repeat(75))), None, None, Some("1")],
+        );
+    }
+
+    #[test]
     fn text() {
         let texts = |rows: Vec<&str>| -> ArrayRef { Arc::new(StringArray::from(rows)) };
         check(texts(vec![" 12 ", "1.5", "x"]), "INT", vec![Some("12"), None, None]);
@@ -457,6 +532,25 @@ mod tests {
             vec![Some("true"), Some("true"), Some("false"), Some("false")],
         );
         check(texts(vec!["12.345", "1e1", "a"]), "DECIMAL(5,2)", vec![Some("12.35"), Some("10.00"), None]);
+        check(
+            texts(vec!["-0.5", "0.49", "99.5", "1e2", "1e-9", "-.05e1", "00012", "1e2147483647", "0e9", "."]),
+            "DECIMAL(2,0)",
+            vec![Some("-1"), Some("0"), None, None, Some("0"), Some("-1"), Some("12"), None, Some("0"), None],
+        );
+        let (most, more) = ("9".repeat(76), "9".repeat(77));
+        check(
+            texts(vec![&most, &format!("-{most}.4"), &format!("{most}.5"), &more, "1e75", "1e76"]),
+            "DECIMAL(76,0)",
+            vec![
+                Some(&most),
+                Some(&format!("-{most}")),
+                None,
+                None,
+                Some(&format!("1{}", "0".repeat(75))),
+                None,
+            ],
+        );
+        check(texts(vec![&format!("0.{most}")]), "DECIMAL(4,3)", vec![Some("1.000")]);
         check(
             texts(vec!["2020-01-02T03:04:05.678", "2020", "2020-01-02T03:04:05+0100", "no"]),
             "TIMESTAMP",

@@ -187,7 +187,7 @@ fn number_in(text: &str) -> Option<SqlType> {
         if fraction.contains('.') || digits.len() < 2 {
             return None;
         }
-        return SqlType::decimal(u8::try_from((whole + scale).max(1)).ok()?, i8::try_from(scale).ok()?).ok();
+        return SqlType::decimal((whole + scale).max(1) as u64, scale as u64).ok();
     }
     text.parse::<f64>().ok().filter(|number| number.is_finite()).map(|_| SqlType::Double)
 }

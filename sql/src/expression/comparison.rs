@@ -6,14 +6,16 @@ use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, Datum},
     buffer::BooleanBuffer,
     compute::{cast, kernels::cmp},
-    datatypes::DataType,
+    datatypes::{DataType, Decimal256Type, i256},
 };
 use datafusion::{
     error::{DataFusionError, Result},
     logical_expr::ColumnarValue,
     scalar::ScalarValue,
 };
+use millstream_formats::{DECIMAL_PRECISION_MAX, decimal_type};
 
+use crate::decimal::ten_to;
 use crate::functions::order::{compare_bytes, compare_text};
 
 /// A comparison operator.
@@ -93,7 +95,7 @@ pub(super) fn evaluate(
 ) -> Result<ColumnarValue> {
     let (left, right) = (Side::new(left)?, Side::new(right)?);
     let (left, right) = match common_number(left.array.data_type(), right.array.data_type()) {
-        Some(number) => (left.cast(&number)?, right.cast(&number)?),
+        Some((to_left, to_right)) => (left.cast(&to_left)?, right.cast(&to_right)?),
         None => (left, right),
     };
     let outcome = if left.array.data_type().is_nested() {
@@ -165,9 +167,11 @@ impl Datum for Side {
     }
 }
 
-/// The type in which two different numbers are compared; `None` for equal types and other kinds.
-fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
+/// The types in which two different numbers are compared: one for both, if there is a decimal that holds both. `None` for
+/// equal types and other kinds.
+fn common_number(left: &DataType, right: &DataType) -> Option<(DataType, DataType)> {
     use DataType::{Decimal128, Decimal256, Float64, Int32, Int64};
+    let both = |number: DataType| (number.clone(), number);
     let digits = |side: &DataType| match side {
         Int32 => Some((10, 0)),
         Int64 => Some((19, 0)),
@@ -181,17 +185,17 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
     }
     match (left, right) {
         (Float64, other) | (other, Float64) => {
-            (*other == Float64 || digits(other).is_some()).then_some(Float64)
+            (*other == Float64 || digits(other).is_some()).then(|| both(Float64))
         }
-        (Int32 | Int64, Int32 | Int64) => Some(Int64),
+        (Int32 | Int64, Int32 | Int64) => Some(both(Int64)),
         _ => {
             let ((p1, s1), (p2, s2)) = (digits(left)?, digits(right)?);
             let scale = s1.max(s2);
             let precision = (p1 - s1).max(p2 - s2) + scale;
-            Some(if precision <= 38 {
-                Decimal128(precision as u8, scale as i8)
+            Some(if precision <= i16::from(DECIMAL_PRECISION_MAX) {
+                both(decimal_type(precision as u8, scale as i8))
             } else {
-                Decimal256(precision.min(76) as u8, scale as i8)
+                (Decimal256(p1 as u8, s1 as i8), Decimal256(p2 as u8, s2 as i8))
             })
         }
     }
@@ -200,8 +204,16 @@ fn common_number(left: &DataType, right: &DataType) -> Option<DataType> {
 /// How the values of two rows are ordered.
 type Order<'a> = Box<dyn Fn(usize, usize) -> Ordering + 'a>;
 
-/// The order of BYTES, and of text beyond ASCII, which is not that of Arrow.
+/// The order of decimals that no type holds both of, and of BYTES and text beyond ASCII, which is not that of Arrow.
 fn own_order<'a>(comparison: Comparison, left: &'a Side, right: &'a Side) -> Option<Order<'a>> {
+    let types = (left.array.data_type(), right.array.data_type());
+    if let (&DataType::Decimal256(_, s1), &DataType::Decimal256(_, s2)) = types
+        && types.0 != types.1
+    {
+        let unscaled = |side: &'a Side| side.array.as_primitive::<Decimal256Type>();
+        let (a, b) = (unscaled(left), unscaled(right));
+        return Some(Box::new(move |i, j| compare_decimals(a.value(i), s1, b.value(j), s2)));
+    }
     if comparison.is_equality() {
         return None;
     }
@@ -219,11 +231,27 @@ fn own_order<'a>(comparison: Comparison, left: &'a Side, right: &'a Side) -> Opt
     }
 }
 
+/// The order of unscaled values of two scales: by what is in front of the point, then by what is behind it.
+fn compare_decimals(a: i256, a_scale: i8, b: i256, b_scale: i8) -> Ordering {
+    let ten_to = |digits: i8| ten_to::<i256>(digits.unsigned_abs().into());
+    let (a_unit, b_unit) = (ten_to(a_scale), ten_to(b_scale));
+    let scale = a_scale.max(b_scale);
+    let behind = |value: i256, unit, own: i8| value.wrapping_rem(unit).wrapping_mul(ten_to(scale - own));
+    a.wrapping_div(a_unit)
+        .cmp(&b.wrapping_div(b_unit))
+        .then_with(|| behind(a, a_unit, a_scale).cmp(&behind(b, b_unit, b_scale)))
+}
+
 fn ordered(comparison: Comparison, left: &Side, right: &Side, rows: usize, order: Order<'_>) -> BooleanArray {
     let outcome = BooleanBuffer::collect_bool(rows, |row| {
         let (i, j) = (if left.scalar { 0 } else { row }, if right.scalar { 0 } else { row });
-        if left.array.is_null(i) || right.array.is_null(j) {
-            return false;
+        let nulls = (left.array.is_null(i), right.array.is_null(j));
+        if nulls.0 || nulls.1 {
+            return match comparison {
+                Comparison::Distinct => nulls.0 != nulls.1,
+                Comparison::NotDistinct => nulls.0 == nulls.1,
+                _ => false,
+            };
         }
         match comparison {
             Comparison::Less => order(i, j).is_lt(),
@@ -318,6 +346,56 @@ mod tests {
         check(Comparison::Greater, ids, half(), vec![false, true]);
         let same = ColumnarValue::Scalar(ScalarValue::Decimal128(Some(15), 2, 1));
         check(Comparison::Equal, same, half(), vec![true]);
+    }
+
+    #[test]
+    fn decimals_compare_by_value_whatever_their_digits() {
+        use Ordering::{Equal, Greater, Less};
+        use arrow::array::Int64Array;
+        let array = |text: Option<&str>, ty: &str| -> ArrayRef {
+            if ty == "BIGINT" {
+                return Arc::new(Int64Array::from(vec![text.map(|text| text.parse::<i64>().unwrap())]));
+            }
+            let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
+            let to = crate::types::SqlType::parse(ty).unwrap().to_arrow();
+            super::super::cast::cast(&text, &to, &super::super::row_errors::RowErrors::default()).unwrap()
+        };
+        let (nines, tenth) = ("9".repeat(76), format!("0.1{}", "0".repeat(75)));
+        let (tiny, minus) = (format!("0.{}1", "0".repeat(75)), format!("-0.{}1", "0".repeat(75)));
+        for (left, right, order) in [
+            (("1.50", "DECIMAL(3,2)"), ("1.5", "DECIMAL(40,1)"), Equal),
+            (("1.50", "DECIMAL(38,2)"), ("1.51", "DECIMAL(39,2)"), Less),
+            (("2", "BIGINT"), ("1.9", "DECIMAL(60,1)"), Greater),
+            // Together these would have more than 76 digits.
+            ((&nines, "DECIMAL(76,0)"), (&tenth, "DECIMAL(76,76)"), Greater),
+            (("0", "DECIMAL(76,0)"), (&tiny, "DECIMAL(76,76)"), Less),
+            (("0", "DECIMAL(76,0)"), (&minus, "DECIMAL(76,76)"), Greater),
+            (("0.1", "DECIMAL(76,1)"), (&tenth, "DECIMAL(76,76)"), Equal),
+            (("-7", "BIGINT"), (&tenth, "DECIMAL(76,76)"), Less),
+        ] {
+            let (a, b) = (array(Some(left.0), left.1), array(Some(right.0), right.1));
+            for (a, b, order) in [(&a, &b, order), (&b, &a, order.reverse())] {
+                let sides = || (ColumnarValue::Array(a.clone()), ColumnarValue::Array(b.clone()));
+                for (comparison, expected) in [
+                    (Comparison::Equal, order == Equal),
+                    (Comparison::NotEqual, order != Equal),
+                    (Comparison::Less, order == Less),
+                    (Comparison::GreaterOrEqual, order != Less),
+                    (Comparison::Distinct, order != Equal),
+                    (Comparison::NotDistinct, order == Equal),
+                ] {
+                    check(comparison, sides().0, sides().1, vec![expected]);
+                }
+            }
+            let (some, none) = (|| array(Some(left.0), left.1), || array(None, right.1));
+            for (left, right, distinct) in [(some(), none(), true), (array(None, left.1), none(), false)] {
+                let sides = || (ColumnarValue::Array(left.clone()), ColumnarValue::Array(right.clone()));
+                check(Comparison::Equal, sides().0, sides().1, vec![false]);
+                check(Comparison::NotEqual, sides().0, sides().1, vec![false]);
+                check(Comparison::Distinct, sides().0, sides().1, vec![distinct]);
+                check(Comparison::NotDistinct, sides().0, sides().1, vec![!distinct]);
+            }
+        }
     }
 
     #[test]

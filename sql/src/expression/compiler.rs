@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     ast::{BinaryOp, Expr, ExprKind, Ident, Literal, Span, TypeRef, UnaryOp},
+    decimal,
     error::SqlError,
     function::FunctionRegistry,
     types::{SqlType, StructField},
@@ -415,7 +416,7 @@ impl<'a> Compiler<'a> {
             Literal::Int(value) => (ScalarValue::from(*value), Some(SqlType::Int)),
             Literal::Bigint(value) => (ScalarValue::from(*value), Some(SqlType::Bigint)),
             Literal::Decimal { unscaled, precision, scale } => (
-                ScalarValue::Decimal128(Some(*unscaled), *precision, *scale),
+                decimal::scalar(*unscaled, *precision, *scale),
                 Some(SqlType::Decimal { precision: *precision, scale: *scale }),
             ),
             Literal::Double(value) => (ScalarValue::from(*value), Some(SqlType::Double)),
@@ -486,7 +487,8 @@ impl<'a> Compiler<'a> {
             (a, b) => match (a.as_decimal(), b.as_decimal()) {
                 (Some((p1, s1)), Some((p2, s2))) => {
                     let side = |p: u8, s: i8| (u32::from(p), u32::from(s.unsigned_abs()));
-                    capped_decimal(op.decimal_result(side(p1, s1), side(p2, s2)))
+                    decimal_result(op.decimal_result(side(p1, s1), side(p2, s2)))
+                        .map_err(|error| error.at(expr.span))?
                 }
                 _ => {
                     let message = format!(
@@ -651,12 +653,17 @@ fn never_null(expr: &Planned) -> bool {
     }
 }
 
-/// The DECIMAL of a result, with at most 38 digits: digits behind the point give way first, down to 6.
-fn capped_decimal((precision, scale): (u32, u32)) -> SqlType {
-    let max = u32::from(SqlType::DECIMAL_PRECISION_MAX);
-    let excess = precision.saturating_sub(max);
-    let scale = scale.saturating_sub(excess).max(scale.min(6));
-    SqlType::Decimal { precision: precision.min(max) as u8, scale: scale as i8 }
+/// The DECIMAL of a result. Of more digits than there are, those in front of the point give way: a row that has them is
+/// an error.
+fn decimal_result((precision, scale): (u32, u32)) -> Result<SqlType, SqlError> {
+    let most = SqlType::DECIMAL_PRECISION_MAX;
+    if scale > u32::from(most) {
+        return Err(SqlError::invalid(format!(
+            "the result would have {scale} digits behind the point: a DECIMAL has at most {most} digits"
+        ))
+        .hint("cast one side to a DECIMAL with fewer digits"));
+    }
+    SqlType::decimal(precision.min(most.into()).into(), scale.into())
 }
 
 fn cannot_compare(

@@ -1,4 +1,4 @@
-//! ksqlDB's own text of times and decimals, as casts and comparisons read and write it.
+//! ksqlDB's own text of times, as casts and comparisons read and write it.
 
 /// Milliseconds of a day.
 pub(crate) const DAY_MS: i64 = 86_400_000;
@@ -69,18 +69,6 @@ fn digits(text: &str, min: usize, max: usize) -> Option<i64> {
         .flatten()
 }
 
-/// An unscaled decimal in plain digits: 150 with scale 2 is `1.50`.
-pub(crate) fn decimal_text(unscaled: i128, scale: i8) -> String {
-    let scale = usize::try_from(scale).unwrap_or(0);
-    if scale == 0 {
-        return unscaled.to_string();
-    }
-    let sign = if unscaled < 0 { "-" } else { "" };
-    let digits = format!("{:0>width$}", unscaled.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = digits.split_at(digits.len() - scale);
-    format!("{sign}{whole}.{fraction}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,13 +89,6 @@ mod tests {
             ("1970-01-01T25", None),
         ] {
             assert_eq!(parse_timestamp(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn decimals_are_plain() {
-        for (unscaled, scale, expected) in [(150, 2, "1.50"), (-5, 3, "-0.005"), (7, 0, "7")] {
-            assert_eq!(decimal_text(unscaled, scale), expected);
         }
     }
 }

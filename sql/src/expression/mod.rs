@@ -18,6 +18,7 @@ pub(crate) mod comparison;
 mod compiler;
 mod constant;
 pub(crate) mod datetime;
+mod decimal_arithmetic;
 mod lambda;
 mod like;
 mod nested;

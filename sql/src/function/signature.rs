@@ -11,7 +11,8 @@ use crate::types::SqlType;
 pub enum Pattern {
     /// Exactly this type.
     Type(SqlType),
-    /// A DECIMAL of any precision and scale. As a return type: the narrowest that holds all DECIMAL arguments.
+    /// A DECIMAL of any precision and scale: Decimal128 in Arrow up to 38 digits, and Decimal256 beyond. As a return type:
+    /// the narrowest that holds all DECIMAL arguments.
     Decimal,
     /// Any type; the same letter stands for the same type throughout a signature.
     Generic(char),

@@ -7,12 +7,12 @@ use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, Binar
 use arrow::buffer::BooleanBuffer;
 use arrow::compute;
 use arrow::datatypes::{
-    Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
-    TimestampMillisecondType,
+    Date32Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType,
 };
 use arrow::row::{RowConverter, SortField};
 
 use super::order::{compare_bytes, compare_text};
+use crate::decimal::of_decimals;
 use crate::error::SqlError;
 use crate::function::{Call, Category, ScalarFunction};
 use crate::types::SqlType;
@@ -66,7 +66,9 @@ fn best(name: &str, description: &str, wins: Ordering) -> ScalarFunction {
             SqlType::Int => best_number::<Int32Type>(call, wins),
             SqlType::Bigint => best_number::<Int64Type>(call, wins),
             SqlType::Double => best_number::<Float64Type>(call, wins),
-            SqlType::Decimal { .. } => best_number::<Decimal128Type>(call, wins),
+            ty @ SqlType::Decimal { .. } => {
+                of_decimals!(ty.to_arrow(), |Number| best_number::<Number>(call, wins))
+            }
             SqlType::Date => best_number::<Date32Type>(call, wins),
             SqlType::Time => best_number::<Time32MillisecondType>(call, wins),
             SqlType::Timestamp => best_number::<TimestampMillisecondType>(call, wins),

@@ -3,11 +3,13 @@
 use std::f64::consts;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type};
+use arrow::array::ArrowNativeTypeOp;
+use arrow::datatypes::{Float64Type, Int32Type, Int64Type};
 
 use millstream_log::Clock;
 
 use super::rounding;
+use crate::decimal::{of_decimals, ten_to};
 use crate::function::{Category, ScalarFunction};
 use crate::types::SqlType;
 
@@ -46,13 +48,11 @@ pub(super) fn functions(clock: &Arc<dyn Clock>) -> Vec<ScalarFunction> {
             .form("(INT) -> INT", |call| call.map::<Int32Type, Int32Type>(i32::wrapping_abs))
             .form("(BIGINT) -> BIGINT", |call| call.map::<Int64Type, Int64Type>(i64::wrapping_abs))
             .form("(DOUBLE) -> DOUBLE", |call| call.map::<Float64Type, Float64Type>(f64::abs))
-            .form("(DECIMAL) -> DECIMAL", |call| call.map::<Decimal128Type, Decimal128Type>(i128::abs)),
-        whole("Ceil", "Smallest whole number not below the argument.", f64::ceil, |unscaled, unit| {
-            -(-unscaled).div_euclid(unit) * unit
-        }),
-        whole("Floor", "Largest whole number not above the argument.", f64::floor, |unscaled, unit| {
-            unscaled.div_euclid(unit) * unit
-        }),
+            .form("(DECIMAL) -> DECIMAL", |call| {
+                of_decimals!(call.return_type().to_arrow(), |Number| call.map::<Number, Number>(magnitude))
+            }),
+        whole("Ceil", "Smallest whole number not below the argument.", f64::ceil, Toward::Above),
+        whole("Floor", "Largest whole number not above the argument.", f64::floor, Toward::Below),
     ];
     functions.extend(rounding::functions());
     functions
@@ -102,27 +102,48 @@ fn with_pairs(function: ScalarFunction, value: fn(f64, f64) -> f64) -> ScalarFun
         })
 }
 
-/// CEIL and FLOOR: integers stay, decimals keep their scale; `decimal` gets the unscaled number and what 1 is unscaled.
-fn whole(
-    name: &str,
-    description: &str,
-    double: fn(f64) -> f64,
-    decimal: fn(i128, i128) -> i128,
-) -> ScalarFunction {
+fn magnitude<N: ArrowNativeTypeOp>(number: N) -> N {
+    if number.is_lt(N::ZERO) { number.neg_wrapping() } else { number }
+}
+
+/// Which of the whole numbers around a number is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Toward {
+    Above,
+    Below,
+}
+
+impl Toward {
+    /// The multiple of `unit` next to the number on that side.
+    fn multiple<N: ArrowNativeTypeOp>(self, number: N, unit: N) -> N {
+        let rest = number.mod_wrapping(unit);
+        let cut = number.sub_wrapping(rest);
+        match self {
+            Self::Above if rest.is_gt(N::ZERO) => cut.add_wrapping(unit),
+            Self::Below if rest.is_lt(N::ZERO) => cut.sub_wrapping(unit),
+            _ => cut,
+        }
+    }
+}
+
+/// CEIL and FLOOR: integers stay, decimals keep their scale.
+fn whole(name: &str, description: &str, double: fn(f64) -> f64, toward: Toward) -> ScalarFunction {
     math(name, description)
         .form("(INT) -> INT", |call| call.array(0))
         .form("(BIGINT) -> BIGINT", |call| call.array(0))
         .form("(DOUBLE) -> DOUBLE", move |call| call.map::<Float64Type, Float64Type>(double))
         .form("(DECIMAL) -> DECIMAL", move |call| {
-            let unit = unit_of(call.arg_type(0));
-            call.map::<Decimal128Type, Decimal128Type>(|unscaled| decimal(unscaled, unit))
+            of_decimals!(call.return_type().to_arrow(), |Number| {
+                let unit = unit_of(call.arg_type(0));
+                call.map::<Number, Number>(|unscaled| toward.multiple(unscaled, unit))
+            })
         })
 }
 
 /// What 1 is in a DECIMAL, unscaled.
-pub(super) fn unit_of(ty: &SqlType) -> i128 {
+pub(super) fn unit_of<N: ArrowNativeTypeOp>(ty: &SqlType) -> N {
     let (_, scale) = ty.as_decimal().unwrap_or((1, 0));
-    10i128.pow(u32::from(scale.unsigned_abs()))
+    ten_to(scale.unsigned_abs().into())
 }
 
 fn logarithm(base: f64, value: f64) -> f64 {

@@ -1,8 +1,11 @@
 //! ROUND and TRUNC. Doubles are rounded as the decimal number they print as, so that 1.005 has three digits to round.
 
-use arrow::datatypes::{Decimal128Type, Float64Type, Int32Type, Int64Type};
+use arrow::array::{ArrayRef, ArrowNativeTypeOp};
+use arrow::datatypes::{ArrowNativeType, Float64Type, Int32Type, Int64Type};
 
 use super::math::{math, unit_of};
+use crate::decimal::{Decimals, of_decimals};
+use crate::error::SqlError;
 use crate::function::{Call, ScalarFunction};
 use crate::types::SqlType;
 
@@ -42,24 +45,29 @@ fn rounding(name: &str, description: &str, mode: Mode) -> ScalarFunction {
             })
         })
         .form("(DECIMAL) -> DECIMAL", move |call| {
-            let unit = unit_of(call.arg_type(0));
-            call.map::<Decimal128Type, Decimal128Type>(|unscaled| mode.units(unscaled, unit))
+            of_decimals!(call.arg_type(0).to_arrow(), |Given| {
+                let unit = unit_of(call.arg_type(0));
+                let units = |unscaled| Given::to_i256(mode.units(unscaled, unit));
+                of_decimals!(call.return_type().to_arrow(), |Whole| {
+                    call.map::<Given, Whole>(|unscaled| Whole::from_i256(units(unscaled)))
+                })
+            })
         })
         .returning(without_fraction)
-        .form("(DECIMAL, INT) -> DECIMAL", move |call| decimal(call, mode))
+        .form("(DECIMAL, INT) -> DECIMAL", move |call| {
+            of_decimals!(call.return_type().to_arrow(), |Number| decimal::<Number>(call, mode))
+        })
 }
 
-fn decimal(call: &Call<'_>, mode: Mode) -> Result<arrow::array::ArrayRef, crate::error::SqlError> {
-    let (numbers, places) = (call.primitives::<Decimal128Type>(0), call.ints(1));
+fn decimal<T: Decimals>(call: &Call<'_>, mode: Mode) -> Result<ArrayRef, SqlError> {
+    let (numbers, places) = (call.primitives::<T>(0), call.ints(1));
     let scale = call.arg_type(0).as_decimal().map_or(0, |(_, scale)| i32::from(scale));
-    call.build::<Decimal128Type>(|row| {
+    call.build::<T>(|row| {
         let (unscaled, places) = (numbers.get(row)?, places.get(row)?);
         let dropped = u32::try_from(scale.saturating_sub(places)).unwrap_or(0);
-        match 10i128.checked_pow(dropped) {
-            Some(unit) => Some(mode.units(unscaled, unit) * unit),
-            // More places are dropped than a decimal has.
-            None => Some(0),
-        }
+        // More places may be dropped than a decimal has.
+        let unit = T::Native::usize_as(10).pow_checked(dropped);
+        Some(unit.map_or(T::Native::ZERO, |unit| mode.units(unscaled, unit).mul_wrapping(unit)))
     })
 }
 
@@ -84,14 +92,15 @@ impl Mode {
     }
 
     /// How many times `unit` a whole number is.
-    fn units(self, number: i128, unit: i128) -> i128 {
+    fn units<N: ArrowNativeTypeOp>(self, number: N, unit: N) -> N {
+        let (cut, rest) = (number.div_wrapping(unit), number.mod_wrapping(unit));
         match self {
-            Self::Truncate => number / unit,
-            Self::Round if unit == 1 => number,
-            Self::Round => {
-                let rest = number.rem_euclid(unit);
-                number.div_euclid(unit) + i128::from(rest >= unit - rest)
+            // A tie goes up, so the rest below zero has to be more than half.
+            Self::Round if rest.is_gt(N::ZERO) && rest.is_ge(unit.sub_wrapping(rest)) => {
+                cut.add_wrapping(N::ONE)
             }
+            Self::Round if rest.neg_wrapping().is_gt(unit.add_wrapping(rest)) => cut.sub_wrapping(N::ONE),
+            _ => cut,
         }
     }
 

@@ -52,10 +52,9 @@ fn evaluate(expr: &Expr, registry: &FunctionRegistry, errors: &RowErrors) -> Res
             Literal::Bigint(n) => sql(SqlType::Bigint, n.into()),
             Literal::Double(n) => sql(SqlType::Double, n.into()),
             Literal::String(text) => sql(SqlType::String, text.into()),
-            Literal::Decimal { unscaled, precision, scale } => sql(
-                SqlType::Decimal { precision, scale },
-                ScalarValue::Decimal128(Some(unscaled), precision, scale),
-            ),
+            Literal::Decimal { unscaled, precision, scale } => {
+                sql(SqlType::Decimal { precision, scale }, crate::decimal::scalar(unscaled, precision, scale))
+            }
         },
         ExprKind::TimeUnit(unit) => Ok((ArgType::Unit, unit.to_string().into())),
         ExprKind::Cast { operand, to } => {

@@ -2,6 +2,8 @@
 //!
 //! From loose to tight: OR, AND, NOT, comparisons with BETWEEN IN LIKE IS, `||`, `+ -`, `* / %`, signs, `[] ->`.
 
+use arrow::datatypes::i256;
+
 use super::cursor::Cursor;
 use crate::ast::{BinaryOp, CaseBranch, Expr, ExprKind, Ident, Literal, Span, TimeUnit, UnaryOp};
 use crate::error::SqlError;
@@ -474,8 +476,9 @@ pub(crate) fn decimal(text: &str) -> Option<Literal> {
     }
     let whole = whole.trim_start_matches('0');
     let precision = if whole.is_empty() { fraction.len() + 1 } else { whole.len() + fraction.len() };
-    let unscaled: i128 = format!("0{whole}{fraction}").parse().ok()?;
     let precision = u8::try_from(precision).ok().filter(|p| *p <= SqlType::DECIMAL_PRECISION_MAX)?;
+    let sign = if negative { "-" } else { "" };
+    let unscaled = i256::from_string(&format!("{sign}0{whole}{fraction}"))?;
     let scale = i8::try_from(fraction.len()).ok()?;
-    Some(Literal::Decimal { unscaled: if negative { -unscaled } else { unscaled }, precision, scale })
+    Some(Literal::Decimal { unscaled, precision, scale })
 }

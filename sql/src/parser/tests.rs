@@ -1,3 +1,5 @@
+use arrow::datatypes::i256;
+
 use super::{is_complete, parse, parse_expr, parse_one, parse_piece, split};
 use crate::ast::*;
 
@@ -78,7 +80,12 @@ fn expressions_nest_by_precedence() {
 
 #[test]
 fn literals_have_the_type_of_their_digits() {
-    let decimal = |unscaled, precision, scale| Literal::Decimal { unscaled, precision, scale };
+    let decimal = |unscaled, precision, scale| Literal::Decimal {
+        unscaled: i256::from_i128(unscaled),
+        precision,
+        scale,
+    };
+    let (wide, wider) = ("7".repeat(75), "7".repeat(76));
     for (text, expected) in [
         ("1", Literal::Int(1)),
         ("2147483647", Literal::Int(i32::MAX)),
@@ -91,6 +98,15 @@ fn literals_have_the_type_of_their_digits() {
         ("0.005", decimal(5, 4, 3)),
         ("-01.50", decimal(-150, 3, 2)),
         ("DECIMAL '1.50'", decimal(150, 3, 2)),
+        ("1.00000000000000000000000000000000000005", decimal(10i128.pow(38) + 5, 39, 38)),
+        (
+            &format!("-{wide}.7"),
+            Literal::Decimal {
+                unscaled: i256::from_string(&format!("-{wider}")).unwrap(),
+                precision: 76,
+                scale: 1,
+            },
+        ),
         ("1e3", Literal::Double(1000.0)),
         ("1.2E-3", Literal::Double(0.0012)),
         ("true", Literal::Boolean(true)),
@@ -98,7 +114,7 @@ fn literals_have_the_type_of_their_digits() {
     ] {
         assert_eq!(parse_expr(text).unwrap().kind, ExprKind::Literal(expected), "{text}");
     }
-    for text in ["9223372036854775808", "1.0000000000000000000000000000000000000001", "DECIMAL 'x'"] {
+    for text in ["9223372036854775808", &format!("{wider}.7"), "DECIMAL 'x'"] {
         assert!(parse_expr(text).unwrap_err().to_string().contains("Invalid numeric literal"), "{text}");
     }
 }

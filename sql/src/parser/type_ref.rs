@@ -67,8 +67,6 @@ impl Cursor<'_> {
         self.expect_symbol(",")?;
         let (scale, _) = self.unsigned("a scale")?;
         let end = self.expect_close(")", open)?;
-        let precision = u8::try_from(precision).unwrap_or(u8::MAX);
-        let scale = i8::try_from(scale).unwrap_or(i8::MAX);
         Ok(TypeRef::Simple(SqlType::decimal(precision, scale).map_err(|e| e.at(start.to(end)))?))
     }
 

@@ -143,6 +143,8 @@ const TOKENS: &[&str] = &[
     ">",
     "INT",
     "DECIMAL(38, 38)",
+    "DECIMAL(39, 2)",
+    "DECIMAL(76, 38)",
     "CASE",
     "END",
     "NOT",

@@ -69,3 +69,8 @@ fn expressions() {
 fn functions() {
     check("functions.sql");
 }
+
+#[test]
+fn decimals() {
+    check("decimals.sql");
+}

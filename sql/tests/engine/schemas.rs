@@ -324,6 +324,64 @@ fn records_with_schemas_are_printed_as_json() {
 }
 
 #[test]
+fn decimals_have_as_many_digits_as_their_schemas_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut schemas = Schemas::open(dir.path());
+    schemas.topics(&["given", "foreign"]);
+    let decimal = |parameters: &str| {
+        format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"D","type":{{"type":"bytes","logicalType":"decimal"{parameters}}}}}]}}"#
+        )
+    };
+    for (parameters, expected) in [
+        (r#","precision":38,"scale":2"#, "D | DECIMAL(38, 2)"),
+        (r#","precision":39,"scale":2"#, "D | DECIMAL(39, 2)"),
+        (r#","scale":2"#, "D | DECIMAL(64, 2)"),
+        (r#","precision":76,"scale":2"#, "D | DECIMAL(76, 2)"),
+        // Values that have more digits do not fit.
+        (r#","precision":100,"scale":2"#, "D | DECIMAL(76, 2)"),
+    ] {
+        let id = schemas.register("given-value", SchemaType::Avro, &decimal(parameters));
+        schemas.client.run(&format!(
+            "CREATE OR REPLACE STREAM given WITH (KAFKA_TOPIC='given', VALUE_FORMAT='AVRO', VALUE_SCHEMA_ID={id});"
+        ));
+        assert_eq!(schemas.client.rows("DESCRIBE given;"), [expected], "{parameters}");
+        schemas.client.run("DROP STREAM given;");
+        schemas.registry.delete_subject("given-value", false).unwrap();
+    }
+    let digits = "1234567890123456789012345678901234567890123456789012345678901234567890.25";
+    for (format, key) in [("AVRO", "AVRO"), ("JSON_SR", "JSON_SR"), ("PROTOBUF", "KAFKA")] {
+        let name = format!("s_{format}");
+        let key_type = if key == "KAFKA" { "BIGINT" } else { "DECIMAL(72, 2)" };
+        let key_value = if key == "KAFKA" { "7" } else { digits };
+        schemas.client.run(&format!(
+            "CREATE STREAM {name} (k {key_type} KEY, d DECIMAL(76, 6), a ARRAY<DECIMAL(72, 2)>) WITH \
+             (KAFKA_TOPIC='{name}', KEY_FORMAT='{key}', VALUE_FORMAT='{format}', PARTITIONS=1);
+             INSERT INTO {name} (k, d, a) VALUES ({key_value}, -{digits}, ARRAY[{digits}]);
+             CREATE TABLE t_{format} AS SELECT k, SUM(d) AS d, LATEST_BY_OFFSET(a) AS a FROM {name} GROUP BY k;"
+        ));
+        assert_eq!(
+            schemas.client.rows(&format!("SELECT * FROM t_{format} WHERE k = {key_value};")),
+            [format!("{key_value} | -{digits}0000 | [{digits}]")],
+            "{format}"
+        );
+    }
+    // The state of the sums is read again.
+    let Schemas { client, registry } = schemas;
+    client.engine.close().unwrap();
+    drop(client.session);
+    let mut again = Schemas::reopen(dir.path(), registry);
+    again
+        .client
+        .run("INSERT INTO s_AVRO (k, d) VALUES (7, 0.5); INSERT INTO s_PROTOBUF (k, d) VALUES (7, 0.25);");
+    assert_eq!(again.client.rows("SELECT d FROM t_AVRO WHERE k = 7;"), ["0.500000"]);
+    let less = "-1234567890123456789012345678901234567890123456789012345678901234567890.000000";
+    assert_eq!(again.client.rows("SELECT d FROM t_PROTOBUF WHERE k = 7;"), [less]);
+    let printed = again.client.rows("PRINT s_AVRO FROM BEGINNING LIMIT 1;").join("\n");
+    assert!(printed.contains(&format!("\"D\":-{digits}0000,\"A\":[{digits}]")), "{printed}");
+}
+
+#[test]
 fn inserted_values_have_the_record_name_that_others_gave() {
     let dir = tempfile::tempdir().unwrap();
     let mut schemas = Schemas::open(dir.path());

@@ -1,6 +1,6 @@
 //! Bytes of topics to and from the values that cases give, and how the two are compared.
 
-use arrow::datatypes::Field;
+use arrow::datatypes::{Field, i256};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use millstream_formats::{Format, ResolvedSchema, Schema, SchemaRegistry, split_header, write_header};
 use millstream_sql::{ColumnPlace, FormatDescription, SourceDescription, SqlType};
@@ -169,18 +169,18 @@ pub(crate) struct Decimal {
 
 impl Decimal {
     /// A decimal of that scale.
-    pub(crate) fn new(unscaled: i128, scale: i64) -> Self {
+    pub(crate) fn new(unscaled: i256, scale: i64) -> Self {
         Self { unscaled: unscaled.to_string(), scale }
     }
 
     /// The unscaled value at another scale, if it loses no digit.
-    pub(crate) fn rescaled(&self, scale: i64) -> Option<i128> {
-        let value: i128 = self.unscaled.parse().ok()?;
+    pub(crate) fn rescaled(&self, scale: i64) -> Option<i256> {
+        let value = i256::from_string(&self.unscaled)?;
         let shift = scale - self.scale;
-        let factor = 10i128.checked_pow(u32::try_from(shift.abs()).ok()?)?;
+        let factor = i256::from_i128(10).checked_pow(u32::try_from(shift.abs()).ok()?)?;
         match shift >= 0 {
             true => value.checked_mul(factor),
-            false => (value % factor == 0).then(|| value / factor),
+            false => (value.checked_rem(factor)? == i256::ZERO).then(|| value / factor),
         }
     }
 

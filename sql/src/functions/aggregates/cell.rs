@@ -8,7 +8,7 @@ use arrow::array::{
     Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, BinaryArray, BinaryBuilder,
     PrimitiveArray, PrimitiveBuilder, StringArray, StringBuilder, new_null_array,
 };
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, i256};
 use arrow::row::{RowConverter, Rows, SortField};
 
 use crate::error::SqlError;
@@ -21,14 +21,12 @@ pub(super) trait Number: ArrowNativeTypeOp + Send {
     fn plus(self, other: Self) -> Self;
     fn minus(self, other: Self) -> Self;
     fn to_f64(self) -> f64;
-    /// The number as a whole one, for decimals.
-    fn to_i128(self) -> Option<i128>;
     fn save(self, out: &mut Vec<u8>);
     fn load(bytes: &mut &[u8]) -> Result<Self, SqlError>;
 }
 
 macro_rules! number {
-    ($($native:ty: $plus:expr, $minus:expr, $whole:expr;)*) => {$(
+    ($($native:ty: $plus:expr, $minus:expr;)*) => {$(
         impl Number for $native {
             fn plus(self, other: Self) -> Self {
                 $plus(self, other)
@@ -40,10 +38,6 @@ macro_rules! number {
 
             fn to_f64(self) -> f64 {
                 self as f64
-            }
-
-            fn to_i128(self) -> Option<i128> {
-                $whole(self)
             }
 
             fn save(self, out: &mut Vec<u8>) {
@@ -58,10 +52,33 @@ macro_rules! number {
 }
 
 number! {
-    i32: i32::wrapping_add, i32::wrapping_sub, |_| None;
-    i64: i64::wrapping_add, i64::wrapping_sub, |_| None;
-    f64: |a: f64, b: f64| a + b, |a: f64, b: f64| a - b, |_| None;
-    i128: i128::saturating_add, i128::saturating_sub, Some;
+    i32: i32::wrapping_add, i32::wrapping_sub;
+    i64: i64::wrapping_add, i64::wrapping_sub;
+    f64: |a: f64, b: f64| a + b, |a: f64, b: f64| a - b;
+    i128: i128::saturating_add, i128::saturating_sub;
+}
+
+impl Number for i256 {
+    // The sum of two decimals of 76 digits does not overflow.
+    fn plus(self, other: Self) -> Self {
+        self.wrapping_add(other)
+    }
+
+    fn minus(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
+
+    fn to_f64(self) -> f64 {
+        self.to_string().parse().unwrap_or(f64::NAN)
+    }
+
+    fn save(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.to_le_bytes());
+    }
+
+    fn load(bytes: &mut &[u8]) -> Result<Self, SqlError> {
+        Ok(Self::from_le_bytes(take_exact(bytes)?))
+    }
 }
 
 /// Values of one type.

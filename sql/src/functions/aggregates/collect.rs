@@ -58,10 +58,10 @@ macro_rules! any_cell {
                 let $cell = Primitive::<arrow::datatypes::Float64Type>::of(ty);
                 $body
             }
-            ty @ SqlType::Decimal { .. } => {
-                let $cell = Primitive::<arrow::datatypes::Decimal128Type>::of(ty);
+            ty @ SqlType::Decimal { .. } => $crate::decimal::of_decimals!(ty.to_arrow(), |Number| {
+                let $cell = Primitive::<Number>::of(ty);
                 $body
-            }
+            }),
             ty @ SqlType::Date => {
                 let $cell = Primitive::<arrow::datatypes::Date32Type>::of(ty);
                 $body

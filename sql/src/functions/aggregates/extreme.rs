@@ -4,11 +4,11 @@ use std::cmp::Ordering;
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{
-    Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
-    TimestampMillisecondType,
+    Date32Type, Float64Type, Int32Type, Int64Type, Time32MillisecondType, TimestampMillisecondType,
 };
 
 use super::cell::{Binary, OrderedCell, Primitive, Text};
+use crate::decimal::of_decimals;
 use crate::error::SqlError;
 use crate::function::fold::{Fold, Folding};
 use crate::function::{Accumulator, AggregateFunction};
@@ -40,9 +40,9 @@ fn extreme(ty: &SqlType, wins: Ordering) -> Box<dyn Accumulator> {
         SqlType::Int => Folding::boxed(Extreme { cell: Primitive::<Int32Type>::of(ty), wins }),
         SqlType::Bigint => Folding::boxed(Extreme { cell: Primitive::<Int64Type>::of(ty), wins }),
         SqlType::Double => Folding::boxed(Extreme { cell: Primitive::<Float64Type>::of(ty), wins }),
-        SqlType::Decimal { .. } => {
-            Folding::boxed(Extreme { cell: Primitive::<Decimal128Type>::of(ty), wins })
-        }
+        SqlType::Decimal { .. } => of_decimals!(ty.to_arrow(), |Number| {
+            Folding::boxed(Extreme { cell: Primitive::<Number>::of(ty), wins })
+        }),
         SqlType::Date => Folding::boxed(Extreme { cell: Primitive::<Date32Type>::of(ty), wins }),
         SqlType::Time => Folding::boxed(Extreme { cell: Primitive::<Time32MillisecondType>::of(ty), wins }),
         SqlType::Timestamp => {

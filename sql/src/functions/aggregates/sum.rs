@@ -4,9 +4,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, ArrowPrimitiveType, AsArray, PrimitiveArray};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 
 use super::cell::Number;
+use crate::decimal::{of_decimals, ten_to};
 use crate::error::SqlError;
 use crate::function::AggregateFunction;
 use crate::function::fold::{Fold, Folding};
@@ -20,23 +21,27 @@ pub(super) fn sum() -> AggregateFunction {
                 SqlType::Int => Folding::boxed(Sum::<Int32Type>::of(call.return_type)),
                 SqlType::Bigint => Folding::boxed(Sum::<Int64Type>::of(call.return_type)),
                 SqlType::Double => Folding::boxed(Sum::<Float64Type>::of(call.return_type)),
-                decimal => Folding::boxed(Sum::<Decimal128Type>::of(decimal)),
+                decimal => {
+                    of_decimals!(decimal.to_arrow(), |Number| Folding::boxed(Sum::<Number>::of(decimal)))
+                }
             })
         })
         .supports_tables()
 }
 
-struct Sum<T> {
+struct Sum<T: ArrowPrimitiveType> {
     data_type: DataType,
     /// The largest value of a DECIMAL; the other types need no check.
-    most: Option<i128>,
+    most: Option<T::Native>,
     of: PhantomData<fn() -> T>,
 }
 
 impl<T: ArrowPrimitiveType> Sum<T> {
     fn of(ty: &SqlType) -> Self {
         let most = match ty {
-            SqlType::Decimal { precision, .. } => Some(10i128.pow(u32::from(*precision)) - 1),
+            SqlType::Decimal { precision, .. } => {
+                Some(ten_to::<T::Native>((*precision).into()).sub_wrapping(T::Native::ONE))
+            }
             _ => None,
         };
         Self { data_type: ty.to_arrow(), most, of: PhantomData }
@@ -48,8 +53,8 @@ where
     T::Native: Number,
 {
     fn check(&self, sum: T::Native) -> Result<T::Native, SqlError> {
-        match (self.most, sum.to_i128()) {
-            (Some(most), Some(sum)) if sum > most || sum < -most => Err(SqlError::failed(
+        match self.most {
+            Some(most) if sum.is_gt(most) || sum.is_lt(most.neg_wrapping()) => Err(SqlError::failed(
                 "compute SUM",
                 format!(
                     "Numeric field overflow: the sum does not fit in {}: cast the argument to a wider DECIMAL",

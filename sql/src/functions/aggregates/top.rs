@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, StructArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, Fields, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
+    DataType, Date32Type, Fields, Float64Type, Int32Type, Int64Type, Time32MillisecondType,
     TimestampMillisecondType,
 };
 
 use super::cell::{Binary, Cell, Nested, OrderedCell, Primitive, Text};
 use super::collect::ListOutput;
 use crate::ast::Literal;
+use crate::decimal::of_decimals;
 use crate::error::SqlError;
 use crate::function::fold::{Fold, Folding, put_count, take_exact};
 use crate::function::{Accumulator, AggregateCall, AggregateFunction};
@@ -72,7 +73,7 @@ fn values(call: &AggregateCall<'_>, distinct: bool) -> Result<Box<dyn Accumulato
         SqlType::Int => top!(Primitive::<Int32Type>::of(ty)),
         SqlType::Bigint => top!(Primitive::<Int64Type>::of(ty)),
         SqlType::Double => top!(Primitive::<Float64Type>::of(ty)),
-        SqlType::Decimal { .. } => top!(Primitive::<Decimal128Type>::of(ty)),
+        SqlType::Decimal { .. } => of_decimals!(ty.to_arrow(), |Number| top!(Primitive::<Number>::of(ty))),
         SqlType::Date => top!(Primitive::<Date32Type>::of(ty)),
         SqlType::Time => top!(Primitive::<Time32MillisecondType>::of(ty)),
         SqlType::Timestamp => top!(Primitive::<TimestampMillisecondType>::of(ty)),
