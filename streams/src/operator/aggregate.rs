@@ -359,7 +359,7 @@ pub(crate) fn changes<A: Arena>(store: &mut CachedStore<A>) -> Vec<usize> {
     match store.kind() {
         StoreKind::KeyValue | StoreKind::StreamRows { .. } | StoreKind::Versioned { .. } => {}
         StoreKind::Window { .. } | StoreKind::Session { .. } => {
-            changed.sort_by_key(|position| store.timestamp(store.dirty()[*position]));
+            changed.sort_by_cached_key(|position| store.timestamp(store.dirty()[*position]));
         }
     }
     changed

@@ -148,16 +148,10 @@ impl WriteBatch {
     /// The changes in an order that has the same effect: by family and key, where no range is removed in between.
     /// Neighbours are cheaper to write than scattered keys.
     pub(crate) fn sorted(&self) -> Vec<(Family, Change<'_>)> {
-        fn point<'a>((family, change): &(Family, Change<'a>)) -> Option<(Family, &'a [u8])> {
-            match change {
-                Change::Put(key, _) | Change::Delete(key) => Some((*family, key)),
-                Change::DeleteRange(..) => None,
-            }
-        }
         let mut changes: Vec<_> = self.changes().collect();
-        for run in changes.split_mut(|change| point(change).is_none()) {
-            // Stable, so that the last change to a key stays the last.
-            run.sort_by_key(point);
+        for run in changes.split_mut(|(_, change)| matches!(change, Change::DeleteRange(..))) {
+            run.sort_by_key(|(family, _)| *family);
+            run.chunk_by_mut(|(one, _), (other, _)| one == other).for_each(sort_by_key);
         }
         changes
     }
@@ -178,6 +172,40 @@ impl WriteBatch {
         }
         start..self.bytes.len()
     }
+}
+
+/// The key that a change is about, or the first of a range.
+fn key_of<'a>((_, change): &(Family, Change<'a>)) -> &'a [u8] {
+    match change {
+        Change::Put(key, _) | Change::Delete(key) | Change::DeleteRange(key, _) => key,
+    }
+}
+
+/// Sorts changes by key; those of one key stay in their order.
+///
+/// Keys are compared by the 16 bytes behind what all of them begin with, held in one number each, and as a whole only
+/// where these are equal.
+fn sort_by_key(changes: &mut [(Family, Change<'_>)]) {
+    let Some((first, rest)) = changes.split_first() else { return };
+    let common = rest.iter().map(key_of).fold(key_of(first), |common, key| {
+        let same = common.iter().zip(key).take_while(|(one, other)| one == other).count();
+        &common[..same]
+    });
+    let common = common.len();
+    let head = |change: &(Family, Change<'_>)| {
+        let mut head = [0; 16];
+        let bytes = &key_of(change)[common..];
+        let bytes = &bytes[..bytes.len().min(head.len())];
+        head[..bytes.len()].copy_from_slice(bytes);
+        u128::from_be_bytes(head)
+    };
+    let mut order: Vec<(u128, usize)> = changes.iter().map(head).zip(0..).collect();
+    order.sort_unstable_by(|(one, at), (other, other_at)| {
+        let keys = || key_of(&changes[*at]).cmp(key_of(&changes[*other_at]));
+        one.cmp(other).then_with(keys).then_with(|| at.cmp(other_at))
+    });
+    let sorted: Vec<_> = order.iter().map(|(_, at)| changes[*at]).collect();
+    changes.copy_from_slice(&sorted);
 }
 
 /// The smallest key that is greater than every key with this prefix, or none if there is no such key.

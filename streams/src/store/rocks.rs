@@ -23,6 +23,10 @@ const BLOOM_BITS_PER_KEY: f64 = 10.0;
 /// Of one family; a process has many, so each begins small.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
+/// What a change takes in a batch beside its key and value, at most: kind, family and two lengths.
+const CHANGE_BYTES: usize = 1 + 3 * 5;
+/// What a batch takes beside its changes: a sequence number and the number of changes.
+const BATCH_BYTES: usize = 8 + 4;
 
 type Database = DBWithThreadMode<MultiThreaded>;
 
@@ -134,7 +138,8 @@ impl StateBackend for RocksBackend {
     }
 
     fn apply(&self, batch: &WriteBatch) -> Result<(), StreamsError> {
-        let mut write = rocksdb::WriteBatch::default();
+        let bytes = batch.len_bytes() + batch.len() * CHANGE_BYTES + BATCH_BYTES;
+        let mut write = rocksdb::WriteBatch::with_capacity_bytes(bytes);
         let mut column: Option<(Family, Arc<BoundColumnFamily<'_>>)> = None;
         for (family, change) in batch.sorted() {
             let handle = match &column {

@@ -83,6 +83,27 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn sorting_changes_keeps_their_effect(
+        prefix in proptest::collection::vec(any::<u8>(), 0..20),
+        changes in proptest::collection::vec((0usize..3, proptest::collection::vec(0u8..3, 0..20), 0u8..9), 0..60),
+    ) {
+        let mut batch = WriteBatch::default();
+        for (number, (family, key, kind)) in (0u32..).zip(&changes) {
+            match kind {
+                0 => batch.delete_range(Family(*family), key, &[key, &[1][..]].concat()),
+                1 => batch.delete(Family(*family), &[&prefix, key]),
+                _ => batch.put(Family(*family), &[&prefix, key], &[&number.to_be_bytes()]),
+            }
+        }
+        let mut expected: Vec<_> = batch.changes().collect();
+        let is_range = |change: &(Family, Change<'_>)| matches!(change.1, Change::DeleteRange(..));
+        expected.split_mut(is_range).for_each(|run| run.sort_by_key(|change| (change.0, key_of(change))));
+        prop_assert_eq!(batch.sorted(), expected);
+    }
+}
+
 #[test]
 fn rocksdb_keeps_its_families_when_closed() {
     let dir = tempfile::tempdir().unwrap();
