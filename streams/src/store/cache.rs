@@ -11,7 +11,8 @@
 //! commit removes what has expired and looks at nothing else.
 //!
 //! ```text
-//! expiry index: partition, time (8 bytes each, in order), key -> nothing
+//! expiry index: partition, time (8 bytes, in order), key  -> nothing
+//!               partition, time, hash of the value        -> keys of windows that begin then, without the time
 //! ```
 
 use std::any::Any;
@@ -133,8 +134,8 @@ pub struct CachedStore<A: Arena> {
     /// The dirty slots by key, kept from the first iteration on.
     dirty_order: Option<BTreeMap<Box<[u8]>, u32>>,
     size: StoreSize,
-    /// Every committed key is in the cache, so a miss needs no read.
-    complete: bool,
+    /// Every committed key whose time is greater ([`StoreKind::time`]) is in the cache, so that a miss needs no read.
+    read_to: i64,
     keeps_old: bool,
     /// The timestamps before the changes, if old states are kept.
     times_before: Vec<i64>,
@@ -170,7 +171,7 @@ impl<A: Arena> CachedStore<A> {
             dirty: Vec::new(),
             dirty_order: None,
             size: StoreSize::default(),
-            complete: false,
+            read_to: i64::MAX,
             keeps_old: false,
             times_before: Vec::new(),
             forwarded: 0,
@@ -249,7 +250,7 @@ impl<A: Arena> CachedStore<A> {
             let hash = hash(key);
             out.push(match self.lookup(hash, key) {
                 Some(slot) => slot,
-                None if self.complete => NO_SLOT,
+                None if !self.may_be_backed(key) => NO_SLOT,
                 None => self.insert(hash, key),
             });
         }
@@ -282,7 +283,7 @@ impl<A: Arena> CachedStore<A> {
         let hash = hash(key);
         let slot = match self.lookup(hash, key) {
             Some(slot) => slot,
-            None if self.complete => return Ok(None),
+            None if !self.may_be_backed(key) => return Ok(None),
             None => self.insert(hash, key),
         };
         self.load_misses()?;
@@ -356,7 +357,7 @@ impl<A: Arena> CachedStore<A> {
     fn load_windows(&mut self, hash: u64, key: &[u8]) -> Result<(), StreamsError> {
         let mut slots = Vec::new();
         // If every committed key is in the cache, this one has no window: the index would know it.
-        if !self.complete {
+        if self.read_to > i64::MIN {
             let suffix = self.place.kind.suffix();
             let first_live = self.place.kind.first_live(self.stream_time).max(0);
             let lower = [&self.place.partition.to_be_bytes(), key, &first_live.to_be_bytes()].concat();
@@ -544,6 +545,11 @@ impl<A: Arena> CachedStore<A> {
         Ok(slot)
     }
 
+    /// Whether the backend may have a key that is not in the cache.
+    fn may_be_backed(&self, key: &[u8]) -> bool {
+        self.place.kind.time(key) <= self.read_to
+    }
+
     fn lookup(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
         let (entries, keys) = (&mut self.entries, &self.keys);
         let slot = *self.table.find(hash, |slot| {
@@ -584,7 +590,7 @@ impl<A: Arena> CachedStore<A> {
         self.resized(slot);
         let entries = &self.entries;
         self.table.insert_unique(hash, slot, |slot| entries[*slot as usize].hash);
-        if !self.complete {
+        if self.may_be_backed(key) {
             self.misses.push(slot);
         }
         slot
@@ -701,9 +707,12 @@ impl<A: Arena> CachedStore<A> {
             let key = &stored[..stored.len().saturating_sub(self.place.kind.suffix())];
             self.index.forget(hash(key), key);
         }
+        if entry.flags & EXISTS != 0 {
+            let key = &self.keys[entry.key..entry.key + entry.key_len as usize];
+            self.read_to = self.read_to.max(self.place.kind.time(key));
+        }
         self.size.cached -= entry.size as usize;
         self.garbage += entry.key_len as usize;
-        self.complete &= entry.flags & EXISTS == 0;
         entry.flags = 0;
         entry.size = 0;
         let hash = entry.hash;
@@ -714,21 +723,50 @@ impl<A: Arena> CachedStore<A> {
         self.free.push(slot);
     }
 
-    /// One sweep of the clock hand after another until the budget is met; clean slots only.
+    /// Evicts clean slots until the budget is met. Of windows the oldest go first: they have the least time left in
+    /// which they can be asked for, and rows of newer ones need no reads while none of those was evicted.
     fn evict_to(&mut self, budget: usize) {
+        let excess = (self.size.cached + self.index.bytes()).saturating_sub(budget);
+        if let (StoreKind::Window { .. }, 1..) = (self.place.kind, excess) {
+            let mut times: Vec<(i64, u32)> = self
+                .entries
+                .iter()
+                .filter(|entry| is_clean(entry))
+                .map(|it| (self.time_of(it), it.size))
+                .collect();
+            times.sort_unstable();
+            let mut left = excess;
+            let last = times.iter().find(|(_, size)| {
+                left = left.saturating_sub(*size as usize);
+                left == 0
+            });
+            self.sweep(budget, last.map_or(i64::MAX, |(time, _)| *time));
+        }
+        self.sweep(budget, i64::MAX);
+        self.compact_keys();
+    }
+
+    /// One sweep of the clock hand after another until the budget is met, over slots whose time is at most `until`.
+    fn sweep(&mut self, budget: usize, until: i64) {
         // Two rounds: the first may only clear the marks of recent use.
         let mut steps = self.entries.len() * 2;
         while self.size.cached + self.index.bytes() > budget && steps > 0 {
             steps -= 1;
             self.hand = if self.hand + 1 < self.entries.len() { self.hand + 1 } else { 0 };
-            let flags = &mut self.entries[self.hand].flags;
-            if *flags & RECENT != 0 {
-                *flags &= !RECENT;
-            } else if *flags & USED != 0 && *flags & DIRTY == 0 {
+            let entry = &self.entries[self.hand];
+            if !is_clean(entry) || until < i64::MAX && self.time_of(entry) > until {
+                continue;
+            }
+            if entry.flags & RECENT != 0 {
+                self.entries[self.hand].flags &= !RECENT;
+            } else {
                 self.evict(u32::try_from(self.hand).expect("slots are numbered in 32 bits"));
             }
         }
-        self.compact_keys();
+    }
+
+    fn time_of(&self, entry: &Entry) -> i64 {
+        self.place.kind.time(&self.keys[entry.key..entry.key + entry.key_len as usize])
     }
 
     fn compact_keys(&mut self) {
@@ -760,6 +798,7 @@ impl<A: Arena> TaskStore for CachedStore<A> {
         let index = ExpiryIndex::new(&self.place);
         let floor = index.as_ref().map_or(i64::MIN, |index| index.end(self.first_live()));
         let mut late = BTreeSet::new();
+        let mut listed = Vec::new();
         let dirty = std::mem::take(&mut self.dirty);
         let mut state = std::mem::take(&mut self.scratch);
         for slot in &dirty {
@@ -775,7 +814,10 @@ impl<A: Arena> TaskStore for CachedStore<A> {
                         self.skip_expired(*slot);
                         continue;
                     }
-                    index.put(key, timestamp, stored, floor, batch);
+                    match index.time_to_list(key, stored) {
+                        Some(time) => listed.push((time, *slot)),
+                        None => index.put(key, timestamp, stored, floor, batch),
+                    }
                     if index.is_late_version(key, floor) {
                         late.insert(split_version(key).0.into());
                     }
@@ -797,6 +839,9 @@ impl<A: Arena> TaskStore for CachedStore<A> {
             }
             self.entries[*slot as usize].flags &= !DIRTY;
             self.resized(*slot);
+        }
+        if let Some(index) = &index {
+            self.list(index, &mut listed, &mut state, batch);
         }
         self.scratch = state;
         self.size.dirty = 0;
@@ -841,8 +886,13 @@ impl<A: Arena> TaskStore for CachedStore<A> {
 
     fn restored(&mut self, stream_time: i64, empty: bool) {
         self.observe(stream_time);
-        self.complete = empty;
+        self.read_to = if empty { i64::MIN } else { self.last_backed() };
     }
+}
+
+/// Whether the slot is in use and can be evicted.
+fn is_clean(entry: &Entry) -> bool {
+    entry.flags & (USED | DIRTY) == USED
 }
 
 fn hash(key: &[u8]) -> u64 {

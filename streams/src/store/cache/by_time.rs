@@ -5,10 +5,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::ByteColumn;
 use crate::error::StreamsError;
 use crate::store::backend::Direction;
 use crate::store::cache::expiry::ordered;
-use crate::store::cache::{Arena, BACKED, CachedStore};
+use crate::store::cache::{Arena, BACKED, CachedStore, ExpiryIndex};
 
 /// Which windows come next.
 #[derive(Default)]
@@ -68,21 +69,21 @@ impl<A: Arena> CachedStore<A> {
         let lower = [self.place.partition.to_be_bytes().as_slice(), &ordered(from)].concat();
         let (_, upper) = self.place.bounds();
         let backend = Arc::clone(&self.place.backend);
-        let (mut keys, mut next) = (Vec::new(), i64::MAX);
+        let (mut keys, mut next) = (ByteColumn::default(), i64::MAX);
+        let corrupt = || self.place.corrupt("an expiry entry is cut off");
         for entry in backend.scan(family, &lower, Some(&upper), Direction::Forward)? {
-            let (entry, _) = entry?;
-            let key = entry.get(12..).ok_or_else(|| self.place.corrupt("an expiry entry is too short"))?;
-            let time = self.place.kind.time(key);
+            let (entry, list) = entry?;
+            let time = ExpiryIndex::time_of(&entry).ok_or_else(corrupt)?;
             if time > until {
                 next = time;
                 break;
             }
-            keys.push(key.to_vec());
+            ExpiryIndex::read(&entry, &list, &mut keys).ok_or_else(corrupt)?;
         }
         if let Some(order) = &mut self.by_time {
             order.committed_from = Some(next);
         }
-        self.slots(keys.iter().map(Vec::as_slice), found)
+        self.slots(keys.iter().flatten(), found)
     }
 
     /// A window came or went.

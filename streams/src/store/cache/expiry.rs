@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::ByteColumn;
 use crate::error::StreamsError;
 use crate::store::backend::{Direction, Family, WriteBatch};
 use crate::store::cache::{Arena, BACKED, CachedStore, DIRTY, EXISTS, hash, split_value};
@@ -11,6 +12,8 @@ use crate::store::versioned::{DELETED, split_version, version_bounds};
 
 /// Rows that one commit removes at most; the next commits go on.
 const PURGE_ROWS: usize = 20_000;
+/// Keys that one entry of the index lists at most, in bytes, one key aside.
+const LIST_BYTES: usize = 8 << 10;
 /// A time to live is indexed in this many steps, so that a row which is written often has few entries.
 const TTL_STEPS: i64 = 16;
 
@@ -41,8 +44,39 @@ impl ExpiryIndex {
         batch.put(self.family, &[&self.partition.to_be_bytes(), &ordered(time), key], &[]);
     }
 
-    /// Takes back the entry of a row that was deleted; entries of rows with a time to live are left to the
-    /// purge.
+    /// The window start of a row that is new to the backend, if the rows of a commit that have the same one share
+    /// entries. Sessions do not: each change of one leaves a row that must be taken back.
+    pub(super) fn time_to_list(&self, key: &[u8], stored: bool) -> Option<i64> {
+        match self.kind {
+            StoreKind::Window { .. } if !stored => Some(self.kind.time(key)),
+            _ => None,
+        }
+    }
+
+    /// Appends the keys of the rows that an entry stands for. None if it stands for none.
+    pub(super) fn read(entry: &[u8], mut list: &[u8], keys: &mut ByteColumn) -> Option<()> {
+        let (_, entry) = entry.split_first_chunk::<4>()?;
+        let (time, key) = entry.split_first_chunk::<8>()?;
+        if list.is_empty() {
+            keys.push(Some(key));
+        }
+        let start = i64::from_be_bytes(*time) ^ i64::MIN;
+        while let Some((length, rest)) = list.split_first_chunk::<4>() {
+            let (key, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+            keys.push_parts(&[key, &start.to_be_bytes()]);
+            list = rest;
+        }
+        list.is_empty().then_some(())
+    }
+
+    /// The time of an entry.
+    pub(super) fn time_of(entry: &[u8]) -> Option<i64> {
+        let time = entry.get(4..12)?.try_into().ok()?;
+        Some(i64::from_be_bytes(time) ^ i64::MIN)
+    }
+
+    /// Takes back the entry of a row that was deleted; entries of rows with a time to live, and those that list
+    /// several rows, are left to the purge.
     pub(crate) fn delete(&self, key: &[u8], batch: &mut WriteBatch) {
         if self.is_windowed() {
             batch.delete(self.family, &[&self.partition.to_be_bytes(), &ordered(self.kind.time(key)), key]);
@@ -90,6 +124,53 @@ pub(super) fn ordered(time: i64) -> [u8; 8] {
 }
 
 impl<A: Arena> CachedStore<A> {
+    /// Writes the entries of windows that are new to the backend, given by start and slot. `list` is room to work in.
+    pub(super) fn list(
+        &self,
+        index: &ExpiryIndex,
+        windows: &mut [(i64, u32)],
+        list: &mut Vec<u8>,
+        batch: &mut WriteBatch,
+    ) {
+        // Stable, so that keys stay in the order in which they came.
+        windows.sort_by_key(|(start, _)| *start);
+        let partition = index.partition.to_be_bytes();
+        let mut write = |start: i64, list: &mut Vec<u8>| {
+            if !list.is_empty() {
+                // Two entries of the same time and hash are the same list.
+                let key: [&[u8]; 3] = [&partition, &ordered(start), &hash(list).to_be_bytes()];
+                batch.put(index.family, &key, &[list]);
+                list.clear();
+            }
+        };
+        list.clear();
+        for windows in windows.chunk_by(|(start, _), (other, _)| start == other) {
+            for (start, slot) in windows {
+                let (key, _) = self.windowed_key(*slot);
+                let length = u32::try_from(key.len()).expect("record keys are shorter than 2 GiB");
+                list.extend_from_slice(&length.to_be_bytes());
+                list.extend_from_slice(key);
+                if list.len() >= LIST_BYTES {
+                    write(*start, list);
+                }
+            }
+            write(windows[0].0, list);
+        }
+    }
+
+    /// The latest time of a row in a backend that is not empty ([`StoreKind::time`]), or the greatest time there is if
+    /// that is not known.
+    pub(super) fn last_backed(&self) -> i64 {
+        let Some(family) = self.place.index.filter(|_| matches!(self.place.kind, StoreKind::Window { .. }))
+        else {
+            return i64::MAX;
+        };
+        let (from, to) = self.place.bounds();
+        let last = self.place.backend.scan(family, &from, Some(&to), Direction::Reverse);
+        let last = last.ok().and_then(|mut entries| entries.next()?.ok());
+        last.and_then(|(entry, _)| ExpiryIndex::time_of(&entry)).unwrap_or(i64::MAX)
+    }
+
     /// A row expired before it was ever committed, or since it was: it takes no part in this commit, and the
     /// purge finds what the backend has of it.
     pub(super) fn skip_expired(&mut self, slot: u32) {
@@ -117,23 +198,25 @@ impl<A: Arena> CachedStore<A> {
         }
         let (from, mut to) = (index.bound(self.purged_to), index.bound(end));
         let backend = std::sync::Arc::clone(&self.place.backend);
-        let mut expired = Vec::new();
-        for entry in backend.scan(index.family, &from, Some(&to), Direction::Forward)?.take(PURGE_ROWS) {
-            expired.push(entry?.0);
+        let (mut expired, mut last) = (ByteColumn::default(), None);
+        let corrupt = || self.place.corrupt("an expiry entry is cut off");
+        for entry in backend.scan(index.family, &from, Some(&to), Direction::Forward)? {
+            let (entry, list) = entry?;
+            ExpiryIndex::read(&entry, &list, &mut expired).ok_or_else(corrupt)?;
+            if expired.len() >= PURGE_ROWS {
+                last = Some(entry);
+                break;
+            }
         }
         self.purged_to = end;
-        if expired.len() == PURGE_ROWS
-            && let Some(last) = expired.last()
-        {
+        if let Some(last) = last {
             to = [last.as_ref(), &[0]].concat();
-            let time = last.get(4..12).and_then(|time| time.try_into().ok()).map(i64::from_be_bytes);
-            self.purged_to =
-                time.ok_or_else(|| self.place.corrupt("an expiry entry is too short"))? ^ i64::MIN;
+            self.purged_to = ExpiryIndex::time_of(&last).ok_or_else(corrupt)?;
         }
         if expired.is_empty() {
             return Ok(());
         }
-        let keys: Vec<&[u8]> = expired.iter().map(|entry| entry.get(12..).unwrap_or_default()).collect();
+        let keys: Vec<&[u8]> = expired.iter().flatten().collect();
         match (self.place.kind, self.place.ttl_ms) {
             (StoreKind::Versioned { .. }, _) => self.purge_versions(&keys, late, batch)?,
             (_, Some(_)) => self.purge_by_timestamp(&keys, changelog, batch)?,
@@ -205,11 +288,11 @@ impl<A: Arena> CachedStore<A> {
         batch.delete(self.place.family, &[&self.place.partition.to_be_bytes(), key]);
         if let Some(slot) = self.lookup(hash(key), key) {
             // Gone from the backend too, once this batch is applied: a later miss is right to find nothing.
-            let complete = self.complete;
+            let read_to = self.read_to;
             self.entries[slot as usize].flags &= !BACKED;
             self.expire(slot);
             self.evict(slot);
-            self.complete = complete;
+            self.read_to = read_to;
         }
     }
 

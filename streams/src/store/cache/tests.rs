@@ -69,6 +69,13 @@ impl Bench {
         Self { backend, store, outbox: Outbox::new(producer, ProcessingGuarantee::AtLeastOnce) }
     }
 
+    /// Goes on with an empty cache over what the backend has.
+    fn reopen(&mut self, kind: StoreKind) {
+        let empty = self.committed_rows() == 0;
+        self.store = CachedStore::new(place(&self.backend, &spec(kind)), Numbers::default());
+        self.store.restored(i64::MIN, empty);
+    }
+
     /// Rows in the backend.
     fn committed_rows(&self) -> usize {
         let family = self.store.place().family;
@@ -195,6 +202,104 @@ proptest! {
         let expected: Vec<_> = model.into_iter().map(|(key, (number, time))| (key, number, time)).collect();
         prop_assert_eq!(bench.rows(&[], None), expected);
     }
+}
+
+#[derive(Clone, Debug)]
+enum WindowStep {
+    Add(u8, i64),
+    Find(u8, i64),
+    Delete(u8, i64),
+    Commit(usize),
+    Reopen,
+}
+
+fn any_window_step() -> impl Strategy<Value = WindowStep> {
+    let window = || (0u8..6, 0i64..5);
+    prop_oneof![
+        8 => window().prop_map(|(key, start)| WindowStep::Add(key, start)),
+        4 => window().prop_map(|(key, start)| WindowStep::Find(key, start)),
+        1 => window().prop_map(|(key, start)| WindowStep::Delete(key, start)),
+        3 => (0usize..900).prop_map(WindowStep::Commit),
+        1 => Just(WindowStep::Reopen),
+    ]
+}
+
+proptest! {
+    /// What is not in the cache is looked for in the backend if it may be there: whatever was evicted, and whatever a
+    /// start finds.
+    #[test]
+    fn evicted_windows_are_found_again(steps in proptest::collection::vec(any_window_step(), 1..120)) {
+        let kind = StoreKind::Window { size_ms: 1, retention_ms: 1000 };
+        let mut bench = Bench::new(kind);
+        let mut model: BTreeMap<Vec<u8>, i64> = BTreeMap::new();
+        let stored = |key: u8, start: i64| [&[key][..], &start.to_be_bytes()].concat();
+        for step in steps {
+            match step {
+                WindowStep::Add(key, start) => {
+                    bench.add(&stored(key, start), 1, start);
+                    *model.entry(stored(key, start)).or_default() += 1;
+                }
+                WindowStep::Find(key, start) => {
+                    let slot = bench.store.find(&stored(key, start)).unwrap();
+                    let found = slot.map(|slot| bench.store.arena().0[slot as usize]);
+                    prop_assert_eq!(found, model.get(&stored(key, start)).copied());
+                }
+                WindowStep::Delete(key, start) => {
+                    if let Some(slot) = bench.store.find(&stored(key, start)).unwrap() {
+                        bench.store.delete(slot, start);
+                    }
+                    model.remove(&stored(key, start));
+                }
+                WindowStep::Commit(budget) => drop(bench.commit(budget)),
+                WindowStep::Reopen => {
+                    bench.commit(usize::MAX);
+                    bench.reopen(kind);
+                }
+            }
+        }
+        bench.commit(0);
+        let rows: Vec<_> = bench.rows(&[], None).into_iter().map(|(key, number, _)| (key, number)).collect();
+        prop_assert_eq!(rows, model.into_iter().collect::<Vec<_>>());
+        bench.store.observe(5000);
+        bench.commit(0);
+        prop_assert_eq!((bench.committed_rows(), bench.index_rows()), (0, 0));
+    }
+}
+
+#[test]
+fn windows_of_one_commit_share_index_entries() {
+    const KEYS: u32 = 50_000;
+    let mut bench = Bench::new(StoreKind::Window { size_ms: 10, retention_ms: 1000 });
+    let key = |number: u32, start: i64| [&number.to_be_bytes()[..], &start.to_be_bytes()].concat();
+    for number in 0..KEYS {
+        bench.add(&key(number, 20), 1, 20);
+        if number % 2 == 0 {
+            bench.add(&key(number, 10), 1, 20);
+        }
+    }
+    bench.commit(0);
+    assert_eq!(bench.committed_rows(), KEYS as usize / 2 * 3);
+    // 8 bytes of each row are listed, 8 KiB in an entry.
+    assert_eq!(bench.index_rows(), (KEYS as usize / 2).div_ceil(1024) + (KEYS as usize).div_ceil(1024));
+    let mut order = Vec::new();
+    bench.store.order_by_time();
+    bench.store.windows_by_time(0, 15, &mut order).unwrap();
+    assert_eq!(order.len(), KEYS as usize / 2);
+    assert_eq!(bench.store.windowed_key(order[7]), (&14u32.to_be_bytes()[..], 10));
+    bench.commit(0);
+    // A commit removes a part of it only, in whole entries.
+    bench.store.observe(1010);
+    bench.commit(0);
+    let removed = KEYS as usize / 2 * 3 - bench.committed_rows();
+    assert!((20_000..20_000 + 1024).contains(&removed), "{removed}");
+    bench.store.observe(1011);
+    bench.commit(0);
+    assert_eq!(bench.committed_rows(), KEYS as usize);
+    for _ in 0..3 {
+        bench.store.observe(bench.store.observed() + 100);
+        bench.commit(0);
+    }
+    assert_eq!((bench.committed_rows(), bench.index_rows()), (0, 0));
 }
 
 #[test]
