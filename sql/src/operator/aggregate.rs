@@ -386,8 +386,12 @@ impl ColumnarAggregator {
 
     /// The bounds of windows with these starts.
     fn bounds(&self, starts: &[i64]) -> Bounds {
-        let size = self.window.map_or(0, |window| window.size_ms);
-        (starts.to_vec(), starts.iter().map(|start| start.saturating_add(size)).collect())
+        (starts.to_vec(), starts.iter().map(|start| self.end(*start)).collect())
+    }
+
+    /// The end of the window with this start.
+    fn end(&self, start: i64) -> i64 {
+        start.saturating_add(self.window.map_or(0, |window| window.size_ms))
     }
 
     /// Whether a window with this start is still kept when it is emitted in the end. ksqlDB keeps windows for their size
@@ -480,8 +484,7 @@ impl Aggregator for ColumnarAggregator {
         let split = |slot: &u32| match windowed {
             true => {
                 let (key, start) = store.windowed_key(*slot);
-                let (starts, ends) = self.bounds(&[start]);
-                (Some(key), (starts[0], ends[0]))
+                (Some(key), (start, self.end(start)))
             }
             false => {
                 let (key, bounds) = split_bounds(store.key(*slot), of_key);
