@@ -90,10 +90,6 @@ impl TopicId {
         Some(Self(Uuid::from_u128(bits)))
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(Uuid::from_bytes(bytes))
-    }
-
     /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         self.0.as_bytes()

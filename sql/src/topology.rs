@@ -244,23 +244,18 @@ impl Assembly<'_> {
         let waiting = rules
             .waits()
             .then(|| self.builder.add_store(StoreSpec::ordered(&format!("{}-waiting", join.name))));
+        let stores = JoinStores { left: of_left, right: of_right, waiting };
+        let connected: Vec<StoreHandle> = [of_left, of_right].into_iter().chain(waiting).collect();
         let mut sides = Vec::new();
         for (side, parent) in [(Side::Left, last), (Side::Right, other.as_str())] {
             let (step, left, right) = (join.clone(), left.clone(), right.clone());
-            let make = prepared(move || match side {
-                Side::Left => ColumnarStreamJoiner::new(&step, side, &left, &right),
-                Side::Right => ColumnarStreamJoiner::new(&step, side, &right, &left),
-            })?;
-            let (this, other, name) = match side {
-                Side::Left => (of_left, of_right, "JoinThis"),
-                Side::Right => (of_right, of_left, "JoinOther"),
-            };
-            let stores = JoinStores { this, other, waiting };
+            let make = prepared(move || ColumnarStreamJoiner::new(&step, &left, &right))?;
+            let name = if side == Side::Left { "JoinThis" } else { "JoinOther" };
             let make = move || StreamJoinProcessor::new(make(), side, rules, stores);
             let name = self.numbered(name);
-            let connected: Vec<StoreHandle> = [this, other].into_iter().chain(waiting).collect();
             sides.push(self.processor(&name, &[parent], make, &connected));
         }
+        self.builder.pair(&sides[0], &sides[1]);
         let name = self.numbered("Merge");
         Ok(self.processor(&name, &[&sides[0], &sides[1]], || PassProcessor, &[]))
     }

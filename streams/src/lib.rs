@@ -35,6 +35,7 @@ pub mod serde;
 pub mod simulation;
 pub mod store;
 pub mod topology;
+mod turns;
 
 pub use batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
 pub use config::{ProcessingGuarantee, StreamsConfig};
@@ -44,7 +45,7 @@ pub use error::{StreamsError, full_message};
 pub use handler::{ErrorContext, ErrorResponse, ErrorStage, UncaughtResponse};
 pub use millstream_log::AutoOffsetReset;
 pub use millstream_log::serde::ByteColumn;
-pub use processor::{Context, Processor, TaskId};
+pub use processor::{BatchPair, Context, Processor, RowsKept, TaskId};
 pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
 pub use runtime::{CloseOptions, Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};

@@ -33,6 +33,30 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// What comes of the rows of a batch, as far as it matters for who takes rows of several inputs in turns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsKept {
+    /// Every row leaves exactly one, in the same order and with the same timestamp.
+    All,
+    /// Rows leave any number of rows each, in the same order and with the same timestamps.
+    Some,
+    /// Anything: what comes of a row may depend on rows before it, and its effects may be seen elsewhere.
+    Unknown,
+}
+
+/// Batches of two inputs whose rows take turns: of the rows that come next, one of each, the one with the lower
+/// timestamp goes first.
+pub struct BatchPair {
+    /// Rows of the parents of the node itself.
+    pub left: Box<dyn Batch>,
+    /// Rows of the parents of the other node.
+    pub right: Box<dyn Batch>,
+    /// Whether the left row goes first at equal timestamps.
+    pub left_first: bool,
+    /// The other node.
+    pub(crate) right_node: usize,
+}
+
 /// One node's work. A task has its own instance, made by the node's supplier.
 ///
 /// Batching must not show: whatever depends on order, time or lateness is decided row by row inside the
@@ -46,6 +70,19 @@ pub trait Processor: Send {
 
     /// Takes one batch and forwards what comes of it.
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError>;
+
+    /// Takes batches of two inputs at once, with the same outcome as if they had come cut where the inputs take turns. It
+    /// is called where [`TopologyBuilder::pair`](crate::TopologyBuilder::pair) asks for it.
+    fn process_pair(&mut self, _pair: BatchPair, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let node = context.graph.node_name(context.node);
+        Err(StreamsError::Topology(format!("node {node} takes no batches of two inputs at once")))
+    }
+
+    /// What comes of the rows of a batch. With anything but [`RowsKept::Unknown`], what comes of a row depends on that row
+    /// alone, a batch leaves at most one batch, which is forwarded to all children, and nothing else happens.
+    fn rows_kept(&self) -> RowsKept {
+        RowsKept::Unknown
+    }
 
     /// Called when a punctuation of [`Context::schedule`] is due, with the stream time or wall-clock time (ms) that it
     /// is now. Batches are cut so that a stream-time punctuation comes right after the row that made it due.
@@ -113,6 +150,13 @@ impl Context<'_> {
     /// Hands the batch to one child by its name.
     pub fn forward_to(&mut self, child: &str, batch: Box<dyn Batch>) -> Result<(), StreamsError> {
         graph::forward_to(self.graph, self.outbox, self.node, child, batch)
+    }
+
+    /// Does something in the name of another node.
+    pub(crate) fn as_node(&mut self, node: usize, work: impl FnOnce(&mut Self)) {
+        let own = std::mem::replace(&mut self.node, node);
+        work(self);
+        self.node = own;
     }
 
     /// Whether forwarding reaches anyone.

@@ -241,14 +241,9 @@ impl Inner {
         }
         let timestamp = self.clock().now();
         let bytes_max = self.config.offset_metadata_bytes_max.min(i16::MAX as usize);
-        let partition = self.group_partition(&who.group_id)?;
-        // Appended under the coordinator's lock, so that nothing gets between the checks and the record.
-        let now = self.group_now();
-        let mut service = self.coordination.state.lock();
         let mut records = Vec::with_capacity(offsets.len());
         for commit in offsets {
-            let topic = self.topic(&commit.partition.topic)?;
-            self.partition_of(&topic, commit.partition.partition)?;
+            self.partition(&commit.partition)?;
             if commit.metadata.len() > bytes_max {
                 let (partition, bytes) = (commit.partition.clone(), commit.metadata.len());
                 return Err(LogError::OffsetMetadataTooLarge { partition, bytes, bytes_max });
@@ -262,10 +257,13 @@ impl Inner {
                     metadata: commit.metadata.clone(),
                     timestamp,
                     expires: None,
-                    topic_id: Some(topic.id),
                 }),
             });
         }
+        let partition = self.group_partition(&who.group_id)?;
+        // Appended under the coordinator's lock, so that nothing gets between the check and the record.
+        let now = self.group_now();
+        let mut service = self.coordination.state.lock();
         let is_transactional = transaction.is_some();
         let (group, generation) = (&who.group_id, who.generation);
         let member = identity(who);
@@ -296,10 +294,7 @@ impl Inner {
     pub(crate) fn finish_commit(&self, appended: Appended) -> Result<()> {
         let Appended { group, partition, info, records } = appended;
         let outcome = self.make_durable(&partition, info);
-        let records = match &outcome {
-            Ok(()) => records.into_iter().filter(|record| self.is_current(record, false)).collect(),
-            Err(_) => Vec::new(),
-        };
+        let records = if outcome.is_ok() { records } else { Vec::new() };
         self.groups.finish(&group, info.last_offset, records);
         outcome
     }
@@ -320,41 +315,21 @@ impl Inner {
         self.finish_commit(Appended { group: group.to_owned(), partition, info, records })
     }
 
-    /// Whether an offset is about the topic that has its topic's name now; `orphans` is the answer if none has it.
-    fn is_current(&self, record: &OffsetRecord, orphans: bool) -> bool {
-        let id = record.committed.as_ref().and_then(|committed| committed.topic_id);
-        match (id, self.topic(&record.partition.topic)) {
-            (Some(id), Ok(topic)) => id == topic.id,
-            (Some(_), Err(_)) => orphans,
-            (None, _) => true,
-        }
-    }
-
-    /// Removes the offsets of topics that a crash let go without them.
+    /// Removes the offsets of topics that a crash let go without them, so that a topic of the same name starts anew.
     pub(super) fn remove_orphaned_offsets(&self) -> Result<()> {
         for topic in self.groups.topics() {
             if matches!(self.topic(&topic), Err(LogError::UnknownTopic { .. })) {
-                self.remove_offsets_of_topic(&topic)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Removes the offsets of a deleted topic. Where that cannot be written, the next start tries again; until then the
-    /// records say by their topic's id that they are not about a later topic of that name.
-    /// A full disk and a damaged partition are no errors here: they hinder no deletion.
-    pub(super) fn remove_offsets_of_topic(&self, topic: &str) -> Result<()> {
-        let mut outcome = Ok(());
-        for (group, partitions) in self.groups.of_topic(topic) {
-            if let Err(error) = self.remove_offsets(&group, partitions.clone()) {
-                tracing::warn!(group, topic, %error, "could not remove offsets of a deleted topic");
-                self.groups.forget(&group, &partitions);
-                if !matches!(error, LogError::DiskFull { .. } | LogError::Corrupt { .. }) {
-                    outcome = Err(error);
+                for (group, partitions) in self.groups.of_topic(&topic) {
+                    match self.remove_offsets(&group, partitions) {
+                        Err(error @ (LogError::DiskFull { .. } | LogError::Corrupt { .. })) => {
+                            tracing::warn!(group, %topic, %error, "could not remove offsets of a deleted topic");
+                        }
+                        outcome => outcome?,
+                    }
                 }
             }
         }
-        outcome
+        Ok(())
     }
 
     /// Deletes a group without members, with its offsets.
@@ -437,7 +412,7 @@ impl Inner {
     /// Takes in what a stored batch of the topic says, at the start.
     pub(super) fn replay_groups(&self, of: PartitionId, batch: &crate::record::RecordBatch) {
         let now = self.group_now();
-        for record in self.groups.replay(of, batch, |record| self.is_current(record, true)) {
+        for record in self.groups.replay(of, batch) {
             if let GroupRecord::Group { group, stored } = record {
                 self.coordination.state.lock().coordinator.load(now, &group, stored);
             }

@@ -135,7 +135,7 @@ impl Inner {
             let reason = "it is one of the log's own and cannot be deleted".to_owned();
             return Err(LogError::InvalidTopic { topic: name.to_owned(), reason });
         }
-        let _changing = self.changing.lock();
+        let changing = self.changing.lock();
         let topic = self.topic(name)?;
         let deleting = Arc::new(Topic {
             is_deleting: true,
@@ -151,8 +151,11 @@ impl Inner {
             partition.mark_deleted();
         }
         self.finish_deletions()?;
-        // Before a topic of that name can be created, whose offsets would go with these.
-        self.remove_offsets_of_topic(name)
+        drop(changing);
+        for (group, partitions) in self.groups.of_topic(name) {
+            self.remove_offsets(&group, partitions)?;
+        }
+        Ok(())
     }
 
     /// Takes the directories of topics that are marked as being deleted out of the way, then the topics. What is in

@@ -8,7 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::record::GroupRecord;
-use crate::catalogue::TopicId;
 use crate::mutex::Mutex;
 use crate::record::{Marker, RecordBatch};
 use crate::types::{Offset, PartitionId, ProducerId, Timestamp, TopicPartition};
@@ -26,8 +25,6 @@ pub struct Committed {
     pub timestamp: Timestamp,
     /// When it is removed at the latest; only in records of old versions of Kafka.
     pub(crate) expires: Option<Timestamp>,
-    /// The topic that it is about, whatever later topic has the name; not in records of old versions of Kafka.
-    pub(crate) topic_id: Option<TopicId>,
 }
 
 /// An offset to commit.
@@ -118,14 +115,8 @@ impl GroupOffsets {
         }
     }
 
-    /// Takes in a stored batch of a partition of the topic, but for records that are not `current`: about a topic whose
-    /// name another has now. Returns what it says about groups' members.
-    pub(crate) fn replay(
-        &self,
-        of: PartitionId,
-        batch: &RecordBatch,
-        is_current: impl Fn(&OffsetRecord) -> bool,
-    ) -> Vec<GroupRecord> {
+    /// Takes in a stored batch of a partition of the topic. Returns what it says about groups' members.
+    pub(crate) fn replay(&self, of: PartitionId, batch: &RecordBatch) -> Vec<GroupRecord> {
         if let Some(producer) = batch.producer_id().filter(|_| batch.is_control()) {
             if let Some(marker) = Marker::of(batch) {
                 self.end_transaction(of, producer, marker.is_commit, batch.base_offset());
@@ -135,8 +126,7 @@ impl GroupOffsets {
         let (mut offsets, mut groups) = (Vec::new(), Vec::new());
         for record in batch.records().filter_map(|record| GroupRecord::decode(&record.ok()?)) {
             match record {
-                GroupRecord::Offset(record) if is_current(&record) => offsets.push(record),
-                GroupRecord::Offset(_) => {}
+                GroupRecord::Offset(record) => offsets.push(record),
                 group @ GroupRecord::Group { .. } => groups.push(group),
             }
         }
@@ -145,17 +135,6 @@ impl GroupOffsets {
             None => self.state.lock().apply(batch.last_offset(), offsets),
         }
         groups
-    }
-
-    /// Lets go of a group's offsets in partitions of a deleted topic, those of open transactions too.
-    pub(crate) fn forget(&self, group: &str, partitions: &[TopicPartition]) {
-        let mut state = self.state.lock();
-        for partition in partitions {
-            state.forget_pending(group, partition);
-            if let Some(entries) = state.groups.get_mut(group) {
-                entries.remove(partition);
-            }
-        }
     }
 
     pub(crate) fn committed(&self, group: &str, partition: &TopicPartition) -> Option<Committed> {
@@ -291,7 +270,6 @@ mod tests {
                 metadata: String::new(),
                 timestamp: Timestamp::new(0),
                 expires: None,
-                topic_id: None,
             }),
         };
         let commit = |at: u64, offset: Option<u64>| {
@@ -334,7 +312,6 @@ mod tests {
             metadata: String::new(),
             timestamp: Timestamp::new(0),
             expires: None,
-            topic_id: None,
         };
         let record =
             OffsetRecord { group: "g".to_owned(), partition: id.clone(), committed: Some(committed) };

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! offset  key    version i16 = 1 | group string | topic string | partition i32
-//!         value  version i16 = 4 | offset i64 | leader epoch i32 | metadata compact string | commit time i64
-//!                | tag 0: topic id uuid
+//!         value  version i16 = 3 | offset i64 | leader epoch i32 | metadata string | commit time i64
 //! group   key    version i16 = 2 | group string
 //!         value  version i16 = 3 | protocol type string | generation i32 | protocol string? | leader string?
 //!                | state since i64 | members [member id string | instance id string? | client id string
@@ -11,7 +10,6 @@
 //!                | assignment bytes]
 //! ```
 //! A null value removes what the key names. Values of versions 0 to 4 are read; 4 has Kafka's flexible lengths and tags.
-//! The topic's id came with KIP-848: it tells an offset in a deleted topic from one in a later topic of the same name.
 
 use std::time::Duration;
 
@@ -19,7 +17,6 @@ use bytes::{Buf, BufMut, Bytes};
 
 use super::coordinator::{StoredGroup, StoredMember};
 use super::offsets::{Committed, OffsetRecord};
-use crate::catalogue::TopicId;
 use crate::record::RecordView;
 use crate::types::{Offset, Timestamp, TopicPartition};
 use crate::wire::{get_string, put_string};
@@ -80,23 +77,13 @@ impl GroupRecord {
     }
 }
 
-const TOPIC_ID_TAG: u8 = 0;
-
 fn encode_committed(committed: &Committed) -> Vec<u8> {
-    let mut value = Vec::with_capacity(45 + committed.metadata.len());
-    value.put_i16(4);
+    let mut value = Vec::with_capacity(24 + committed.metadata.len());
+    value.put_i16(3);
     value.put_i64(committed.offset.to_wire());
     value.put_i32(committed.leader_epoch.unwrap_or(-1));
-    put_unsigned(&mut value, committed.metadata.len() as u32 + 1);
-    value.put_slice(committed.metadata.as_bytes());
+    put_string(&mut value, &committed.metadata);
     value.put_i64(committed.timestamp.get());
-    match &committed.topic_id {
-        Some(id) => {
-            value.put_slice(&[1, TOPIC_ID_TAG, id.as_bytes().len() as u8]);
-            value.put_slice(id.as_bytes());
-        }
-        None => value.put_u8(0),
-    }
     value
 }
 
@@ -107,19 +94,12 @@ fn decode_committed(mut input: &[u8]) -> Option<Committed> {
     let metadata = value.string()?;
     let timestamp = Timestamp::new(value.i64()?);
     let expires = if value.version == 1 { Timestamp::new(value.i64()?) } else { Timestamp::NONE };
-    let mut topic_id = None;
-    value.tags(|tag, bytes| {
-        if tag == u32::from(TOPIC_ID_TAG) {
-            topic_id = bytes.try_into().ok().map(TopicId::from_bytes);
-        }
-    })?;
     Some(Committed {
         offset,
         leader_epoch: Some(leader_epoch).filter(|epoch| *epoch >= 0),
         metadata,
         timestamp,
         expires: Some(expires).filter(|expires| *expires != Timestamp::NONE),
-        topic_id,
     })
 }
 
@@ -165,7 +145,7 @@ fn decode_group(mut input: &[u8]) -> Option<StoredGroup> {
         let session_timeout = from_millis(value.i32()?);
         let subscription = value.bytes()?;
         let assignment = value.bytes()?;
-        value.tags(|_, _| {})?;
+        value.skip_tags()?;
         members.push(StoredMember {
             member_id,
             instance_id,
@@ -186,14 +166,6 @@ fn put_nullable(out: &mut Vec<u8>, text: Option<&str>) {
         Some(text) => put_string(out, text),
         None => out.put_i16(-1),
     }
-}
-
-fn put_unsigned(out: &mut Vec<u8>, mut number: u32) {
-    while number >= 0x80 {
-        out.put_u8(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.put_u8(number as u8);
 }
 
 fn to_millis(time: Duration) -> i32 {
@@ -275,13 +247,12 @@ impl<'a, 'b> Reader<'a, 'b> {
         if self.is_flexible() { Some(i64::from(self.unsigned()?) - 1) } else { Some(i64::from(self.i32()?)) }
     }
 
-    /// Shows every tag with its bytes.
-    fn tags(&mut self, mut see: impl FnMut(u32, &[u8])) -> Option<()> {
+    fn skip_tags(&mut self) -> Option<()> {
         if self.is_flexible() {
             for _ in 0..self.unsigned()? {
-                let tag = self.unsigned()?;
+                self.unsigned()?;
                 let length = self.unsigned()?;
-                see(tag, self.take(i64::from(length))??);
+                self.take(i64::from(length))?;
             }
         }
         Some(())
@@ -309,7 +280,6 @@ mod tests {
             metadata: "m".to_owned(),
             timestamp: Timestamp::new(9),
             expires: None,
-            topic_id: None,
         }
     }
 
@@ -320,12 +290,13 @@ mod tests {
 
     #[test]
     fn offsets_have_kafkas_bytes() {
-        let id = TopicId::from_bytes([0xab; 16]);
-        let record = offset_record(Some(Committed { topic_id: Some(id), ..committed(5, None) }));
+        let record = offset_record(Some(committed(5, None)));
         let (key, value) = (record.encode_key(), record.encode_value().unwrap());
         assert_eq!(key, [0, 1, 0, 1, b'g', 0, 1, b't', 0, 0, 0, 2]);
-        let fixed = [0, 4, 0, 0, 0, 0, 0, 0, 0, 5, 255, 255, 255, 255, 2, b'm', 0, 0, 0, 0, 0, 0, 0, 9];
-        assert_eq!(value, [&fixed[..], &[1, 0, 16], &[0xab; 16]].concat());
+        assert_eq!(
+            value,
+            [0, 3, 0, 0, 0, 0, 0, 0, 0, 5, 255, 255, 255, 255, 0, 1, b'm', 0, 0, 0, 0, 0, 0, 0, 9]
+        );
         assert_eq!(read_back(&key, Some(&value)), Some(record));
         assert_eq!(read_back(&key, None), Some(offset_record(None)));
     }
@@ -344,7 +315,7 @@ mod tests {
                 committed(5, Some(7)),
             ),
             (
-                [&[0, 4][..], &number(5), &[0, 0, 0, 7, 2, b'm'], &number(9), &[1, 9, 1, 8]].concat(),
+                [&[0, 4][..], &number(5), &[0, 0, 0, 7, 2, b'm'], &number(9), &[0]].concat(),
                 committed(5, Some(7)),
             ),
         ] {

@@ -5,7 +5,7 @@ use arrow::{
     compute,
     datatypes::SchemaRef,
 };
-use millstream_streams::{Batch, Context, Processor, StreamsError};
+use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
 
 use super::{failed, report_row_errors};
 use crate::{
@@ -29,6 +29,10 @@ impl ExplodeProcessor {
 }
 
 impl Processor for ExplodeProcessor {
+    fn rows_kept(&self) -> RowsKept {
+        RowsKept::Some
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let batch = ColumnarBatch::from_batch(batch);
         let rows = batch.record_batch().map_err(failed)?;

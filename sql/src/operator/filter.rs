@@ -2,7 +2,7 @@
 
 use arrow::array::BooleanArray;
 use arrow::buffer::BooleanBuffer;
-use millstream_streams::{Batch, Context, Processor, StreamsError};
+use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
 
 use super::{failed, report_row_errors};
 use crate::{
@@ -37,6 +37,10 @@ impl FilterProcessor {
 }
 
 impl Processor for FilterProcessor {
+    fn rows_kept(&self) -> RowsKept {
+        RowsKept::Some
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let mut batch = ColumnarBatch::from_batch(batch);
         let passing = self.passing(&batch)?;

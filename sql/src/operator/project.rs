@@ -1,7 +1,7 @@
 //! SELECT: computes new columns, row by row.
 
 use arrow::datatypes::SchemaRef;
-use millstream_streams::{Batch, Context, Processor, StreamsError};
+use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
 
 use super::{failed, report_row_errors, rows::null_where_absent};
 use crate::{
@@ -42,6 +42,10 @@ impl ProjectProcessor {
 }
 
 impl Processor for ProjectProcessor {
+    fn rows_kept(&self) -> RowsKept {
+        RowsKept::All
+    }
+
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let mut batch = ColumnarBatch::from_batch(batch);
         let old = batch.take_old();

@@ -8,13 +8,13 @@ use arrow::{
     compute,
     datatypes::SchemaRef,
 };
+use millstream_log::Header;
 use millstream_streams::{
     Batch, ByteColumn, StreamsError,
     operator::{
-        Side, StreamJoiner,
-        stream_join::{JoinedRow, Pair},
+        JoinedStream, Side, StreamJoiner,
+        stream_join::{JoinParts, JoinedRow, Pair},
     },
-    store::StreamRows,
 };
 
 use super::{
@@ -24,63 +24,67 @@ use super::{
 };
 use crate::{columnar::ColumnarBatch, plan::StreamJoin};
 
-/// The columnar skin of one side of the join core. Rows that come out hold the key (with the bounds of its window, if
-/// it has any), the columns of the left side and those of the right one.
+/// The columnar skin of the join core. Rows that come out hold the key (with the bounds of its window, if it has any),
+/// the columns of the left side and those of the right one.
 pub(crate) struct ColumnarStreamJoiner {
-    side: Side,
-    keys: Keys,
-    this: RowCodec,
-    other: RowCodec,
-    /// This side's rows of the present batch as they are kept.
-    encoded: Option<EncodedRows>,
-    /// The places of the key columns on this side and on the other.
+    left: ColumnarStream,
+    right: ColumnarStream,
+    /// The places of the key columns on the left side and on the right.
     key_places: Vec<(usize, usize)>,
     schema: SchemaRef,
 }
 
+/// One of the streams that are joined.
+pub(crate) struct ColumnarStream {
+    keys: Keys,
+    codec: RowCodec,
+    /// The rows of the present batch as they are kept.
+    encoded: Option<EncodedRows>,
+}
+
 impl ColumnarStreamJoiner {
-    /// Prepares one side of a planned join; `input` is its layout and `other` that of the other side.
+    /// Prepares a planned join of streams with these layouts.
     pub(crate) fn new(
         step: &StreamJoin,
-        side: Side,
-        input: &SchemaRef,
-        other: &SchemaRef,
+        left: &SchemaRef,
+        right: &SchemaRef,
     ) -> Result<Self, KeyWriterError> {
-        let (keys, others) = match side {
-            Side::Left => (&step.left_keys, &step.right_keys),
-            Side::Right => (&step.right_keys, &step.left_keys),
-        };
         let place = |name: &str, schema: &SchemaRef| {
             schema.index_of(name).expect("the plan reads the keys of joined streams")
         };
-        let key_places = keys.names().zip(others.names());
-        let key_places = key_places.map(|(own, others)| (place(own, input), place(others, other))).collect();
+        let key_places = step.left_keys.names().zip(step.right_keys.names());
+        let key_places = key_places.map(|(own, others)| (place(own, left), place(others, right))).collect();
         Ok(Self {
-            side,
-            keys: Keys::new(keys, input)?,
-            this: RowCodec::new(input.fields())?,
-            other: RowCodec::new(other.fields())?,
-            encoded: None,
+            left: ColumnarStream {
+                keys: Keys::new(&step.left_keys, left)?,
+                codec: RowCodec::new(left.fields())?,
+                encoded: None,
+            },
+            right: ColumnarStream {
+                keys: Keys::new(&step.right_keys, right)?,
+                codec: RowCodec::new(right.fields())?,
+                encoded: None,
+            },
             key_places,
             schema: step.schema.clone(),
         })
     }
 }
 
-/// Where this side's part of a joined row is.
-enum Own<'a> {
+/// Where one side's part of a joined row is.
+#[derive(Clone, Copy)]
+enum Part<'a> {
     Input(u32),
     Stored(&'a [u8]),
     None,
 }
 
-impl StreamJoiner for ColumnarStreamJoiner {
-    type This = RowArena;
-    type Other = RowArena;
+impl JoinedStream for ColumnarStream {
+    type Rows = RowArena;
     type Input = ColumnarBatch;
 
     fn keys(&mut self, input: &ColumnarBatch, keys: &mut ByteColumn) -> Result<(), StreamsError> {
-        self.encoded = Some(self.this.encode(input.columns())?);
+        self.encoded = Some(self.codec.encode(input.columns())?);
         self.keys.append(input, false, keys)
     }
 
@@ -101,83 +105,91 @@ impl StreamJoiner for ColumnarStreamJoiner {
         }
         Ok(())
     }
+}
 
-    fn join(
-        &mut self,
-        input: Option<&ColumnarBatch>,
-        rows: &[JoinedRow],
-        this: &StreamRows<RowArena>,
-        other: &StreamRows<RowArena>,
-    ) -> Result<Box<dyn Batch>, StreamsError> {
-        let own = rows.iter().map(|joined| match joined.pair {
-            Pair::Matched(_) | Pair::Alone => Own::Input(joined.row),
-            Pair::ThisAlone(_, slot) => this.arena().get(slot).map_or(Own::None, Own::Stored),
-            Pair::OtherAlone(..) => Own::None,
+impl StreamJoiner for ColumnarStreamJoiner {
+    type Left = ColumnarStream;
+    type Right = ColumnarStream;
+
+    fn sides(&mut self) -> (&mut ColumnarStream, &mut ColumnarStream) {
+        (&mut self.left, &mut self.right)
+    }
+
+    fn join(&mut self, rows: &[JoinedRow], of: &JoinParts<'_, Self>) -> Result<Box<dyn Batch>, StreamsError> {
+        let parts = rows.iter().map(|joined| {
+            let (left, right) = (of.left.arena(), of.right.arena());
+            match (joined.pair, joined.side) {
+                (Pair::Matched(slot), Side::Left) => (Part::Input(joined.row), stored(right, slot)),
+                (Pair::Matched(slot), Side::Right) => (stored(left, slot), Part::Input(joined.row)),
+                (Pair::Alone, Side::Left) => (Part::Input(joined.row), Part::None),
+                (Pair::Alone, Side::Right) => (Part::None, Part::Input(joined.row)),
+                (Pair::LeftAlone(_, slot), _) => (stored(left, slot), Part::None),
+                (Pair::RightAlone(_, slot), _) => (Part::None, stored(right, slot)),
+            }
         });
-        let own: Vec<Own<'_>> = own.collect();
-        let owned = self.own_columns(input, &own)?;
-        let others = self.other.decode(rows.iter().map(|joined| match joined.pair {
-            Pair::Matched(slot) | Pair::OtherAlone(_, slot) => other.arena().get(slot),
-            Pair::Alone | Pair::ThisAlone(..) => None,
-        }))?;
-        // The other side's key, where nothing of this side comes out.
-        let only_other: Vec<bool> = own.iter().map(|own| matches!(own, Own::None)).collect();
+        let (left, right): (Vec<Part<'_>>, Vec<Part<'_>>) = parts.unzip();
+        // The right side's key, where nothing of the left one comes out.
+        let only_right: Vec<bool> = left.iter().map(|part| matches!(part, Part::None)).collect();
+        let left = columns(&self.left.codec, of.inputs.left, &left)?;
+        let right = columns(&self.right.codec, of.inputs.right, &right)?;
         let mut columns = Vec::with_capacity(self.schema.fields().len());
-        for (place, other_place) in &self.key_places {
-            columns.push(choose(&owned[*place], &others[*other_place], &only_other)?);
+        for (place, right_place) in &self.key_places {
+            columns.push(choose(&left[*place], &right[*right_place], &only_right)?);
         }
-        match self.side {
-            Side::Left => columns.extend(owned.into_iter().chain(others)),
-            Side::Right => columns.extend(others.into_iter().chain(owned)),
-        }
+        columns.extend(left.into_iter().chain(right));
         let times: ScalarBuffer<i64> = rows.iter().map(|joined| joined.time).collect();
-        let headers = input
-            .and_then(ColumnarBatch::headers)
-            .map(|headers| rows.iter().map(|joined| Arc::clone(&headers[joined.row as usize])).collect());
+        let headers = [of.inputs.left, of.inputs.right].map(|input| input.and_then(ColumnarBatch::headers));
+        let headers = headers.iter().any(Option::is_some).then(|| {
+            let none: Arc<[Header]> = Arc::new([]);
+            let headers_of = |joined: &JoinedRow| {
+                let headers = headers[usize::from(joined.side == Side::Right)];
+                Arc::clone(headers.map_or(&none, |headers| &headers[joined.row as usize]))
+            };
+            rows.iter().map(headers_of).collect()
+        });
         Ok(Box::new(ColumnarBatch::new(self.schema.clone(), columns, times).with_headers(headers)))
     }
 }
 
-impl ColumnarStreamJoiner {
-    /// This side's columns of joined rows, out of the batch or of the store.
-    fn own_columns(
-        &self,
-        input: Option<&ColumnarBatch>,
-        own: &[Own<'_>],
-    ) -> Result<Vec<ArrayRef>, StreamsError> {
-        let in_input = own.iter().map(|own| match own {
-            Own::Input(row) => Some(*row),
-            Own::Stored(_) | Own::None => None,
+/// A row of a store.
+fn stored(arena: &RowArena, slot: u32) -> Part<'_> {
+    arena.get(slot).map_or(Part::None, Part::Stored)
+}
+
+/// One side's columns of joined rows, out of its batch and its store.
+fn columns(
+    codec: &RowCodec,
+    input: Option<&ColumnarBatch>,
+    parts: &[Part<'_>],
+) -> Result<Vec<ArrayRef>, StreamsError> {
+    let of_input = parts.iter().filter(|part| matches!(part, Part::Input(_))).count();
+    let input = input.filter(|_| of_input > 0);
+    if let Some(input) = input.filter(|_| of_input == parts.len()) {
+        let rows = parts.iter().map(|part| match part {
+            Part::Input(row) => Some(*row),
+            Part::Stored(_) | Part::None => None,
         });
-        let in_input = UInt32Array::from_iter(in_input);
-        let mut columns = match input {
-            None => Vec::new(),
-            Some(input) => {
-                let columns = input.columns().iter();
-                columns
-                    .map(|column| compute::take(column, &in_input, None))
-                    .collect::<Result<_, _>>()
-                    .map_err(failed)?
-            }
-        };
-        if input.is_none() || own.iter().any(|own| matches!(own, Own::Stored(_))) {
-            let stored = self.this.decode(own.iter().map(|own| match own {
-                Own::Stored(row) => Some(*row),
-                Own::Input(_) | Own::None => None,
-            }))?;
-            let is_stored: Vec<bool> = own.iter().map(|own| matches!(own, Own::Stored(_))).collect();
-            columns = match columns.is_empty() {
-                true => stored,
-                false => {
-                    let pairs = columns.iter().zip(&stored);
-                    pairs
-                        .map(|(input, stored)| choose(input, stored, &is_stored))
-                        .collect::<Result<_, _>>()?
-                }
-            };
-        }
-        Ok(columns)
+        let rows = UInt32Array::from_iter(rows);
+        let taken = input.columns().iter().map(|column| compute::take(column, &rows, None));
+        return taken.collect::<Result<_, _>>().map_err(failed);
     }
+    let stored = codec.decode(parts.iter().filter_map(|part| match part {
+        Part::Input(_) => None,
+        Part::Stored(row) => Some(Some(*row)),
+        Part::None => Some(None),
+    }))?;
+    let Some(input) = input else { return Ok(stored) };
+    let mut next = 0..parts.len();
+    let indices = parts.iter().map(|part| match part {
+        Part::Input(row) => (0, *row as usize),
+        Part::Stored(_) | Part::None => (1, next.next().unwrap_or_default()),
+    });
+    let indices: Vec<(usize, usize)> = indices.collect();
+    let pairs = input.columns().iter().zip(&stored);
+    pairs
+        .map(|(input, stored)| compute::interleave(&[input.as_ref(), stored.as_ref()], &indices))
+        .collect::<Result<_, _>>()
+        .map_err(failed)
 }
 
 /// The second column where `second` is true, else the first.

@@ -14,10 +14,11 @@ use crate::dsl::self_join::{SelfJoin, same};
 use crate::dsl::stream::{KStream, PassThrough, RepartitionStep, repartition};
 use crate::error::StreamsError;
 use crate::operator::stream_join::{
-    JoinStores, JoinWindows, JoinedRow, Pair, Side, StreamJoin, StreamJoinProcessor, StreamJoiner, Unmatched,
+    JoinParts, JoinStores, JoinWindows, JoinedRow, JoinedStream, Pair, Side, StreamJoin, StreamJoinProcessor,
+    StreamJoiner, Unmatched,
 };
 use crate::serde::{DefaultSerde, DynSerde, Serde};
-use crate::store::{StoreHandle, StoreSpec, StreamRows};
+use crate::store::{StoreHandle, StoreSpec};
 use crate::topology::SelfJoinStep;
 
 /// How the rows of two streams are kept while they can be joined, and what the join is called.
@@ -236,29 +237,22 @@ where
                 unused: [right_rows].into_iter().chain(waiting).collect(),
             });
         }
-        let (keys, left_joiner) = (joined.keys.clone(), Arc::clone(&joiner));
-        let make_left = move || {
-            let joiner = Arc::clone(&left_joiner);
-            let joiner = move |key: Option<&K>, left: Option<&V>, right: Option<&W>| joiner(key, left, right);
-            let side = JoinSide { keys: keys.clone(), joiner, of: PhantomData };
-            let stores = JoinStores { this: left_rows, other: right_rows, waiting };
-            StreamJoinProcessor::new(side, Side::Left, join, stores)
-        };
-        let keys = joined.keys.clone();
-        let make_right = move || {
-            let joiner = Arc::clone(&joiner);
-            let joiner = move |key: Option<&K>, right: Option<&W>, left: Option<&V>| joiner(key, left, right);
-            let side = JoinSide { keys: keys.clone(), joiner, of: PhantomData };
-            let stores = JoinStores { this: right_rows, other: left_rows, waiting };
-            StreamJoinProcessor::new(side, Side::Right, join, stores)
+        let make = |side: Side| {
+            let (keys, joiner) = (joined.keys.clone(), Arc::clone(&joiner));
+            let stores = JoinStores { left: left_rows, right: right_rows, waiting };
+            move || {
+                let (left, right) = (TypedStream::new(&keys), TypedStream::new(&keys));
+                let joiner = TypedJoin { left, right, joiner: Arc::clone(&joiner) };
+                StreamJoinProcessor::new(joiner, side, join, stores)
+            }
         };
         let mut stores: Vec<StoreHandle> = vec![left_rows, right_rows];
         stores.extend(waiting);
-        graph.processor(&names.left, &[&left], &stores, supplier(make_left));
-        graph.processor(&names.right, &[&right], &stores, supplier(make_right));
+        graph.processor(&names.left, &[&left], &stores, supplier(make(Side::Left)));
+        graph.processor(&names.right, &[&right], &stores, supplier(make(Side::Right)));
         graph.processor(&names.merge, &[&names.left, &names.right], &[], supplier(|| PassThrough));
         graph.with(|topology| {
-            topology.copartition(&[&left, &right]);
+            topology.copartition(&[&left, &right]).pair(&names.left, &names.right);
         });
         let keys = Some(joined.keys);
         KStream { graph: graph.clone(), node: names.merge, rekeyed: false, keys, values: None }
@@ -282,6 +276,7 @@ where
     }
 }
 
+const ROWS_OF_INPUT: &str = "rows that are joined are rows of the input";
 const MATCHES_ONLY: &str = "a join brings only rows together that its kind asks for";
 
 /// Kafka's names of a join's nodes and stores.
@@ -334,23 +329,24 @@ impl Names {
     }
 }
 
-/// One side of a typed join: rows of `V`, joined with rows of `W` by `joiner`.
-struct JoinSide<K, V, W, F> {
+/// A side of a typed join: rows of `V`.
+struct TypedStream<K, V> {
     keys: DynSerde<K>,
-    joiner: F,
-    of: PhantomData<fn(V, W)>,
+    of: PhantomData<fn(V)>,
 }
 
-impl<K, V, W, O, F> StreamJoiner for JoinSide<K, V, W, F>
+impl<K, V> TypedStream<K, V> {
+    fn new(keys: &DynSerde<K>) -> Self {
+        Self { keys: keys.clone(), of: PhantomData }
+    }
+}
+
+impl<K, V> JoinedStream for TypedStream<K, V>
 where
     K: Clone + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
-    W: Clone + Send + Sync + 'static,
-    O: Clone + Send + Sync + 'static,
-    F: Fn(Option<&K>, Option<&V>, Option<&W>) -> O + Send + 'static,
 {
-    type This = ValueArena<V>;
-    type Other = ValueArena<W>;
+    type Rows = ValueArena<V>;
     type Input = Records<K, V>;
 
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError> {
@@ -366,55 +362,88 @@ where
         input: &Self::Input,
         rows: &[u32],
         slots: &[u32],
-        arena: &mut Self::This,
+        arena: &mut Self::Rows,
     ) -> Result<(), StreamsError> {
         for (row, slot) in rows.iter().zip(slots) {
             arena.values[*slot as usize].clone_from(&input.values[*row as usize]);
         }
         Ok(())
     }
+}
 
-    fn join(
-        &mut self,
-        input: Option<&Self::Input>,
-        rows: &[JoinedRow],
-        this: &StreamRows<Self::This>,
-        other: &StreamRows<Self::Other>,
-    ) -> Result<Box<dyn Batch>, StreamsError> {
+/// A typed join of rows of `V` and `W` by `joiner`.
+struct TypedJoin<K, V, W, F> {
+    left: TypedStream<K, V>,
+    right: TypedStream<K, W>,
+    joiner: Arc<F>,
+}
+
+impl<K, V, W, O, F> StreamJoiner for TypedJoin<K, V, W, F>
+where
+    K: Clone + Send + Sync + 'static,
+    V: Clone + Send + Sync + 'static,
+    W: Clone + Send + Sync + 'static,
+    O: Clone + Send + Sync + 'static,
+    F: Fn(Option<&K>, Option<&V>, Option<&W>) -> O + Send + Sync + 'static,
+{
+    type Left = TypedStream<K, V>;
+    type Right = TypedStream<K, W>;
+
+    fn sides(&mut self) -> (&mut Self::Left, &mut Self::Right) {
+        (&mut self.left, &mut self.right)
+    }
+
+    fn join(&mut self, rows: &[JoinedRow], of: &JoinParts<'_, Self>) -> Result<Box<dyn Batch>, StreamsError> {
+        let (left, right) = (of.left.arena(), of.right.arena());
         let mut output = Records::with_capacity(rows.len());
         for joined in rows {
             let row = joined.row as usize;
             let (key, value) = match joined.pair {
+                Pair::LeftAlone(place, slot) => {
+                    let key = self.stored_key(of.left.key(place))?;
+                    let value = (self.joiner)(Some(&key), left.get(slot), None);
+                    (Some(key), value)
+                }
+                Pair::RightAlone(place, slot) => {
+                    let key = self.stored_key(of.right.key(place))?;
+                    let value = (self.joiner)(Some(&key), None, right.get(slot));
+                    (Some(key), value)
+                }
                 Pair::Matched(_) | Pair::Alone => {
-                    let input = input.expect("rows that are joined are rows of the input");
-                    let with = match joined.pair {
-                        Pair::Matched(slot) => other.arena().get(slot),
+                    let slot = match joined.pair {
+                        Pair::Matched(slot) => Some(slot),
                         _ => None,
                     };
-                    let key = &input.keys[row];
-                    (key.clone(), (self.joiner)(key.as_ref(), input.values[row].as_ref(), with))
-                }
-                Pair::ThisAlone(place, slot) => {
-                    let key = self.stored_key(this.key(place))?;
-                    let value = (self.joiner)(Some(&key), this.arena().get(slot), None);
-                    (Some(key), value)
-                }
-                Pair::OtherAlone(place, slot) => {
-                    let key = self.stored_key(other.key(place))?;
-                    let value = (self.joiner)(Some(&key), None, other.arena().get(slot));
-                    (Some(key), value)
+                    match joined.side {
+                        Side::Left => {
+                            let input = of.inputs.left.expect(ROWS_OF_INPUT);
+                            let (key, value) = (&input.keys[row], input.values[row].as_ref());
+                            let with = slot.and_then(|slot| right.get(slot));
+                            (key.clone(), (self.joiner)(key.as_ref(), value, with))
+                        }
+                        Side::Right => {
+                            let input = of.inputs.right.expect(ROWS_OF_INPUT);
+                            let (key, value) = (&input.keys[row], input.values[row].as_ref());
+                            let with = slot.and_then(|slot| left.get(slot));
+                            (key.clone(), (self.joiner)(key.as_ref(), with, value))
+                        }
+                    }
                 }
             };
-            let headers = input.map_or(&[][..], |input| input.headers_of(row));
-            output.push(key, Some(value), joined.time, headers.to_vec());
+            let headers = match joined.side {
+                Side::Left => of.inputs.left.map(|input| input.headers_of(row)),
+                Side::Right => of.inputs.right.map(|input| input.headers_of(row)),
+            };
+            output.push(key, Some(value), joined.time, headers.unwrap_or_default().to_vec());
         }
         Ok(Box::new(output))
     }
 }
 
-impl<K: 'static, V, W, F> JoinSide<K, V, W, F> {
+impl<K: 'static, V, W, F> TypedJoin<K, V, W, F> {
     fn stored_key(&self, bytes: &[u8]) -> Result<K, StreamsError> {
-        self.keys.deserialize(bytes).map_err(|error| StreamsError::Serde(format!("stored key: {error}")))
+        let key = self.left.keys.deserialize(bytes);
+        key.map_err(|error| StreamsError::Serde(format!("stored key: {error}")))
     }
 }
 

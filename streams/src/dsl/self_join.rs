@@ -19,7 +19,7 @@ use crate::error::StreamsError;
 use crate::operator::stream_join::{Dropped, OUTPUT_ROWS, Side, StreamJoin};
 use crate::processor::{Context, Processor};
 use crate::serde::DynSerde;
-use crate::store::{StoreHandle, StreamRows, TaskStore};
+use crate::store::{HashedKey, StoreHandle, StreamRows, TaskStore};
 
 /// Joins rows of `V` with one another by `joiner`.
 pub(crate) struct SelfJoin<K, V, F> {
@@ -67,7 +67,7 @@ where
         let mut kept = false;
         if input.values[row].is_none() {
             self.dropped.without_value += 1;
-        } else if let Some(key) = self.key_bytes.get(row) {
+        } else if let Some(key) = self.key_bytes.get(row).map(HashedKey::new) {
             let live = time >= store.first_live();
             self.dropped.late += usize::from(!live);
             for side in [Side::Left, Side::Right] {
@@ -101,7 +101,7 @@ where
         &self,
         input: &Records<K, V>,
         row: usize,
-        key: &[u8],
+        key: HashedKey<'_>,
         side: Side,
         store: &mut StreamRows<ValueArena<V>>,
         output: &mut Records<K, O>,

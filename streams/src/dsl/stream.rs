@@ -15,7 +15,7 @@ use crate::dsl::route::{RecordContext, Route, TopicExtractor};
 use crate::dsl::table::{self, KTable};
 use crate::error::StreamsError;
 use crate::operator::join::{JoinProcessor, MissingKey};
-use crate::processor::{Context, Processor};
+use crate::processor::{Context, Processor, RowsKept};
 use crate::serde::{DefaultSerde, DynSerde};
 use crate::topology::MovableStep;
 
@@ -257,7 +257,16 @@ where
     ) -> String {
         let node = self.graph.node(prefix);
         let change = Arc::new(change);
-        let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
+        let kept = match prefix {
+            "KSTREAM-MAPVALUES-" => RowsKept::All,
+            "KSTREAM-FILTER-"
+            | "KSTREAM-FLATMAP-"
+            | "KSTREAM-FLATMAPVALUES-"
+            | "KSTREAM-KEY-SELECT-"
+            | "KSTREAM-MAP-" => RowsKept::Some,
+            _ => RowsKept::Unknown,
+        };
+        let make = move || Rows { change: Arc::clone(&change), kept, of: PhantomData };
         self.graph.processor(&node, &[&self.node], &[], supplier(make));
         node
     }
@@ -453,7 +462,7 @@ where
     let mut above = parent;
     if !step.keeps_null_keys {
         let keep_keyed = Arc::new(keep_keyed);
-        let make = move || Rows { change: Arc::clone(&keep_keyed), of: PhantomData };
+        let make = move || Rows { change: Arc::clone(&keep_keyed), kept: RowsKept::Some, of: PhantomData };
         graph.processor(&filter, &[parent], &[], supplier(make));
         above = &filter;
     }
@@ -477,6 +486,7 @@ fn each<K, V>(rows: &Records<K, V>, action: impl Fn(Option<&K>, &V)) {
 /// A processor that makes one batch of another.
 pub(crate) struct Rows<K, V, F> {
     pub(crate) change: Arc<F>,
+    pub(crate) kept: RowsKept,
     pub(crate) of: PhantomData<fn(K, V)>,
 }
 
@@ -489,6 +499,10 @@ where
 {
     fn can_fail(&self) -> bool {
         false
+    }
+
+    fn rows_kept(&self) -> RowsKept {
+        self.kept
     }
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {

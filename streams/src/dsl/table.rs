@@ -13,6 +13,7 @@ use crate::dsl::records::Records;
 use crate::dsl::stream::{KStream, Map, Rows};
 use crate::dsl::table_rows::{Compute, TableState, add_table};
 use crate::error::StreamsError;
+use crate::processor::RowsKept;
 use crate::serde::{DefaultSerde, DynSerde};
 use crate::store::StoreHandle;
 
@@ -107,7 +108,7 @@ where
             rows.with(keys, values)
         };
         let change = Arc::new(mapper);
-        let make = move || Rows { change: Arc::clone(&change), of: PhantomData };
+        let make = move || Rows { change: Arc::clone(&change), kept: RowsKept::All, of: PhantomData };
         self.graph.processor(&node, &[&stream.node], &[], supplier(make));
         KStream { graph: self.graph.clone(), node, rekeyed: true, keys: None, values: stream.values }
     }

@@ -19,7 +19,9 @@ pub use closing::EmitStrategy;
 pub use join::{JoinProcessor, MissingKey, TableJoiner};
 pub use session::{SessionAggregator, SessionProcessor, SessionWindows};
 pub use sliding::{SlidingProcessor, SlidingWindows};
-pub use stream_join::{JoinWindows, Side, StreamJoin, StreamJoinProcessor, StreamJoiner, Unmatched};
+pub use stream_join::{
+    JoinWindows, JoinedStream, Side, StreamJoin, StreamJoinProcessor, StreamJoiner, Unmatched,
+};
 pub use suppress::{BufferLimits, SuppressProcessor, SuppressRows, WhenFull};
 pub use table::{TableProcessor, TableRows};
 pub use window::{FixedWindows, TimeWindows, UnlimitedWindows, WindowAssigner};

@@ -9,174 +9,50 @@
 //! ```
 //! The stream time is that of both sides together, judged row by row. Windows: a left row at `t` joins right rows
 //! in `[t - before, t + after]`.
+//!
+//! Each side is a node. Where nothing but the join sees in which order rows of the two inputs come, the left one gets
+//! batches of both ([`Processor::process_pair`]), and the rows take turns inside.
+
+mod row;
+mod rules;
 
 use std::any::{Any, type_name};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::ByteColumn;
 use crate::batch::{Batch, downcast};
 use crate::error::StreamsError;
 use crate::operator::aggregate::report;
-use crate::processor::{Context, Processor};
+use crate::processor::{BatchPair, Context, Processor};
 use crate::report::ReportKind;
-use crate::store::spec::millis;
 use crate::store::{Arena, KeptRow, OrderedStore, StoreHandle, StreamRows, TaskStore};
+use crate::turns::Turns;
+
+use row::{Joining, Seen};
+pub use rules::{JoinWindows, Side, StreamJoin, Unmatched};
 
 /// Joined rows of an output batch, about: the last input row of it may add more.
 pub(crate) const OUTPUT_ROWS: usize = 8192;
 
-/// How far apart in time two rows may be to be joined, in ms. As Kafka's `JoinWindows`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JoinWindows {
-    before_ms: i64,
-    after_ms: i64,
-    grace_ms: i64,
-}
-
-impl JoinWindows {
-    /// Rows whose times differ by at most `difference`, without grace.
-    pub fn of(difference: Duration) -> Self {
-        let difference = millis(difference);
-        Self { before_ms: difference, after_ms: difference, grace_ms: 0 }
-    }
-
-    /// Right rows may be this much older than the left row.
-    #[must_use]
-    pub fn before(self, before: Duration) -> Self {
-        self.bounds_ms(millis(before), self.after_ms)
-    }
-
-    /// Right rows may be this much newer than the left row.
-    #[must_use]
-    pub fn after(self, after: Duration) -> Self {
-        self.bounds_ms(self.before_ms, millis(after))
-    }
-
-    /// Both bounds in ms. A negative bound excludes rows at the time of the left row: with -5 and 10, right rows
-    /// must be 5 to 10 ms newer. `after_ms` is raised to `-before_ms` if it is less, where the window is a point.
-    #[must_use]
-    pub fn bounds_ms(mut self, before_ms: i64, after_ms: i64) -> Self {
-        self.before_ms = before_ms.max(-i64::MAX);
-        self.after_ms = after_ms.max(-self.before_ms);
-        self
-    }
-
-    /// Takes rows for this long after the end of their window, in stream time.
-    #[must_use]
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace_ms = millis(grace);
-        self
-    }
-
-    /// How long a row is kept for rows that come late.
-    pub fn retention(&self) -> Duration {
-        // As in Kafka, but a row is never gone before it can be told that it has no match.
-        let span = self.before_ms.max(1).saturating_add(self.after_ms.max(1));
-        Duration::from_millis(span.saturating_add(self.grace_ms).unsigned_abs())
-    }
-
-    /// The bounds as a side sees them: how much older and newer rows of the other side may be.
-    pub(crate) fn seen_from(&self, side: Side) -> (i64, i64) {
-        match side {
-            Side::Left => (self.before_ms, self.after_ms),
-            Side::Right => (self.after_ms, self.before_ms),
-        }
-    }
-
-    /// The stream time that a row of this side has to wait for before it is known to stay without match; it is known
-    /// when the stream time has passed it.
-    pub(crate) fn close(&self, side: Side, time: i64) -> i64 {
-        time.saturating_add(self.seen_from(side).1).saturating_add(self.grace_ms)
-    }
-}
-
-/// A side of a join.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The stream that joins.
-    Left,
-    /// The stream that is joined.
-    Right,
-}
-
-impl Side {
-    /// In keys of waiting rows; as Kafka's, so the right side comes first at equal times.
-    fn byte(self) -> u8 {
-        match self {
-            Self::Left => 1,
-            Self::Right => 0,
-        }
-    }
-}
-
-/// When rows without match come out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unmatched {
-    /// Once their window and its grace have passed; they never join from then on, so no row comes out both with and
-    /// without match.
-    Final,
-    /// Once their window and its grace have passed, or at once if they come when their window has passed. They can
-    /// still be joined by rows that come late. As Kafka's joins with grace.
-    Closed,
-    /// At once, and again with each match that comes later. As Kafka's joins before there was grace.
-    Eager,
-}
-
-/// What is joined, and which rows come out without match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamJoin {
-    /// How far apart rows may be.
-    pub windows: JoinWindows,
-    /// Whether left rows come out without match: left and outer joins.
-    pub keeps_left: bool,
-    /// Whether right rows come out without match: outer joins.
-    pub keeps_right: bool,
-    /// When rows without match come out.
-    pub unmatched: Unmatched,
-}
-
-impl StreamJoin {
-    pub(crate) fn keeps(&self, side: Side) -> bool {
-        match side {
-            Side::Left => self.keeps_left,
-            Side::Right => self.keeps_right,
-        }
-    }
-
-    /// Whether a row of this side that stays without match and is not kept comes out alone.
-    pub(crate) fn closes_alone(&self, side: Side, time: i64, stream_time: i64) -> bool {
-        self.keeps(side) && self.windows.close(side, time) < stream_time
-    }
-
-    /// Whether every row that is kept lies in its own window.
-    pub(crate) fn includes_itself(&self) -> bool {
-        self.windows.before_ms >= 0 && self.windows.after_ms >= 0
-    }
-
-    /// Whether rows wait for their window to pass, so that the join needs a store for them.
-    pub fn waits(&self) -> bool {
-        (self.keeps_left || self.keeps_right) && self.unmatched != Unmatched::Eager
-    }
-}
-
-/// The stores of a join as one of its sides sees them.
+/// The stores of a join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinStores {
-    /// Rows of the side, a [`StreamRows`]. Its retention is that of the windows.
-    pub this: StoreHandle,
-    /// Rows of the other side, a [`StreamRows`].
-    pub other: StoreHandle,
+    /// Rows of the left side, a [`StreamRows`]. Its retention is that of the windows.
+    pub left: StoreHandle,
+    /// Rows of the right side, a [`StreamRows`].
+    pub right: StoreHandle,
     /// Which rows wait, an [`OrderedStore`] of both sides; wanted by joins that [wait](StreamJoin::waits).
     pub waiting: Option<StoreHandle>,
 }
 
-/// A row that comes out, in terms of the side that makes it come.
+/// A row that comes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct JoinedRow {
     /// The input row that made it come; its headers go along. Of its values nothing comes out if a row of the
     /// stores comes alone.
     pub row: u32,
+    /// The input that row is of.
+    pub side: Side,
     /// The event time in ms.
     pub time: i64,
     /// What is joined.
@@ -190,19 +66,17 @@ pub enum Pair {
     Matched(u32),
     /// The input row alone.
     Alone,
-    /// A row of this side alone: its key's place and its slot.
-    ThisAlone(u32, u32),
-    /// A row of the other side alone: its key's place and its slot.
-    OtherAlone(u32, u32),
+    /// A row of the left side alone: its key's place and its slot.
+    LeftAlone(u32, u32),
+    /// A row of the right side alone: its key's place and its slot.
+    RightAlone(u32, u32),
 }
 
 /// What one skin knows about one side of a stream-stream join.
-pub trait StreamJoiner: Send + 'static {
-    /// The values of this side's rows.
-    type This: Arena;
-    /// The values of the other side's rows.
-    type Other: Arena;
-    /// This side's batch.
+pub trait JoinedStream: Send + 'static {
+    /// The values of the side's rows.
+    type Rows: Arena;
+    /// The side's batch.
     type Input: Batch;
 
     /// Appends the key bytes of every row; rows without key are absent.
@@ -217,32 +91,71 @@ pub trait StreamJoiner: Send + 'static {
         input: &Self::Input,
         rows: &[u32],
         slots: &[u32],
-        arena: &mut Self::This,
+        arena: &mut Self::Rows,
     ) -> Result<(), StreamsError>;
-
-    /// Makes the output rows, in order; there is at least one. Without input all of them are rows that come alone out
-    /// of the stores, and their [`JoinedRow::row`] means nothing.
-    fn join(
-        &mut self,
-        input: Option<&Self::Input>,
-        rows: &[JoinedRow],
-        this: &StreamRows<Self::This>,
-        other: &StreamRows<Self::Other>,
-    ) -> Result<Box<dyn Batch>, StreamsError>;
 }
 
-/// Runs one side of a stream-stream join. The other side has a processor of its own, with the same stores.
+/// What one skin knows about a stream-stream join.
+pub trait StreamJoiner: Send + Sized + 'static {
+    /// The left side.
+    type Left: JoinedStream;
+    /// The right side.
+    type Right: JoinedStream;
+
+    /// Both sides.
+    fn sides(&mut self) -> (&mut Self::Left, &mut Self::Right);
+
+    /// Makes the output rows, in order; there is at least one.
+    fn join(&mut self, rows: &[JoinedRow], of: &JoinParts<'_, Self>) -> Result<Box<dyn Batch>, StreamsError>;
+}
+
+/// A side's batch.
+type InputOf<S> = <S as JoinedStream>::Input;
+
+/// Where [joined rows](JoinedRow) find their parts.
+pub struct JoinParts<'a, J: StreamJoiner> {
+    /// The batches whose rows made others come. Without any, all rows come alone out of the stores, and their
+    /// [`JoinedRow::row`] means nothing.
+    pub inputs: Inputs<'a, J>,
+    /// The rows of the left side.
+    pub left: &'a StreamRows<<J::Left as JoinedStream>::Rows>,
+    /// The rows of the right side.
+    pub right: &'a StreamRows<<J::Right as JoinedStream>::Rows>,
+}
+
+/// The batches that are joined at a time.
+pub struct Inputs<'a, J: StreamJoiner> {
+    /// Rows of the left stream.
+    pub left: Option<&'a InputOf<J::Left>>,
+    /// Rows of the right stream.
+    pub right: Option<&'a InputOf<J::Right>>,
+}
+
+impl<J: StreamJoiner> Clone for Inputs<'_, J> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<J: StreamJoiner> Copy for Inputs<'_, J> {}
+
+/// Runs one side of a stream-stream join, or both where their rows come together. The other side has a processor of its
+/// own, with the same stores.
 pub struct StreamJoinProcessor<J: StreamJoiner> {
     joiner: J,
     side: Side,
-    join: StreamJoin,
     stores: JoinStores,
+    joining: Joining,
+    left: Half,
+    right: Half,
+}
+
+/// One side while it is joined.
+struct Half {
     keys: ByteColumn,
-    joined: Vec<JoinedRow>,
-    /// Input rows whose values are to be stored, and where.
     stored: Stored,
-    waiting_key: Vec<u8>,
-    /// Under which name the stream time is kept where no stored row tells it.
+    dropped: Dropped,
+    /// Under which name the stream time of the side is kept where no stored row tells it.
     time_name: Arc<str>,
 }
 
@@ -252,6 +165,14 @@ struct Stored {
     rows: Vec<u32>,
     kept: Vec<KeptRow>,
     slots: Vec<u32>,
+}
+
+impl Stored {
+    fn push(&mut self, row: u32, kept: KeptRow) {
+        self.rows.push(row);
+        self.kept.push(kept);
+        self.slots.push(kept.slot);
+    }
 }
 
 /// Rows that were left out.
@@ -264,224 +185,152 @@ pub(crate) struct Dropped {
     pub(crate) time: Option<i64>,
 }
 
-/// The stores while a batch is joined.
-struct Stores<'a, T: Arena, O: Arena> {
-    this: &'a mut StreamRows<T>,
-    other: &'a mut StreamRows<O>,
+/// The stores while rows are joined.
+struct Stores<'a, L: Arena, R: Arena> {
+    left: &'a mut StreamRows<L>,
+    right: &'a mut StreamRows<R>,
     waiting: Option<&'a mut OrderedStore>,
+}
+
+type StoresOf<'a, J> = Stores<
+    'a,
+    <<J as StreamJoiner>::Left as JoinedStream>::Rows,
+    <<J as StreamJoiner>::Right as JoinedStream>::Rows,
+>;
+
+impl<L: Arena, R: Arena> Stores<'_, L, R> {
+    fn seen_by_left(&mut self) -> Seen<'_, L, R> {
+        Seen { this: self.left, other: self.right, waiting: self.waiting.as_deref_mut() }
+    }
+
+    fn seen_by_right(&mut self) -> Seen<'_, R, L> {
+        Seen { this: self.right, other: self.left, waiting: self.waiting.as_deref_mut() }
+    }
+
+    fn release(&mut self) {
+        self.left.release();
+        self.right.release();
+    }
 }
 
 impl<J: StreamJoiner> StreamJoinProcessor<J> {
     /// One side of a join.
     pub fn new(joiner: J, side: Side, join: StreamJoin, stores: JoinStores) -> Self {
-        Self {
-            joiner,
-            side,
-            join,
-            stores,
-            keys: ByteColumn::default(),
-            joined: Vec::new(),
-            stored: Stored::default(),
-            waiting_key: Vec::new(),
-            time_name: "".into(),
-        }
+        let (left, right) = (Half::new(), Half::new());
+        Self { joiner, side, stores, joining: Joining::new(join), left, right }
     }
 
-    fn open<'a>(&self, context: &'a mut Context<'_>) -> Result<Stores<'a, J::This, J::Other>, StreamsError> {
-        let JoinStores { this, other, waiting } = self.stores;
-        let (this, other, waiting) = match waiting {
+    fn open<'a>(&self, context: &'a mut Context<'_>) -> Result<StoresOf<'a, J>, StreamsError> {
+        let JoinStores { left, right, waiting } = self.stores;
+        let (left, right, waiting) = match waiting {
             Some(waiting) => {
-                let [this, other, waiting] = context.stores([this, other, waiting])?;
-                (this, other, Some(own::<OrderedStore>(waiting)?))
+                let [left, right, waiting] = context.stores([left, right, waiting])?;
+                (left, right, Some(own::<OrderedStore>(waiting)?))
             }
             None => {
-                let [this, other] = context.stores([this, other])?;
-                (this, other, None)
+                let [left, right] = context.stores([left, right])?;
+                (left, right, None)
             }
         };
-        Ok(Stores { this: own(this)?, other: own(other)?, waiting })
+        Ok(Stores { left: own(left)?, right: own(right)?, waiting })
     }
 
-    /// Joins rows from `next` on until the batch ends or enough has come of it.
-    fn run(
+    /// Under which name the stream time of this side is kept.
+    fn own_time_name(&self) -> &str {
+        match self.side {
+            Side::Left => &self.left.time_name,
+            Side::Right => &self.right.time_name,
+        }
+    }
+
+    /// Raises the stream time of this side.
+    fn observe(&self, time: i64, stores: &mut StoresOf<'_, J>) {
+        match self.side {
+            Side::Left => stores.left.observe(time),
+            Side::Right => stores.right.observe(time),
+        }
+    }
+
+    /// Joins the rows of the inputs in turns, and forwards what comes of it.
+    fn process_inputs(
         &mut self,
-        input: &J::Input,
-        next: &mut usize,
-        stores: &mut Stores<'_, J::This, J::Other>,
-        dropped: &mut Dropped,
+        inputs: Inputs<'_, J>,
+        mut turns: Turns<'_>,
+        context: &mut Context<'_>,
     ) -> Result<(), StreamsError> {
-        let timestamps = input.timestamps();
-        while *next < timestamps.len() && self.joined.len() < OUTPUT_ROWS {
-            let (row, time) = (*next, timestamps[*next]);
-            let numbered = u32::try_from(row).expect("a batch has fewer than 2^32 rows");
-            stores.this.observe(time);
-            let stream_time = stores.this.stream_time().max(stores.other.stream_time());
-            if time == stream_time && !self.close(Some(input), numbered, stream_time, stores)? {
+        let (left, right) = self.joiner.sides();
+        if let Some(input) = inputs.left {
+            self.left.keys.clear();
+            left.keys(input, &mut self.left.keys)?;
+        }
+        if let Some(input) = inputs.right {
+            self.right.keys.clear();
+            right.keys(input, &mut self.right.keys)?;
+        }
+        loop {
+            let mut stores = self.open(context)?;
+            let done = self.run(inputs, &mut turns, &mut stores)?;
+            let output = self.output(inputs, &mut stores)?;
+            if done {
+                stores.release();
+            }
+            if let Some(output) = output {
+                context.forward(output)?;
+            }
+            if done {
                 return Ok(());
             }
-            *next += 1;
-            let stored = self.stored.rows.len();
-            if !self.joiner.has_value(input, row) {
-                dropped.without_value += 1;
-                dropped.time = dropped.time.max((time == stores.this.stream_time()).then_some(time));
-                continue;
-            }
-            // The keys are given back below: what is called in between needs the rest of the processor.
-            let keys = std::mem::take(&mut self.keys);
-            let result = match keys.get(row) {
-                Some(key) => self.join_row(key, numbered, time, stream_time, stores, dropped),
-                None if self.join.keeps(self.side) => {
-                    self.joined.push(JoinedRow { row: numbered, time, pair: Pair::Alone });
-                    Ok(())
-                }
-                None => {
-                    dropped.without_key += 1;
-                    Ok(())
-                }
-            };
-            self.keys = keys;
-            result?;
-            if time == stores.this.stream_time() && self.stored.rows.len() == stored {
-                dropped.time = dropped.time.max(Some(time));
-            }
         }
-        Ok(())
     }
 
-    fn join_row(
+    /// Joins rows until there are no more or enough has come of it. Returns whether there are no more.
+    fn run(
         &mut self,
-        key: &[u8],
-        row: u32,
-        time: i64,
-        stream_time: i64,
-        stores: &mut Stores<'_, J::This, J::Other>,
-        dropped: &mut Dropped,
-    ) -> Result<(), StreamsError> {
-        let matched = self.look_up(key, row, time, stores)?;
-        let live = time >= stores.this.first_live();
-        dropped.late += usize::from(!live);
-        let mut waits = false;
-        if !matched && self.join.keeps(self.side) {
-            let windows = self.join.windows;
-            let passed = match self.join.unmatched {
-                Unmatched::Eager => true,
-                Unmatched::Closed => time.saturating_add(windows.seen_from(self.side).1) < stream_time,
-                Unmatched::Final => windows.close(self.side, time) < stream_time,
-            };
-            if passed {
-                self.joined.push(JoinedRow { row, time, pair: Pair::Alone });
-                if self.join.unmatched == Unmatched::Final {
-                    return Ok(());
-                }
-            }
-            waits = !passed;
-        }
-        if live {
-            let place = stores.this.find_or_make(key)?;
-            let stored = stores.this.insert(place, time, !waits);
-            self.stored.rows.push(row);
-            self.stored.kept.push(stored);
-            self.stored.slots.push(stored.slot);
-            if waits && let Some(waiting) = &mut stores.waiting {
-                self.waiting_key(self.side, key, time, stored.sequence);
-                waiting.put(&self.waiting_key, &[], time);
-            }
-        }
-        Ok(())
-    }
-
-    /// Joins an input row with the rows of the other side. Returns whether there were any.
-    fn look_up(
-        &mut self,
-        key: &[u8],
-        row: u32,
-        time: i64,
-        stores: &mut Stores<'_, J::This, J::Other>,
+        inputs: Inputs<'_, J>,
+        turns: &mut Turns<'_>,
+        stores: &mut StoresOf<'_, J>,
     ) -> Result<bool, StreamsError> {
-        let Some(place) = stores.other.find(key)? else { return Ok(false) };
-        let (before, after) = self.join.windows.seen_from(self.side);
-        let (from, to) = (time.saturating_sub(before), time.saturating_add(after));
-        let range = stores.other.range(place, from, to);
-        let matched = !range.is_empty();
-        for index in range {
-            let found = stores.other.row(place, index);
-            self.joined.push(JoinedRow { row, time: time.max(found.time), pair: Pair::Matched(found.slot) });
-            if !found.settled
-                && let Some(waiting) = &mut stores.waiting
-            {
-                let other = other(self.side);
-                if self.join.keeps(other) {
-                    self.waiting_key(other, key, found.time, found.sequence);
-                    waiting.remove(&self.waiting_key, time)?;
+        let (left, right) = self.joiner.sides();
+        let (joining, of_left, of_right) = (&mut self.joining, &mut self.left, &mut self.right);
+        while joining.joined.len() < OUTPUT_ROWS {
+            let Some((input, row)) = turns.peek() else { return Ok(true) };
+            let taken = match (input, inputs) {
+                (0, Inputs { left: Some(batch), .. }) => {
+                    joining.row(Side::Left, left, (batch, row), of_left, &mut stores.seen_by_left())?
                 }
-                stores.other.settle(place, index);
-            }
-        }
-        Ok(matched)
-    }
-
-    /// Lets rows come out whose windows have passed without match. Returns whether that is done; if not, enough has
-    /// come out for one batch.
-    fn close(
-        &mut self,
-        input: Option<&J::Input>,
-        row: u32,
-        stream_time: i64,
-        stores: &mut Stores<'_, J::This, J::Other>,
-    ) -> Result<bool, StreamsError> {
-        loop {
-            let Some(waiting) = &mut stores.waiting else { return Ok(true) };
-            let Some((first, _)) = waiting.first()? else { return Ok(true) };
-            let due = split_waiting(first).ok_or_else(|| StreamsError::CorruptState {
-                store: "rows that wait for a match".to_owned(),
-                reason: format!("a key has {} bytes and not 21 or more", first.len()),
-            })?;
-            if due.close >= stream_time {
-                return Ok(true);
-            }
-            if self.joined.len() >= OUTPUT_ROWS {
+                (_, Inputs { right: Some(batch), .. }) => {
+                    joining.row(Side::Right, right, (batch, row), of_right, &mut stores.seen_by_right())?
+                }
+                _ => unreachable!("only inputs that are there have rows"),
+            };
+            if !taken {
                 return Ok(false);
             }
-            self.waiting_key.clear();
-            self.waiting_key.extend_from_slice(first);
-            let due = Waiting { key: &self.waiting_key[WAITING_HEAD..self.waiting_key.len() - 4], ..due };
-            waiting.remove(&self.waiting_key, due.time)?;
-            // What comes out may be a row of this batch.
-            if let Some(input) = input {
-                write(&mut self.joiner, input, &mut self.stored, stores.this)?;
-            }
-            let remove = self.join.unmatched == Unmatched::Final;
-            let pair = if due.side == self.side {
-                take(stores.this, &due, remove)?.map(|(place, slot)| Pair::ThisAlone(place, slot))
-            } else {
-                take(stores.other, &due, remove)?.map(|(place, slot)| Pair::OtherAlone(place, slot))
-            };
-            self.joined.extend(pair.map(|pair| JoinedRow { row, time: due.time, pair }));
+            turns.take(input);
         }
+        Ok(turns.peek().is_none())
     }
 
     /// The batch of what was joined since the last one.
     fn output(
         &mut self,
-        input: Option<&J::Input>,
-        stores: &mut Stores<'_, J::This, J::Other>,
+        inputs: Inputs<'_, J>,
+        stores: &mut StoresOf<'_, J>,
     ) -> Result<Option<Box<dyn Batch>>, StreamsError> {
-        if self.joined.is_empty() {
+        let (left, right) = self.joiner.sides();
+        if let Some(input) = inputs.left {
+            write(left, input, &mut self.left.stored, stores.left)?;
+        }
+        if let Some(input) = inputs.right {
+            write(right, input, &mut self.right.stored, stores.right)?;
+        }
+        if self.joining.joined.is_empty() {
             return Ok(None);
         }
-        let output = self.joiner.join(input, &self.joined, stores.this, stores.other)?;
-        self.joined.clear();
+        let parts = JoinParts { inputs, left: stores.left, right: stores.right };
+        let output = self.joiner.join(&self.joining.joined, &parts)?;
+        self.joining.joined.clear();
         Ok(Some(output))
-    }
-
-    fn waiting_key(&mut self, side: Side, key: &[u8], time: i64, sequence: u32) {
-        let out = &mut self.waiting_key;
-        out.clear();
-        out.extend_from_slice(&self.join.windows.close(side, time).to_be_bytes());
-        out.extend_from_slice(&time.to_be_bytes());
-        out.push(side.byte());
-        out.extend_from_slice(key);
-        out.extend_from_slice(&sequence.to_be_bytes());
     }
 }
 
@@ -491,65 +340,15 @@ fn own<S: TaskStore>(store: &mut dyn TaskStore) -> Result<&mut S, StreamsError> 
     store.downcast_mut::<S>().ok_or(StreamsError::WrongType { expected: type_name::<S>() })
 }
 
-fn other(side: Side) -> Side {
-    match side {
-        Side::Left => Side::Right,
-        Side::Right => Side::Left,
-    }
-}
-
-/// A row that waits: close 8, time 8, side 1, key, sequence 4, numbers big endian.
-#[derive(Clone, Copy)]
-struct Waiting<'a> {
-    close: i64,
-    time: i64,
-    side: Side,
-    key: &'a [u8],
-    sequence: u32,
-}
-
-const WAITING_HEAD: usize = 17;
-
-fn split_waiting(bytes: &[u8]) -> Option<Waiting<'_>> {
-    let (close, rest) = bytes.split_first_chunk::<8>()?;
-    let (time, rest) = rest.split_first_chunk::<8>()?;
-    let (side, rest) = rest.split_first()?;
-    let (key, sequence) = rest.split_last_chunk::<4>()?;
-    Some(Waiting {
-        close: i64::from_be_bytes(*close),
-        time: i64::from_be_bytes(*time),
-        side: if *side == Side::Left.byte() { Side::Left } else { Side::Right },
-        key,
-        sequence: u32::from_be_bytes(*sequence),
-    })
-}
-
-/// The place of the key and the slot of a row that waited; the row is removed if that is wanted.
-fn take<A: Arena>(
-    rows: &mut StreamRows<A>,
-    due: &Waiting<'_>,
-    remove: bool,
-) -> Result<Option<(u32, u32)>, StreamsError> {
-    let Some(place) = rows.find(due.key)? else { return Ok(None) };
-    let Some(index) = rows.index_of(place, due.time, due.sequence) else { return Ok(None) };
-    let slot = rows.row(place, index).slot;
-    if remove {
-        rows.remove(place, index);
-    } else {
-        rows.settle(place, index);
-    }
-    Ok(Some((place, slot)))
-}
-
 /// Puts the values of inserted rows into the arena.
-fn write<J: StreamJoiner>(
-    joiner: &mut J,
-    input: &J::Input,
+fn write<S: JoinedStream>(
+    stream: &mut S,
+    input: &S::Input,
     stored: &mut Stored,
-    store: &mut StreamRows<J::This>,
+    store: &mut StreamRows<S::Rows>,
 ) -> Result<(), StreamsError> {
     if !stored.rows.is_empty() {
-        joiner.write(input, &stored.rows, &stored.slots, store.arena_mut())?;
+        stream.write(input, &stored.rows, &stored.slots, store.arena_mut())?;
         store.written(&stored.kept)?;
         stored.rows.clear();
         stored.kept.clear();
@@ -560,56 +359,78 @@ fn write<J: StreamJoiner>(
 
 impl<J: StreamJoiner> Processor for StreamJoinProcessor<J> {
     fn init(&mut self, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        self.time_name = Arc::clone(self.open(context)?.this.name());
-        if let Some(time) = context.kept_time(&self.time_name) {
-            self.open(context)?.this.observe(time);
+        let stores = self.open(context)?;
+        self.left.time_name = Arc::clone(stores.left.name());
+        self.right.time_name = Arc::clone(stores.right.name());
+        if let Some(time) = context.kept_time(self.own_time_name()) {
+            self.observe(time, &mut self.open(context)?);
         }
         Ok(())
     }
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
-        let input = downcast::<J::Input>(batch)?;
-        self.keys.clear();
-        self.joiner.keys(&input, &mut self.keys)?;
-        let (mut next, mut dropped) = (0, Dropped::default());
-        while next < input.rows() {
-            let mut stores = self.open(context)?;
-            self.run(&input, &mut next, &mut stores, &mut dropped)?;
-            write(&mut self.joiner, &input, &mut self.stored, stores.this)?;
-            let output = self.output(Some(&input), &mut stores)?;
-            if next == input.rows() {
-                stores.this.release();
-                stores.other.release();
+        match self.side {
+            Side::Left => {
+                let batch = downcast::<InputOf<J::Left>>(batch)?;
+                let turns = Turns::new([batch.timestamps(), &[]], true);
+                self.process_inputs(Inputs { left: Some(&batch), right: None }, turns, context)?;
+                self.left.settle(context);
             }
-            if let Some(output) = output {
-                context.forward(output)?;
+            Side::Right => {
+                let batch = downcast::<InputOf<J::Right>>(batch)?;
+                let turns = Turns::new([&[], batch.timestamps()], true);
+                self.process_inputs(Inputs { left: None, right: Some(&batch) }, turns, context)?;
+                self.right.settle(context);
             }
         }
-        if let Some(time) = dropped.time {
-            context.keep_time(&self.time_name, time);
-        }
-        dropped.report(context);
+        Ok(())
+    }
+
+    fn process_pair(&mut self, pair: BatchPair, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let BatchPair { left, right, left_first, right_node } = pair;
+        let left = downcast::<InputOf<J::Left>>(left)?;
+        let right = downcast::<InputOf<J::Right>>(right)?;
+        let turns = Turns::new([left.timestamps(), right.timestamps()], left_first);
+        self.process_inputs(Inputs { left: Some(&left), right: Some(&right) }, turns, context)?;
+        self.left.settle(context);
+        context.as_node(right_node, |context| self.right.settle(context));
         Ok(())
     }
 
     fn advance(&mut self, stream_time: i64, context: &mut Context<'_>) -> Result<(), StreamsError> {
+        let inputs = Inputs { left: None, right: None };
         loop {
             let mut stores = self.open(context)?;
-            stores.this.observe(stream_time);
-            let done = self.close(None, 0, stream_time, &mut stores)?;
-            let output = self.output(None, &mut stores)?;
+            self.observe(stream_time, &mut stores);
+            let done = self.joining.close(Side::Left, 0, stream_time, &mut stores.seen_by_left())?;
+            let output = self.output(inputs, &mut stores)?;
             if done {
-                stores.this.release();
-                stores.other.release();
+                stores.release();
             }
             if let Some(output) = output {
                 context.forward(output)?;
             }
             if done {
-                context.keep_time(&self.time_name, stream_time);
+                context.keep_time(self.own_time_name(), stream_time);
                 return Ok(());
             }
         }
+    }
+}
+
+impl Half {
+    fn new() -> Self {
+        let (keys, stored) = (ByteColumn::default(), Stored::default());
+        Self { keys, stored, dropped: Dropped::default(), time_name: "".into() }
+    }
+
+    /// The end of the side's batch: keeps its time and reports what was left out.
+    fn settle(&mut self, context: &mut Context<'_>) {
+        let dropped = std::mem::take(&mut self.dropped);
+        if let Some(time) = dropped.time {
+            context.keep_time(&self.time_name, time);
+        }
+        dropped.report(context);
     }
 }
 

@@ -11,7 +11,7 @@ use millstream_log::{Clock, Log};
 use crate::batch::{Batch, Encoder, RecordSink};
 use crate::error::StreamsError;
 use crate::handler::{ErrorResponse, ErrorStage, Handlers};
-use crate::processor::{Context, Processor, TaskId};
+use crate::processor::{BatchPair, Context, Processor, RowsKept, TaskId};
 use crate::report::{ReportKind, ReportObserver, ReportOrigin, Reporter, RowReport};
 use crate::runtime::errors::{Failure, Origin};
 use crate::runtime::global::Globals;
@@ -48,12 +48,20 @@ pub(crate) struct TaskGraph {
     pub(crate) keeps_new_times: bool,
     /// Whether a processor asked for a commit since the last one.
     pub(crate) commit_requested: bool,
+    /// Where batches of two inputs wait for each other.
+    meeting: Option<Meeting>,
     /// By the topology's node numbers; nodes of other sub-topologies are absent.
     nodes: Vec<Option<Node>>,
     /// The task's own node numbers, parents before children.
     order: Vec<usize>,
     /// By store handle; stores of other sub-topologies are absent.
     pub(crate) stores: Vec<Option<Box<dyn TaskStore>>>,
+}
+
+/// Two nodes that wait for a batch each.
+struct Meeting {
+    nodes: [usize; 2],
+    batches: [Option<Box<dyn Batch>>; 2],
 }
 
 struct Node {
@@ -156,6 +164,7 @@ impl TaskGraph {
             kept_times: BTreeMap::new(),
             keeps_new_times: false,
             commit_requested: false,
+            meeting: None,
             nodes,
             order,
             stores,
@@ -319,6 +328,22 @@ impl TaskGraph {
         let Handlers { processing, production, .. } = &self.handlers;
         !processing.always(ErrorResponse::Fail) && self.nodes.iter().flatten().any(can_fail)
             || !production.always(ErrorResponse::Fail) && self.dead_letters.is_some()
+    }
+
+    /// Whether a node of the topology is one of the task's.
+    pub(crate) fn has_node(&self, node: usize) -> bool {
+        self.nodes[node].is_some()
+    }
+
+    /// What comes of the rows that a processor takes.
+    pub(crate) fn rows_kept(&self, node: usize) -> RowsKept {
+        match &self.node(node).role {
+            Role::Processor { processor, .. } => {
+                processor.as_ref().map_or(RowsKept::Unknown, |processor| processor.rows_kept())
+            }
+            Role::Source => RowsKept::All,
+            Role::Sink { .. } => RowsKept::Unknown,
+        }
     }
 
     pub(crate) fn node_name(&self, node: usize) -> &str {
@@ -488,12 +513,47 @@ pub(crate) fn forward_to(
     }
 }
 
+/// Takes batches of two sources at once to where their rows meet, in a pair of nodes. `left_first` says whose rows come
+/// first at equal timestamps.
+pub(crate) fn forward_pair(
+    graph: &mut TaskGraph,
+    outbox: &mut Outbox,
+    nodes: [usize; 2],
+    left_first: bool,
+    sources: [(Origin, usize, Box<dyn Batch>); 2],
+) -> Result<(), StreamsError> {
+    graph.meeting = Some(Meeting { nodes, batches: [None, None] });
+    let mut result = Ok(());
+    for (origin, source, batch) in sources {
+        graph.origin = Some(origin);
+        result = result.and_then(|()| forward(graph, outbox, source, batch));
+    }
+    graph.origin = None;
+    let batches = graph.meeting.take().map_or([None, None], |meeting| meeting.batches);
+    result?;
+    match batches {
+        [Some(left), Some(right)] => {
+            let pair = BatchPair { left, right, left_first, right_node: nodes[1] };
+            graph.guarded(outbox, nodes[0], |processor, context| processor.process_pair(pair, context))
+        }
+        [Some(batch), None] => run(graph, outbox, nodes[0], batch),
+        [None, Some(batch)] => run(graph, outbox, nodes[1], batch),
+        [None, None] => Ok(()),
+    }
+}
+
 fn run(
     graph: &mut TaskGraph,
     outbox: &mut Outbox,
     number: usize,
     batch: Box<dyn Batch>,
 ) -> Result<(), StreamsError> {
+    if let Some(meeting) = &mut graph.meeting
+        && let Some(side) = meeting.nodes.iter().position(|node| *node == number)
+    {
+        meeting.batches[side] = Some(batch);
+        return Ok(());
+    }
     let result = match &mut graph.node_mut(number).role {
         Role::Source => unreachable!("sources have no parents"),
         Role::Processor { .. } => {

@@ -23,6 +23,7 @@ pub(crate) mod progress;
 pub mod punctuation;
 mod queries;
 pub(crate) mod queue;
+pub(crate) mod queue_pair;
 pub mod shared;
 pub(crate) mod task;
 pub(crate) mod tasks;

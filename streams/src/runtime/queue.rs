@@ -120,10 +120,27 @@ impl PartitionQueue {
             let first = self.waiting.front().expect(ROWS_WAIT);
             count = count.min(first.offsets[first.taken..].partition_point(|offset| offset < skipped).max(1));
         }
+        self.take_rows(count)
+    }
+
+    /// Takes as many rows of the first batch; it must have them.
+    pub(crate) fn take_rows(&mut self, count: usize) -> Box<dyn Batch> {
         self.cut_before(count);
         let batch = self.take_front(count);
         self.time = batch.timestamps().iter().copied().fold(self.time, i64::max);
         batch
+    }
+
+    /// The timestamps of the first batch. With `stops`, only of the rows ahead of the first record that was left out.
+    pub(crate) fn front(&self, stops: bool) -> &[i64] {
+        let Some(first) = self.waiting.front() else { return &[] };
+        let timestamps = first.batch.timestamps();
+        match self.skipped.front().filter(|_| stops) {
+            Some((skipped, _)) => {
+                &timestamps[..first.offsets[first.taken..].partition_point(|offset| offset < skipped)]
+            }
+            None => timestamps,
+        }
     }
 
     fn take_front(&mut self, count: usize) -> Box<dyn Batch> {

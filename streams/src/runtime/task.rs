@@ -14,6 +14,7 @@ use crate::runtime::outbox::Outbox;
 use crate::runtime::progress::Progress;
 use crate::runtime::punctuation::PunctuationType;
 use crate::runtime::queue::PartitionQueue;
+use crate::runtime::queue_pair::QueuePair;
 use crate::runtime::tasks::StoreRef;
 use crate::topology::Topology;
 
@@ -31,6 +32,8 @@ pub(crate) struct Task {
     pub(crate) is_running: bool,
     /// By node number: sources whose rows must go one by one, see [`Topology::ways_meet`].
     row_by_row: Vec<bool>,
+    /// Queues whose rows may be taken together.
+    pairs: Vec<QueuePair>,
     /// By queue, since when it has been empty with nothing to fetch.
     empty_since: Vec<Option<Duration>>,
     /// Since when all queues have been empty with nothing to fetch, and the stream time then.
@@ -66,7 +69,9 @@ impl Task {
         stores: Vec<StoreRef>,
     ) -> Self {
         let single = graph.wants_single_rows() || graph.isolates_rows();
-        let row_by_row = (0..topology.nodes.len()).map(|node| single || topology.ways_meet(node)).collect();
+        let row_by_row: Vec<bool> =
+            (0..topology.nodes.len()).map(|node| single || topology.ways_meet(node)).collect();
+        let pairs = QueuePair::all(topology, &graph, &queues, &row_by_row);
         let empty_since = vec![None; queues.len()];
         Self {
             graph,
@@ -75,6 +80,7 @@ impl Task {
             repartitioned: Vec::new(),
             is_running: false,
             row_by_row,
+            pairs,
             empty_since,
             idle_since: None,
         }
@@ -169,6 +175,15 @@ impl Task {
         };
         self.pass_skipped(outbox, chosen)?;
         let stops = !self.graph.handlers.deserialization.always(ErrorResponse::Continue);
+        for pair in 0..self.pairs.len() {
+            if !self.pairs[pair].queues.contains(&chosen) {
+                continue;
+            }
+            let run = self.pairs[pair].run(&self.queues, due, stops);
+            if !run.contains(&0) {
+                return self.step_pair(outbox, pair, run);
+            }
+        }
         let queue = &mut self.queues[chosen];
         let rows_max = if self.row_by_row[queue.source] { 1 } else { usize::MAX };
         let first = queue.next_offset();
@@ -182,6 +197,31 @@ impl Task {
         self.graph.origin = None;
         self.punctuate_stream_time(outbox)?;
         self.pass_skipped(outbox, chosen)?;
+        Ok(Step::Processed(rows))
+    }
+
+    /// Takes rows of two queues through the graph that take turns: so many of each.
+    fn step_pair(&mut self, outbox: &mut Outbox, pair: usize, run: [usize; 2]) -> Result<Step, StreamsError> {
+        let QueuePair { queues, nodes, .. } = self.pairs[pair];
+        for queue in queues {
+            self.pass_skipped(outbox, queue)?;
+        }
+        let take = |input: usize| {
+            let queue = &mut self.queues[queues[input]];
+            let offset = queue.next_offset().filter(|_| run[input] == 1);
+            let batch = queue.take_rows(run[input]);
+            self.graph.stream_time = self.graph.stream_time.max(queue.time);
+            (Origin { partition: queue.partition.clone(), offset }, queue.source, batch)
+        };
+        let sources = [0, 1].map(take);
+        let rows = run[0] + run[1];
+        Counters::add(&self.graph.counters.records_in, rows as u64);
+        let left_first = self.pairs[pair].left_first();
+        graph::forward_pair(&mut self.graph, outbox, nodes, left_first, sources)?;
+        self.punctuate_stream_time(outbox)?;
+        for queue in queues {
+            self.pass_skipped(outbox, queue)?;
+        }
         Ok(Step::Processed(rows))
     }
 

@@ -43,7 +43,7 @@ pub use readonly::{
 };
 pub use rocks::{RocksBackend, RocksMemory, RocksUsage};
 pub use spec::{StoreHandle, StoreKind, StoreSpec};
-pub use stream_rows::{KeptRow, StreamRows};
+pub use stream_rows::{HashedKey, KeptRow, StreamRows};
 pub use timers::Timer;
 pub use typed::{
     KeyValueStore, SessionStore, StoreIter, Stores, TimestampedKeyValueStore, ValueAndTimestamp,

@@ -48,6 +48,25 @@ pub struct KeptRow {
     change: u64,
 }
 
+/// The bytes of a key with their hash, which the stores of both sides of a join use.
+#[derive(Clone, Copy, Debug)]
+pub struct HashedKey<'a> {
+    bytes: &'a [u8],
+    hash: u64,
+}
+
+impl<'a> HashedKey<'a> {
+    /// Hashes these bytes.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: FxBuildHasher.hash_one(bytes) }
+    }
+
+    /// The bytes.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
 #[derive(Default)]
 struct Key {
     hash: u64,
@@ -78,6 +97,8 @@ struct Change {
 }
 
 enum ChangeKind {
+    /// A row was put, and its value is not known yet.
+    Inserted,
     /// The value, in `bytes`.
     Put(Range<usize>),
     Remove,
@@ -184,13 +205,12 @@ impl<A: Arena> StreamRows<A> {
     }
 
     /// The key's place, if it has rows. It is good until [`StreamRows::release`].
-    pub fn find(&mut self, key: &[u8]) -> Result<Option<u32>, StreamsError> {
-        let hash = hash(key);
-        match self.lookup(hash, key) {
+    pub fn find(&mut self, key: HashedKey<'_>) -> Result<Option<u32>, StreamsError> {
+        match self.lookup(key) {
             Some(found) => Ok(Some(found)),
             None if self.complete => Ok(None),
             None => {
-                let made = self.make(hash, key);
+                let made = self.make(key);
                 self.load(made)?;
                 Ok(Some(made))
             }
@@ -198,10 +218,10 @@ impl<A: Arena> StreamRows<A> {
     }
 
     /// The key's place, made if it is not there. It is good until [`StreamRows::release`].
-    pub fn find_or_make(&mut self, key: &[u8]) -> Result<u32, StreamsError> {
+    pub fn find_or_make(&mut self, key: HashedKey<'_>) -> Result<u32, StreamsError> {
         match self.find(key)? {
             Some(found) => Ok(found),
-            None => Ok(self.make(hash(key), key)),
+            None => Ok(self.make(key)),
         }
     }
 
@@ -252,16 +272,20 @@ impl<A: Arena> StreamRows<A> {
         let before = at.checked_sub(1).map(|index| rows[index]).filter(|row| row.time == time);
         let sequence = before.map_or(0, |row| row.sequence + 1);
         let bytes = &self.keys[key as usize].bytes;
-        let change = self.changes.push(bytes, time, sequence, ChangeKind::Nothing);
+        let change = self.changes.push(bytes, time, sequence, ChangeKind::Inserted);
         let row = KeptRow { time, sequence, slot, settled, change };
         self.keys[key as usize].rows.insert(at, row);
         self.sweep.stored += 1;
         row
     }
 
-    /// The values of these rows, which were inserted, have been put into the arena.
+    /// The values of these rows, which were inserted, have been put into the arena. Some may be removed already.
     pub fn written(&mut self, rows: &[KeptRow]) -> Result<(), StreamsError> {
         for row in rows {
+            let change = self.changes.get(row.change);
+            if change.is_none_or(|change| !matches!(change.kind, ChangeKind::Inserted)) {
+                continue;
+            }
             let size = self.row_size(row.slot);
             self.size.cached += size;
             self.size.dirty += size;
@@ -279,11 +303,16 @@ impl<A: Arena> StreamRows<A> {
     /// [`StreamRows::release`].
     pub fn remove(&mut self, key: u32, index: usize) {
         let Some(row) = self.keys[key as usize].rows.remove(index) else { return };
-        self.shrink(self.row_size(row.slot));
         self.limbo.push(row.slot);
+        let size = self.row_size(row.slot);
         match self.changes.get(row.change) {
-            Some(change) => change.kind = ChangeKind::Nothing,
+            Some(change) => {
+                let counted = !matches!(change.kind, ChangeKind::Inserted);
+                change.kind = ChangeKind::Nothing;
+                self.shrink(if counted { size } else { 0 });
+            }
             None => {
+                self.shrink(size);
                 let Key { bytes, removed, .. } = &mut self.keys[key as usize];
                 *removed = self.changes.push(bytes, row.time, row.sequence, ChangeKind::Remove);
             }
@@ -324,27 +353,27 @@ impl<A: Arena> StreamRows<A> {
         &mut self.arena
     }
 
-    fn lookup(&mut self, hash: u64, key: &[u8]) -> Option<u32> {
+    fn lookup(&mut self, key: HashedKey<'_>) -> Option<u32> {
         let keys = &mut self.keys;
-        let found = *self.table.find(hash, |place| {
+        let found = *self.table.find(key.hash, |place| {
             let known = &keys[*place as usize];
-            known.hash == hash && *known.bytes == *key
+            known.hash == key.hash && *known.bytes == *key.bytes
         })?;
         keys[found as usize].flags |= RECENT;
         Some(found)
     }
 
-    fn make(&mut self, hash: u64, key: &[u8]) -> u32 {
+    fn make(&mut self, key: HashedKey<'_>) -> u32 {
         let place = self.free_keys.pop().unwrap_or_else(|| {
             self.keys.push(Key::default());
             u32::try_from(self.keys.len() - 1).expect("a store keeps fewer than 2^32 keys in memory")
         });
         let made = &mut self.keys[place as usize];
-        (made.hash, made.removed, made.flags) = (hash, 0, USED | RECENT);
-        made.bytes.extend_from_slice(key);
+        (made.hash, made.removed, made.flags) = (key.hash, 0, USED | RECENT);
+        made.bytes.extend_from_slice(key.bytes);
         self.size.cached += key_size(made);
         let keys = &self.keys;
-        self.table.insert_unique(hash, place, |place| keys[*place as usize].hash);
+        self.table.insert_unique(key.hash, place, |place| keys[*place as usize].hash);
         place
     }
 
@@ -484,7 +513,8 @@ impl<A: Arena> TaskStore for StreamRows<A> {
                     changelog.append(key, None, change.time)?;
                     batch.delete(self.place.family, &stored);
                 }
-                ChangeKind::Nothing => {}
+                // Rows are committed between batches, when all values are known.
+                ChangeKind::Inserted | ChangeKind::Nothing => {}
             }
         }
         self.changes.first += self.changes.changes.len() as u64;
@@ -525,10 +555,6 @@ impl<A: Arena> TaskStore for StreamRows<A> {
         // Where the first one really is does not matter: a purge removes all before those that live.
         self.segments = (!empty).then(|| (0, self.segment(self.stream_time)));
     }
-}
-
-fn hash(key: &[u8]) -> u64 {
-    FxBuildHasher.hash_one(key)
 }
 
 fn key_size(key: &Key) -> usize {

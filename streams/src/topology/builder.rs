@@ -40,6 +40,8 @@ pub struct TopologyBuilder {
     globals: Vec<GlobalStore>,
     /// What names of stores and repartition topics begin with that nobody chose.
     generated: Vec<String>,
+    /// Nodes whose rows may be taken together.
+    pub(super) pairs: Vec<[String; 2]>,
     /// Stores that nothing needs any more.
     pub(super) unused: Vec<StoreHandle>,
 }
@@ -89,6 +91,14 @@ impl TopologyBuilder {
         stores: &[StoreHandle],
     ) -> &mut Self {
         self.add(name, parents, NodeRole::Processor { supplier, stores: stores.to_vec() })
+    }
+
+    /// Lets rows of two inputs that come to these nodes be given to the first one together, where nothing else sees in
+    /// which order rows of the two come: [`Processor::process_pair`](crate::Processor::process_pair). The nodes must have
+    /// the same stores and children.
+    pub fn pair(&mut self, left: &str, right: &str) -> &mut Self {
+        self.pairs.push([left.to_owned(), right.to_owned()]);
+        self
     }
 
     /// Adds a sink that writes to a topic of the user's.
@@ -279,6 +289,7 @@ impl TopologyBuilder {
             stores: self.stores,
             repartitions,
             copartitioned: Vec::new(),
+            pairs: Vec::new(),
             sub_topologies,
             globals: self.globals.clone(),
             generated_names,
@@ -294,6 +305,12 @@ impl TopologyBuilder {
             sources.sort_unstable();
             sources.dedup();
             topology.copartitioned.push(sources);
+        }
+        for [left, right] in &self.pairs {
+            let place = |node: &str| position.get(node).copied().ok_or_else(|| unknown(node, "a pair"));
+            let pair = [place(left)?, place(right)?];
+            topology.check_pair(pair)?;
+            topology.pairs.push(pair);
         }
         Ok(topology)
     }

@@ -4,6 +4,7 @@
 mod builder;
 mod describe;
 mod optimize;
+mod pair;
 mod topics;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,6 +40,8 @@ pub struct Topology {
     pub(crate) repartitions: Vec<Repartition>,
     /// Groups of source nodes whose topics must have equal numbers of partitions.
     pub(crate) copartitioned: Vec<Vec<usize>>,
+    /// Nodes whose rows may be taken together.
+    pub(crate) pairs: Vec<[usize; 2]>,
     pub(crate) sub_topologies: Vec<SubTopology>,
     pub(crate) globals: Vec<GlobalStore>,
     /// Stores and repartition topics whose names were generated.

@@ -143,6 +143,7 @@ impl TopologyBuilder {
                 continue;
             }
             self.nodes.retain(|node| *node.name != *step.left && *node.name != *step.right);
+            self.pairs.retain(|[left, _]| *left != step.left);
             for node in self.nodes.iter_mut().filter(|node| *node.name == *step.merge) {
                 node.parents.clone_from(&parents);
                 node.role =

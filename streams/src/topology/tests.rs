@@ -53,6 +53,7 @@ fn check(lines: &[&str]) -> Result<Topology, String> {
                 let encoder: EncoderSupplier = Arc::new(|| Box::new(Nothing));
                 builder.add_sink(name, "out", encoder, &[parent])
             }
+            ["pair", left, right] => builder.pair(left, right),
             [parents, ">", name] => {
                 let parents: Vec<&str> = parents.split('+').filter(|parent| *parent != "-").collect();
                 builder.add_processor(name, Arc::new(|| Box::new(Nothing)), &parents, &[])
@@ -72,6 +73,14 @@ fn mistakes_are_told() {
         (&["source a", "a+c > b", "b > c"], "the topology is not valid: these nodes form a cycle: b, c"),
         (&["source a", "a > sink s", "s > c"], "the topology is not valid: sink s cannot be the parent of c"),
         (
+            &["source a", "a > b", "a > c", "c > d", "pair b c"],
+            "the topology is not valid: the nodes b and c are no pair: give two processors the same stores and children",
+        ),
+        (
+            &["source a", "a > b", "pair b c"],
+            "the topology is not valid: a pair names the node c, which was not added",
+        ),
+        (
             &["source a/b"],
             "the topology is not valid: \"a/b\" is not a name: use 1 to 249 of the characters A-Z a-z 0-9 . _ -",
         ),
@@ -90,6 +99,27 @@ fn rows_that_can_meet_again_go_one_by_one() {
         (&["source a", "source b", "a+b > c"], false),
     ] {
         assert_eq!(check(lines).unwrap().ways_meet(0), meet, "{lines:?}");
+    }
+}
+
+#[test]
+fn rows_of_two_sources_meet_in_a_pair_and_nowhere_else() {
+    let pair = ["source a", "source b", "a > c", "c > l", "b > r", "l+r > m", "m > sink s", "pair l r"];
+    let with = |more: &[&'static str]| check(&[&pair, more].concat()).unwrap();
+    for (more, only) in [
+        (&[][..], true),
+        (&["a > x", "b > y"], true),
+        (&["source z", "z > x"], true),
+        (&["a+b > x"], false),
+        (&["a > x", "b > y", "x+y > z"], false),
+        (&["a > x", "x+m > y"], true),
+        (&["a > sink t"], false), // all sinks write the same topic
+    ] {
+        let topology = with(more);
+        let node = |name: &str| topology.nodes.iter().position(|node| *node.name == *name).unwrap();
+        assert_eq!(topology.meet_only_in(topology.pairs[0], [node("a"), node("b")]), only, "{more:?}");
+        assert_eq!(topology.way_to(node("l")), Some((node("a"), vec![node("c")])));
+        assert_eq!(topology.way_to(node("m")), None);
     }
 }
 

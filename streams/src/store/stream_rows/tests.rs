@@ -81,7 +81,7 @@ impl Bench {
         if time < self.first_live() {
             return;
         }
-        let place = self.store.find_or_make(key).unwrap();
+        let place = self.store.find_or_make(HashedKey::new(key)).unwrap();
         let row = self.store.insert(place, time, false);
         self.store.arena_mut().0[row.slot as usize] = value;
         self.store.written(&[row]).unwrap();
@@ -93,7 +93,7 @@ impl Bench {
     }
 
     fn rows(&mut self, key: &[u8], from: i64, to: i64) -> Vec<(i64, u32, i64)> {
-        let Some(place) = self.store.find(key).unwrap() else { return Vec::new() };
+        let Some(place) = self.store.find(HashedKey::new(key)).unwrap() else { return Vec::new() };
         let rows: Vec<_> =
             self.store.range(place, from, to).map(|index| self.store.row(place, index)).collect();
         let values = rows.iter().map(|row| self.store.arena().0[row.slot as usize]);
@@ -112,7 +112,7 @@ impl Bench {
     }
 
     fn remove_first(&mut self, key: &[u8]) {
-        let Some(place) = self.store.find(key).unwrap() else { return };
+        let Some(place) = self.store.find(HashedKey::new(key)).unwrap() else { return };
         let Some(index) = self.store.range(place, i64::MIN, i64::MAX).next() else { return };
         let row = self.store.row(place, index);
         assert_eq!(self.store.index_of(place, row.time, row.sequence), Some(index));
