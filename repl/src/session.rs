@@ -10,7 +10,7 @@ use arrow::datatypes::Schema;
 use millstream_log::Log;
 use millstream_sql::ast::Statement;
 use millstream_sql::parser::{Piece, parse_piece, split};
-use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, SqlConfig, SqlError};
+use millstream_sql::{Completions, Engine, Outcome, PrintQuery, PushQuery, PushRows, SqlConfig, SqlError};
 
 use crate::args::Global;
 use crate::cell::{Cell, heading};
@@ -250,8 +250,8 @@ fn push(mut query: PushQuery, out: &mut Out, interrupt: &Interrupt) -> Result<()
             break Err(CliError::Interrupted);
         }
         match query.next(WAIT) {
-            Ok(Some(batch)) => {
-                if let Err(error) = printer.print(out, &rows(&batch)) {
+            Ok(Some(changes)) => {
+                if let Err(error) = printer.print(out, &changed_rows(&changes, out.format())) {
                     break Err(error);
                 }
             }
@@ -267,6 +267,18 @@ fn push(mut query: PushQuery, out: &mut Out, interrupt: &Interrupt) -> Result<()
 /// A failed statement as a user error, with its place drawn into the text.
 fn statement_error(error: &SqlError, text: &str) -> CliError {
     CliError::Statement(error.render(text))
+}
+
+/// The rows of a push query as cells. In tables, deleted rows say so.
+fn changed_rows(changes: &PushRows, format: Format) -> Vec<Vec<Cell>> {
+    let mut cells = rows(&changes.rows);
+    if let Some(deleted) = changes.deleted.as_ref().filter(|_| format == Format::Table) {
+        for row in (0..cells.len()).filter(|row| deleted.value(*row)) {
+            let empty = cells[row].iter_mut().filter(|cell| matches!(cell, Cell::Null));
+            empty.for_each(|cell| *cell = Cell::Text("<TOMBSTONE>".to_owned()));
+        }
+    }
+    cells
 }
 
 /// The rows of a batch as cells.

@@ -46,6 +46,7 @@ const KSQL: &[(&str, &str, &str)] = &[
     ("ksql.query.persistent.active.limit", "2147483647", "persistent queries at once at most"),
     ("ksql.max.push.queries", "100", "push queries at once at most"),
     ("ksql.query.pull.table.scan.enabled", "true", "pull queries may read whole tables"),
+    ("ksql.query.pull.range.scan.enabled", "true", "pull queries may read the keys between bounds"),
     (
         "ksql.logging.processing.topic.auto.create",
         "false",

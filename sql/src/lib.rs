@@ -74,7 +74,7 @@ pub use engine::{Completions, Engine, is_keyword};
 pub use error::SqlError;
 pub use expression::RowErrors;
 pub use print::PrintQuery;
-pub use push::PushQuery;
+pub use push::{PushQuery, PushRows};
 pub use query::QueryStatus;
 pub use result::{Outcome, ResultSet};
 pub use session::Session;

@@ -6,13 +6,14 @@ use std::{
 };
 
 use arrow::{
-    array::{RecordBatch, UInt32Array},
+    array::{BooleanArray, RecordBatch, UInt32Array},
     datatypes::SchemaRef,
 };
 use millstream_log::Log;
 use millstream_streams::{Streams, StreamsConfig, full_message, store::MemoryBackend};
 
 use crate::{
+    ast::SourceKind,
     columnar::ColumnarBatch,
     engine::pushes::Registration,
     error::SqlError,
@@ -23,9 +24,19 @@ use crate::{
 /// Batches that wait for a client at most.
 const WAITING_BATCHES: usize = 16;
 
+/// Rows of a stream, or changes of a table.
+#[derive(Clone, Debug)]
+pub struct PushRows {
+    /// The rows. One that was deleted has its key columns, and NULL in the others.
+    pub rows: RecordBatch,
+    /// Which rows of a table were deleted; `None` if none was.
+    pub deleted: Option<BooleanArray>,
+}
+
 /// A running push query. Dropping it stops it and leaves nothing behind.
 pub struct PushQuery {
     id: String,
+    kind: SourceKind,
     schema: SchemaRef,
     /// Gone once the query stops, so that its threads do not wait for a client any more.
     rows: Option<Receiver<ColumnarBatch>>,
@@ -60,6 +71,7 @@ impl PushQuery {
         let schema = plan.output.schema.clone();
         Ok(Self {
             id,
+            kind: plan.output.kind,
             schema,
             rows: Some(rows),
             streams: Some(streams),
@@ -81,8 +93,7 @@ impl PushQuery {
 
     /// The next rows; waits up to `timeout`. `None` if none came, or if the query has [finished](Self::finished).
     ///
-    /// Of a table these are the rows that changed; deleted ones are left out.
-    pub fn next(&mut self, timeout: Duration) -> Result<Option<RecordBatch>, SqlError> {
+    pub fn next(&mut self, timeout: Duration) -> Result<Option<PushRows>, SqlError> {
         if self.registration.is_ended() {
             self.halt();
         }
@@ -99,23 +110,25 @@ impl PushQuery {
                 };
             }
         };
-        let batch = match batch.present().cloned() {
-            None => batch.record_batch()?,
-            Some(present) => {
+        let (rows, deleted) = match (batch.present().cloned(), self.kind) {
+            (None, _) => (batch.record_batch()?, None),
+            (Some(present), SourceKind::Table) => (batch.record_batch()?, Some(!&present)),
+            (Some(present), SourceKind::Stream) => {
                 let live: Vec<u32> =
                     (0u32..).zip(present.iter()).filter_map(|(row, live)| live.then_some(row)).collect();
-                batch.take(&UInt32Array::from(live))?.record_batch()?
+                (batch.take(&UInt32Array::from(live))?.record_batch()?, None)
             }
         };
-        let rows = match self.remaining {
-            Some(left) => batch.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX)),
-            None => batch.num_rows(),
+        let count = match self.remaining {
+            Some(left) => rows.num_rows().min(usize::try_from(left).unwrap_or(usize::MAX)),
+            None => rows.num_rows(),
         };
-        self.remaining = self.remaining.map(|left| left - rows as u64);
+        self.remaining = self.remaining.map(|left| left - count as u64);
         if self.finished() {
             self.halt();
         }
-        Ok((rows > 0).then(|| batch.slice(0, rows)))
+        let deleted = deleted.map(|deleted| BooleanArray::new(deleted.slice(0, count), None));
+        Ok((count > 0).then(|| PushRows { rows: rows.slice(0, count), deleted }))
     }
 
     /// Whether the LIMIT is reached, or someone ended the query.

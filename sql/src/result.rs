@@ -9,6 +9,9 @@ use arrow::{
 
 use crate::{print::PrintQuery, push::PushQuery};
 
+/// What marks columns of the key in Arrow's metadata.
+const KEY: &str = "ksql.key";
+
 /// The result of one statement.
 #[derive(Debug)]
 pub enum Outcome {
@@ -25,7 +28,8 @@ pub enum Outcome {
 /// Rows with their columns.
 #[derive(Clone, Debug)]
 pub struct ResultSet {
-    /// Names and types of the columns. SQL types are held as [`SqlType`](crate::SqlType) says.
+    /// Names and types of the columns. SQL types are held as [`SqlType`](crate::SqlType) says; [`Self::is_key`] tells
+    /// the key columns of a pull query.
     pub schema: SchemaRef,
     /// The rows.
     pub batches: Vec<RecordBatch>,
@@ -44,6 +48,16 @@ impl ResultSet {
         let columns = (0..N).map(column).collect();
         let batch = RecordBatch::try_new(schema.clone(), columns).expect("every column has a text per row");
         Self { schema, batches: vec![batch], rows_read: 0 }
+    }
+
+    /// Whether a column of a pull query's result is one of its source's key columns, or a bound of its window.
+    pub fn is_key(column: &Field) -> bool {
+        column.metadata().contains_key(KEY)
+    }
+
+    /// The column, marked as one of the key.
+    pub(crate) fn key_column(column: &Field) -> Field {
+        column.clone().with_metadata([(KEY.to_owned(), String::new())].into())
     }
 
     /// Number of rows.

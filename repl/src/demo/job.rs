@@ -189,8 +189,8 @@ impl Job {
         let mut caught_up = false;
         loop {
             interrupt.check()?;
-            if let Some(batch) = watch.next(WAIT)? {
-                stage.live_rows(&mut printer, &rows(&batch))?;
+            if let Some(changes) = watch.next(WAIT)? {
+                stage.live_rows(&mut printer, &rows(&changes.rows))?;
             } else if caught_up && is_drained(&watch)? {
                 break;
             }

@@ -7,8 +7,10 @@ mod explode;
 mod flow;
 mod grouping;
 mod join;
+mod lookup;
 mod names;
 mod output;
+mod pull;
 mod scope;
 mod select;
 
@@ -17,6 +19,7 @@ use std::collections::BTreeSet;
 use datafusion::logical_expr::{Expr as Planned, lit};
 use millstream_formats::{Format, FormatSpec};
 
+pub(crate) use pull::{PullPlan, Scans, analyse_pull};
 pub(crate) use scope::{column_of, whole_source};
 
 use self::{
@@ -111,7 +114,7 @@ pub(crate) fn analyse(query: &Query, purpose: Purpose<'_>, context: Context<'_>)
         partitions: context.partitions,
         steps: Vec::new(),
     };
-    planner.joins_and_filter(aggregates)?;
+    planner.joins_and_filter(aggregates, client)?;
     let plan = match aggregates {
         true => planner.aggregation(purpose, items, errors)?,
         false => planner.projection(purpose, items, errors)?,
@@ -226,8 +229,9 @@ struct Planner<'a> {
 
 impl Planner<'_> {
     /// FROM and WHERE. A condition on a stream alone is checked before tables are joined to it. If the rows are to be
-    /// aggregated, changes of a table come with the rows before them.
-    fn joins_and_filter(&mut self, aggregates: bool) -> Result<(), SqlError> {
+    /// aggregated, changes of a table come with the rows before them. So they do if they are filtered for a client, who
+    /// wants to hear nothing of rows that never passed; other tables are kept behind the filter, and look there.
+    fn joins_and_filter(&mut self, aggregates: bool, client: bool) -> Result<(), SqlError> {
         let mut filter = match &self.query.filter {
             None => None,
             Some(condition) => {
@@ -258,7 +262,8 @@ impl Planner<'_> {
         for place in 0..self.query.from.joins.len() {
             self.join(place)?;
         }
-        if aggregates && self.flow.kind == SourceKind::Table && !self.flow.has_old {
+        let wants_old = aggregates || (client && filter.is_some());
+        if wants_old && self.flow.kind == SourceKind::Table && !self.flow.has_old {
             let keys = self.flow.row_keys(internal(self.flow.key_format), self.steps.as_mut_slice());
             self.steps.push(Step::Materialize(Materialize {
                 store: "Rows-Changes".to_owned(),
@@ -743,78 +748,4 @@ fn window(clause: &WindowClause, emits_final: bool) -> Result<Window, SqlError> 
 /// Resolves types in declarations.
 pub(crate) fn custom_types(catalogue: &Catalogue) -> impl Fn(&str) -> Option<SqlType> + '_ {
     |name| catalogue.custom_type(name).cloned()
-}
-
-/// A pull query, checked: rows that are there, filtered and projected.
-#[derive(Clone, Debug)]
-pub(crate) struct PullPlan {
-    /// What is read: a table or a stream with the columns used.
-    pub(crate) source: SourceStep,
-    /// WHERE.
-    pub(crate) filter: Option<Planned>,
-    /// WHERE as written.
-    pub(crate) filter_text: Option<String>,
-    /// SELECT.
-    pub(crate) exprs: Vec<Planned>,
-    /// SELECT as written, stars expanded.
-    pub(crate) texts: Vec<String>,
-    /// The names and types of the result.
-    pub(crate) columns: Vec<Column>,
-    /// LIMIT.
-    pub(crate) limit: Option<u64>,
-    /// Where the expressions leave row errors.
-    pub(crate) errors: RowErrors,
-}
-
-/// Checks a pull query.
-pub(crate) fn analyse_pull(query: &Query, context: Context<'_>) -> Result<PullPlan, SqlError> {
-    let unsupported = |what: &str, span| {
-        Err(SqlError::invalid(format!(
-            "Pull queries don't support {what} clauses. See https://cnfl.io/queries for more info.\nAdd EMIT \
-             CHANGES if you intended to issue a push query."
-        ))
-        .at(span))
-    };
-    if let Some(join) = query.from.joins.first() {
-        return unsupported("JOIN", join.span);
-    }
-    if let Some(window) = &query.window {
-        return unsupported("WINDOW", window.span);
-    }
-    if let Some(expr) = query.group_by.first() {
-        return unsupported("GROUP BY", expr.span);
-    }
-    if let Some(expr) = query.partition_by.first() {
-        return unsupported("PARTITION BY", expr.span);
-    }
-    if let Some(having) = &query.having {
-        return unsupported("HAVING", having.span);
-    }
-    let scope = Scope::new(context.catalogue, join::sources(query, context.catalogue)?);
-    let errors = RowErrors::default();
-    let compiler = Compiler::new(context.functions, &scope, errors.clone());
-    let items = select::expand(query, &scope, &compiler, true)?;
-    for expr in items.iter().map(|item| &item.expr).chain(&query.filter) {
-        scope.mark_used(expr);
-    }
-    let filter = query.filter.as_ref().map(|filter| compiler.condition(filter, "WHERE")).transpose()?;
-    let mut columns: Vec<Column> = Vec::new();
-    let mut exprs = Vec::new();
-    for item in &items {
-        let typed = compiler.compile(&item.expr)?;
-        output::check_duplicate(&columns, item)?;
-        columns.push(Column::new(&item.name, typed.known_type()?.clone()));
-        exprs.push(typed.expr);
-    }
-    let mut source = scope.source_step(0);
-    source.time = row_time(&source.source, context.functions, &errors)?;
-    let hidden =
-        source.origins.iter().any(|origin| matches!(origin, Origin::RowPartition | Origin::RowOffset));
-    if hidden && source.source.kind == SourceKind::Table {
-        return Err(SqlError::invalid("pull queries on tables don't support ROWPARTITION and ROWOFFSET")
-            .at(query.span));
-    }
-    let filter_text = query.filter.as_ref().map(Expr::to_string);
-    let texts = items.iter().map(|item| item.expr.to_string()).collect();
-    Ok(PullPlan { source, filter, filter_text, exprs, texts, columns, limit: query.limit, errors })
 }

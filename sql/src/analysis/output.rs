@@ -169,17 +169,26 @@ fn for_client(
         columns.push(Column::new(&item.name, typed.known_type()?.clone()));
     }
     let schema = layout(&columns);
+    let flow = &planner.flow;
+    let of_key = |typed: &Typed| match &typed.expr {
+        Planned::Column(column) => {
+            flow.key.iter().map(|key| &key.name).chain(&flow.bounds).any(|name| *name == column.name)
+        }
+        _ => false,
+    };
+    let of_values = typed.iter().enumerate().filter(|(_, typed)| !of_key(typed)).map(|(place, _)| place);
     let project = Project {
+        // Rows of a stream all have a value.
+        of_values: if flow.kind == SourceKind::Table { of_values.collect() } else { Vec::new() },
         exprs: typed.into_iter().map(|typed| typed.expr).collect(),
         texts: items.iter().map(|item| item.expr.to_string()).collect(),
-        of_values: Vec::new(),
         schema: schema.clone(),
     };
     let output = Output {
-        kind: planner.flow.kind,
+        kind: flow.kind,
         key: Vec::new(),
         value: columns,
-        window: planner.flow.window,
+        window: flow.window,
         schema,
         key_bytes: None,
         null_is_no_key: true,

@@ -27,7 +27,7 @@ use millstream_log::{Log, NewTopic, Producer, ProducerConfig};
 use pushes::Pushes;
 
 use crate::{
-    analysis::{self, Context, Purpose},
+    analysis::{self, Context, Purpose, Scans},
     ast::{Emit, Ident, Query, QueryTarget, Show, SourceKind, Spanned, Statement, TypeRef, is_reserved},
     catalogue::{Catalogue, Source},
     command::{COMMAND_TOPIC, Command, CommandLog},
@@ -362,7 +362,12 @@ impl Engine {
             functions: &self.functions,
             partitions: &|topic| self.partitions(topic),
         };
-        let plan = analysis::analyse_pull(query, context)?;
+        let scans = match setting("ksql.query.pull.table.scan.enabled") {
+            true => Scans::Tables,
+            false if setting("ksql.query.pull.range.scan.enabled") => Scans::Ranges,
+            false => Scans::None,
+        };
+        let plan = analysis::analyse_pull(query, scans, context)?;
         let source = &plan.source.source;
         let schema = plan.source.schema.clone();
         let readable = match source.kind {
@@ -401,12 +406,6 @@ impl Engine {
                     .at(span));
                 };
                 let table = StoredTable::new(view, stored, &plan.source)?;
-                let scans = setting("ksql.query.pull.table.scan.enabled");
-                if !scans && !plan.filter.as_ref().is_some_and(|filter| table.finds_keys(filter)) {
-                    return Err(SqlError::invalid("the query scans the whole table, and table scans are switched off")
-                        .at(query.span)
-                        .hint("compare every key column with a constant in WHERE, or SET 'ksql.query.pull.table.scan.enabled'='true'"));
-                }
                 Readable::new(std::sync::Arc::new(table), schema)
             }
         };

@@ -7,7 +7,7 @@ use millstream_log::OffsetSpec;
 
 use super::{Engine, EngineState, find_query, is_hidden};
 use crate::{
-    analysis::{self, Context, PullPlan, Purpose},
+    analysis::{self, Context, PullPlan, Purpose, Scans},
     ast::{Describe, Emit, ExplainTarget, Ident, Show, SourceKind, Span, Statement},
     catalogue::{Catalogue, Source},
     connectors,
@@ -174,7 +174,7 @@ impl Engine {
                         Ok(Outcome::Message(explained(&plan, Destination::Client(nowhere()))?))
                     }
                     Statement::Select(query) => {
-                        let plan = analysis::analyse_pull(query, context)?;
+                        let plan = analysis::analyse_pull(query, Scans::Tables, context)?;
                         Ok(Outcome::Message(explained_pull(&plan)))
                     }
                     Statement::AtRest(text) => {

@@ -245,7 +245,10 @@ impl<'a> Compiler<'a> {
                 let sides = [self.compile(operand)?, self.compile(pattern)?];
                 for side in &sides {
                     if side.known_type()? != &SqlType::String {
-                        let message = format!("LIKE needs STRING, not {}", side.shown_type());
+                        let message = format!(
+                            "The column type for Like condition must be VARCHAR. The column type is {}",
+                            side.shown_type()
+                        );
                         return Err(SqlError::invalid(message).at(side.span));
                     }
                 }
@@ -479,6 +482,16 @@ impl<'a> Compiler<'a> {
 
     fn arithmetic(&self, expr: &Expr, op: Arithmetic, left: &Expr, right: &Expr) -> Result<Typed, SqlError> {
         let (left, right) = (self.compile(left)?, self.compile(right)?);
+        if left.ty.is_none() || right.ty.is_none() {
+            let shown = |side: &Typed| side.ty.as_ref().map_or_else(|| "null".to_owned(), SqlType::to_string);
+            return Err(SqlError::invalid(format!(
+                "Error processing expression: {expr}. Arithmetic on types {} and {} are not supported.",
+                shown(&left),
+                shown(&right)
+            ))
+            .at(expr.span)
+            .hint("give NULL a type: CAST(NULL AS INTEGER)"));
+        }
         let ty = match (left.known_type()?, right.known_type()?) {
             (SqlType::String, SqlType::String) if op == Arithmetic::Add => SqlType::String,
             (SqlType::Double, other) | (other, SqlType::Double) if other.is_numeric() => SqlType::Double,

@@ -7,7 +7,9 @@ use arrow::{
     datatypes::Schema,
 };
 
-use super::{Compiler, RowErrors, Typed, bind, cast};
+use datafusion::logical_expr::Expr as Planned;
+
+use super::{Compiler, RowErrors, bind, cast};
 use crate::{ast::Expr, error::SqlError, types::SqlType};
 
 /// Evaluates an expression without columns to one value and its type; the type is `None` for an untyped NULL.
@@ -18,18 +20,18 @@ pub(crate) fn evaluate_constant(
     compiler: &Compiler<'_>,
 ) -> Result<(ArrayRef, Option<SqlType>), SqlError> {
     let typed = compiler.compile(expr)?;
-    let value = value_of(&typed, compiler.errors())?;
+    let value = value_of(&typed.expr)?;
     match compiler.errors().drain() {
         Some((_, messages)) => Err(SqlError::invalid(messages.join("; ")).at(expr.span)),
         None => Ok((value, typed.ty)),
     }
 }
 
-fn value_of(typed: &Typed, errors: &RowErrors) -> Result<ArrayRef, SqlError> {
+/// The one value of an expression without columns.
+pub(crate) fn value_of(expr: &Planned) -> Result<ArrayRef, SqlError> {
     let schema = Arc::new(Schema::empty());
-    let bound = bind(&typed.expr, &schema)?;
+    let bound = bind(expr, &schema)?;
     let one_row = RecordBatchOptions::new().with_row_count(Some(1));
-    let _ = errors;
     Ok(bound.evaluate(&RecordBatch::try_new_with_options(schema, vec![], &one_row)?)?)
 }
 

@@ -22,8 +22,16 @@ pub(crate) fn parse_timestamp(text: &str) -> Option<i64> {
     let date = chrono::NaiveDate::from_ymd_opt(year as i32, month as u32, day as u32)?;
     let days = i64::from(chrono::Datelike::num_days_from_ce(&date)) - 719_163;
     let (time, offset_ms) = time.map_or(Some(("", 0)), split_zone)?;
-    let ms_of_day = if time.is_empty() { 0 } else { parse_time(time)? };
+    let ms_of_day = match time {
+        "" => 0,
+        time => parse_time(time).or_else(|| is_midnight_after(time).then_some(DAY_MS))?,
+    };
     Some(days * DAY_MS + ms_of_day - offset_ms)
+}
+
+/// Whether a time is 24 o'clock, as a day may end.
+fn is_midnight_after(time: &str) -> bool {
+    time.strip_prefix("24").is_some_and(|rest| parse_time(&format!("00{rest}")) == Some(0))
 }
 
 /// Milliseconds of the day of `HH[:mm[:ss[.SSS]]]`.

@@ -30,5 +30,5 @@ mod tests;
 pub(crate) use bound::{Bound, bind, bind_condition};
 pub(crate) use call::compile_table;
 pub(crate) use compiler::{Compiler, Names, Typed, column};
-pub(crate) use constant::{coerce_lax, evaluate_constant};
+pub(crate) use constant::{coerce_lax, evaluate_constant, value_of};
 pub use row_errors::RowErrors;

@@ -7,6 +7,7 @@ use arrow::{
     datatypes::{DataType, Int64Type, TimestampMillisecondType},
 };
 use millstream_formats::{Encoder as FormatEncoder, Payloads};
+use millstream_log::partition_for_key;
 use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError};
 
 use super::{failed, keys::KeyWriterError, report_row_errors};
@@ -130,7 +131,10 @@ impl Encoder for SinkEncoder {
                 KeySource::Written(_) if self.null_is_no_key && is_null(key_columns, row) => None,
                 KeySource::Written(_) => self.key_payloads.get(row),
             };
-            if let (Some((starts, ends)), Some(bytes)) = (bounds, key) {
+            let mut partition = None;
+            if let (Some((starts, ends)), Some(bytes)) = (&bounds, key) {
+                // All windows of a key are in the partition of the key.
+                partition = Some(partition_for_key(bytes, out.partitions()));
                 self.windowed_key.clear();
                 self.windowed_key.extend_from_slice(bytes);
                 if session {
@@ -156,7 +160,7 @@ impl Encoder for SinkEncoder {
                 reject(report, timestamp, "the row has no key, which a table needs");
                 continue;
             }
-            out.append(None, timestamp, key, value, batch.headers_of(row))?;
+            out.append(partition, timestamp, key, value, batch.headers_of(row))?;
         }
         Ok(())
     }

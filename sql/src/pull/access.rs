@@ -36,6 +36,7 @@ impl Access {
             } else if let Some((column, comparison, value)) = comparison(filter) {
                 access.bounds.push((column, comparison, value));
             } else {
+                access.equal.extend(implied(filter));
                 access.unknown += 1;
             }
         }
@@ -168,6 +169,26 @@ fn comparison(filter: &Expr) -> Option<(String, Comparison, ScalarValue)> {
             Some((column.name.clone(), op.swapped(), value.clone()))
         }
         _ => None,
+    }
+}
+
+/// The columns that can only have listed values where `filter` holds, which may say more than that.
+fn implied(filter: &Expr) -> Vec<(String, Vec<ScalarValue>)> {
+    match filter {
+        Expr::IsTrue(inner) => implied(inner),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => {
+            [implied(left), implied(right)].concat()
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let others = implied(right);
+            let both = |(name, mut values): (String, Vec<ScalarValue>)| {
+                let (_, more) = others.iter().find(|(other, _)| *other == name)?;
+                values.extend_from_slice(more);
+                Some((name, values))
+            };
+            implied(left).into_iter().filter_map(both).collect()
+        }
+        _ => equal(filter).into_iter().collect(),
     }
 }
 

@@ -13,9 +13,12 @@ mod provider;
 mod stored;
 mod topic;
 
+use std::sync::Arc;
+
 use arrow::{
     array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions},
     compute,
+    datatypes::{Field, Schema},
 };
 use datafusion::{error::DataFusionError, logical_expr::utils::split_conjunction};
 
@@ -42,7 +45,16 @@ pub(crate) fn run(plan: &PullPlan, readable: &Readable) -> Result<ResultSet, Sql
     let filter = filter.map(|filter| bind_condition(filter, layout_read)).transpose()?;
     let exprs: Vec<Bound> =
         plan.exprs.iter().map(|expr| bind(expr, layout_read)).collect::<Result<_, _>>()?;
-    let schema = layout(&plan.columns);
+    let fields = layout(&plan.columns)
+        .fields()
+        .iter()
+        .zip(&plan.keys)
+        .map(|(field, key)| match key {
+            true => ResultSet::key_column(field),
+            false => Field::clone(field),
+        })
+        .collect::<Vec<_>>();
+    let schema = Arc::new(Schema::new(fields));
     let mut left = plan.limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
     let answer = |mut batch: RecordBatch, left: &mut usize| -> Result<RecordBatch, SqlError> {
         if let Some(filter) = &filter {

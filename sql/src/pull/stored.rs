@@ -7,10 +7,7 @@ use arrow::{
     compute,
     datatypes::{DataType, Int64Type},
 };
-use datafusion::{
-    logical_expr::{Expr, utils::split_conjunction},
-    scalar::ScalarValue,
-};
+use datafusion::scalar::ScalarValue;
 use millstream_formats::{Decoder, Payloads};
 use millstream_streams::{
     Arena, Batch, StoreView, StreamsError,
@@ -20,6 +17,7 @@ use millstream_streams::{
 use super::{Access, Rows};
 use crate::{
     ast::SourceKind,
+    catalogue::Windowing,
     columnar::ColumnarBatch,
     error::SqlError,
     expression::{Bound, RowErrors, bind, cast, comparison::Comparison},
@@ -159,11 +157,6 @@ impl StoredTable {
         Ok(Self { view, stored, step: step.clone(), decoders })
     }
 
-    /// Whether `filter` names the keys wanted, so that no scan is needed.
-    pub(crate) fn finds_keys(&self, filter: &Expr) -> bool {
-        self.keys(&Access::of(split_conjunction(filter))).is_ok_and(|keys| keys.is_some())
-    }
-
     /// The key bytes that `access` asks for, if it names every key column's values.
     fn keys(&self, access: &Access) -> Result<Option<Payloads>, SqlError> {
         let source = &self.step.source;
@@ -212,22 +205,30 @@ impl StoredTable {
         range
     }
 
-    /// The window starts that `access` asks for, both ends included.
+    /// The times that `access` asks for, both ends included: of windows their starts, of sessions their ends.
     fn windows(&self, access: &Access) -> (i64, i64) {
-        let size = self.step.source.window.and_then(crate::catalogue::Windowing::size_ms).unwrap_or(0);
+        let size = self.step.source.window.and_then(Windowing::size_ms);
         let (mut from, mut to) = (i64::MIN, i64::MAX);
         let equal = access.equal.iter().filter_map(|(name, values)| match values.as_slice() {
             [value] => Some((name, Comparison::Equal, value)),
             _ => None,
         });
         for (name, comparison, value) in equal.chain(access.bounds.iter().map(|(n, c, v)| (n, *c, v))) {
-            let shift = match name.as_str() {
-                "WINDOWSTART" => 0,
-                "WINDOWEND" => size,
+            let Ok(bound) = cast_to_bigint(value) else { continue };
+            let (bound, comparison) = match (name.as_str(), size) {
+                ("WINDOWSTART", Some(_)) => (bound, comparison),
+                ("WINDOWEND", size) => (bound.saturating_sub(size.unwrap_or(0)), comparison),
+                // A session ends at its start or later, whatever its start is compared with from above.
+                ("WINDOWSTART", None) if comparison == Comparison::Equal => {
+                    (bound, Comparison::GreaterOrEqual)
+                }
+                ("WINDOWSTART", None)
+                    if !matches!(comparison, Comparison::Less | Comparison::LessOrEqual) =>
+                {
+                    (bound, comparison)
+                }
                 _ => continue,
             };
-            let Ok(bound) = cast_to_bigint(value) else { continue };
-            let bound = bound.saturating_sub(shift);
             match comparison {
                 Comparison::Equal => (from, to) = (from.max(bound), to.min(bound)),
                 Comparison::Greater | Comparison::GreaterOrEqual => from = from.max(bound),
@@ -308,6 +309,7 @@ impl Rows for StoredTable {
     fn read(&self, access: &Access, each: &mut dyn FnMut(RecordBatch) -> bool) -> Result<(), SqlError> {
         let failed = |error| SqlError::failed("read the table's state", error);
         let windowed = self.step.source.window.is_some();
+        let sessions = self.step.source.window == Some(Windowing::Session);
         let (from, to) = self.windows(access);
         if let Some(keys) = self.keys(access)? {
             let mut rows = Vec::new();
@@ -328,7 +330,11 @@ impl Rows for StoredTable {
         let mut chunk = Vec::with_capacity(BATCH_ROWS);
         for row in self.view.scan(self.range(access)) {
             let row = row.map_err(failed)?;
-            if row.window_start.is_some_and(|start| !(from..=to).contains(&start)) {
+            let time = match sessions {
+                true => row.window_end,
+                false => row.window_start,
+            };
+            if time.is_some_and(|time| !(from..=to).contains(&time)) {
                 continue;
             }
             chunk.push(row);

@@ -99,6 +99,12 @@ fn conditions_narrow_what_is_read() {
         ("SELECT n FROM totals WHERE symbol >= 'B' ORDER BY n;", 2, "RANGE SCAN over SYMBOL"),
         ("SELECT n FROM totals ORDER BY n;", 3, "TABLE SCAN"),
         ("SELECT qty FROM trades WHERE rowoffset >= 3;", 1, "narrowed by ROWOFFSET"),
+        ("SELECT n FROM totals WHERE symbol = 'A' || '';", 1, "KEY LOOKUP by SYMBOL"),
+        (
+            "SELECT n FROM totals WHERE (symbol = 'A' AND n > 0) OR (n < 9 AND symbol = 'C');",
+            2,
+            "KEY LOOKUP by SYMBOL",
+        ),
     ] {
         assert_eq!(rows_read(&mut client, query), read, "{query}");
         let plan = client.rows(&format!("EXPLAIN {query}")).join("\n");

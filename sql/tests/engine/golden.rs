@@ -56,6 +56,11 @@ fn catalogue() {
 }
 
 #[test]
+fn pull_queries() {
+    check("pulls.sql");
+}
+
+#[test]
 fn push_queries() {
     check("push.sql");
 }

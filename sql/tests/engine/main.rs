@@ -94,7 +94,14 @@ fn print(outcome: Outcome, lines: &mut Vec<String>) {
         Outcome::Push(mut query) => {
             while !query.finished() {
                 match query.next(PATIENCE).unwrap() {
-                    Some(batch) => print_rows(&batch, lines),
+                    Some(changes) => {
+                        let first = lines.len();
+                        print_rows(&changes.rows, lines);
+                        let deleted = changes.deleted.iter().flatten().enumerate();
+                        for (row, _) in deleted.filter(|(_, deleted)| *deleted == Some(true)) {
+                            lines[first + row].push_str(" (deleted)");
+                        }
+                    }
                     None => panic!("push query {} has no more rows", query.id()),
                 }
             }

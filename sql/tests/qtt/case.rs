@@ -1,6 +1,7 @@
 //! One case: its statements, records and expectations, and how it goes.
 
 use std::{
+    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -76,13 +77,16 @@ pub(crate) fn run(case: &Json) -> Verdict {
     }));
     verdict.failure = match outcome {
         Ok(result) => result.err(),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
-            Some(format!("PANIC: {}", text.unwrap_or("without a text")))
-        }
+        Err(panic) => Some(panic_text(&*panic)),
     };
     verdict
+}
+
+/// What a case says that panicked.
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("PANIC: {}", text.unwrap_or("without a text"))
 }
 
 /// A case as its statements find it.
@@ -175,7 +179,7 @@ fn accept(case: &Json, verdict: &mut Verdict) -> Result<(), String> {
     post(case, &bench, verdict)
 }
 
-fn full(error: &SqlError) -> String {
+pub(crate) fn full(error: &SqlError) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
     while let Some(inner) = source {
@@ -199,11 +203,11 @@ fn records(case: &Json, bench: &Bench) -> Result<Vec<TopicRecord>, String> {
     case.get("inputs").items().iter().map(|input| record(input, &sources, &bench.registry)).collect()
 }
 
-fn source_of<'a>(sources: &'a [SourceDescription], topic: &str) -> Option<&'a SourceDescription> {
+pub(crate) fn source_of<'a>(sources: &'a [SourceDescription], topic: &str) -> Option<&'a SourceDescription> {
     sources.iter().find(|source| source.topic == topic)
 }
 
-fn record(
+pub(crate) fn record(
     input: &Json,
     sources: &[SourceDescription],
     registry: &TestRegistry,
@@ -275,7 +279,7 @@ fn reports(engine: &TestEngine) -> String {
     engine.reports().iter().take(3).map(|report| format!("\n    row error: {report}")).collect()
 }
 
-fn shown(record: &InputRecord, source: &SourceDescription, registry: &TestRegistry) -> String {
+pub(crate) fn shown(record: &InputRecord, source: &SourceDescription, registry: &TestRegistry) -> String {
     let text = |bytes: &Option<Vec<u8>>, side| match bytes {
         Some(bytes) => match decode(Some(bytes), source, side, registry) {
             Ok(Value::Text(_) | Value::List(_) | Value::Record(_)) if bytes.first() != Some(&0) => {
@@ -295,7 +299,7 @@ fn shown(record: &InputRecord, source: &SourceDescription, registry: &TestRegist
 }
 
 /// What differs between a record and the expected one.
-fn differs(
+pub(crate) fn differs(
     actual: &InputRecord,
     expected: &Json,
     (source, registry): (&SourceDescription, &TestRegistry),

@@ -1,4 +1,5 @@
-//! Runs ksqlDB's query translation tests: statements and records in, records or an error out.
+//! Runs ksqlDB's query translation tests: statements and records in, records or an error out. Before them come its
+//! tests of pull and push queries, from `rqtt` beside `qtt`, with a summary of their own.
 //!
 //! ```text
 //! QTT_DIR=<folder that holds qtt/> cargo test -p millstream-sql --release --test qtt -- [filter]
@@ -15,6 +16,7 @@ mod codec;
 mod functions;
 mod json;
 mod registry;
+mod rest;
 mod value;
 
 use std::{
@@ -73,21 +75,27 @@ fn folder() -> Option<PathBuf> {
 }
 
 fn run(folder: &Path, filter: Option<&str>) -> Result<bool, String> {
-    let mut cases = read(folder)?;
-    if let Some(filter) = filter {
-        cases.retain(|case| case.id.contains(filter));
-    }
-    let verdicts = judge(&cases);
-    if filter.is_some() {
-        for (case, verdict) in cases.iter().zip(&verdicts) {
-            if let Some(failure) = &verdict.failure {
-                println!("--- {}\n{failure}", case.id);
-            } else if let Some((wanted, found)) =
-                verdict.messages.as_ref().filter(|_| !verdict.message_matches)
-            {
-                println!("--- {}: the message differs\n    expected {wanted}\n    found    {found}", case.id);
-            }
+    let mut held = true;
+    let rest = folder.with_file_name("rqtt");
+    if rest.is_dir() {
+        let cases = read(&rest, "rqtt/", filter)?;
+        let verdicts = judge(&cases, rest::run);
+        if filter.is_some() {
+            explain(&cases, &verdicts);
         }
+        let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
+        let left_out: usize = verdicts.iter().map(|verdict| verdict.left_out).sum();
+        println!(
+            "pull and push queries: {}/{}; checks of the server left out: {left_out}",
+            cases.len() - failed,
+            cases.len()
+        );
+        held = if filter.is_some() { failed == 0 } else { ratchet(&cases, &verdicts) };
+    }
+    let cases = read(folder, "", filter)?;
+    let verdicts = judge(&cases, case::run);
+    if filter.is_some() {
+        explain(&cases, &verdicts);
     }
     summarise(&cases, &verdicts);
     if let Some(file) = env::var_os("QTT_REPORT") {
@@ -95,12 +103,24 @@ fn run(folder: &Path, filter: Option<&str>) -> Result<bool, String> {
             .map_err(|error| format!("{}: {error}", file.display()))?;
     }
     let failed = verdicts.iter().filter(|verdict| verdict.failure.is_some()).count();
-    let held = filter.is_some() || ratchet(&cases, &verdicts);
+    held &= if filter.is_some() { failed == 0 } else { ratchet(&cases, &verdicts) };
     println!("{} passed, {failed} failed", cases.len() - failed);
-    Ok(if filter.is_some() { failed == 0 } else { held })
+    Ok(held)
 }
 
-fn read(folder: &Path) -> Result<Vec<Case>, String> {
+/// Shows failures in full.
+fn explain(cases: &[Case], verdicts: &[Verdict]) {
+    for (case, verdict) in cases.iter().zip(verdicts) {
+        if let Some(failure) = &verdict.failure {
+            println!("--- {}\n{failure}", case.id);
+        } else if let Some((wanted, found)) = verdict.messages.as_ref().filter(|_| !verdict.message_matches) {
+            println!("--- {}: the message differs\n    expected {wanted}\n    found    {found}", case.id);
+        }
+    }
+}
+
+/// Reads the cases of a folder, whose ids get a prefix, as far as their ids contain the filter.
+fn read(folder: &Path, prefix: &str, filter: Option<&str>) -> Result<Vec<Case>, String> {
     let failed = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let entries = fs::read_dir(folder).map_err(|error| failed(folder, &error))?;
     let mut paths: Vec<PathBuf> = entries
@@ -115,8 +135,11 @@ fn read(folder: &Path) -> Result<Vec<Case>, String> {
         let json = Json::parse(&text).map_err(|error| failed(&path, &error))?;
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for case in json.get("tests").items() {
-            let id = case.get("id").as_str().ok_or_else(|| failed(&path, &"a case without id"))?.to_owned();
-            cases.push(Case { file: file.clone(), id, json: case.clone() });
+            let id = case.get("id").as_str().ok_or_else(|| failed(&path, &"a case without id"))?;
+            let id = format!("{prefix}{id}");
+            if filter.is_none_or(|filter| id.contains(filter)) {
+                cases.push(Case { file: file.clone(), id, json: case.clone() });
+            }
         }
     }
     Ok(cases)
@@ -127,7 +150,7 @@ fn read(folder: &Path) -> Result<Vec<Case>, String> {
     clippy::disallowed_methods,
     reason = "a case that hangs can only be left, and real time says that it does"
 )]
-fn judge(cases: &[Case]) -> Vec<Verdict> {
+fn judge(cases: &[Case], run: impl Fn(&Json) -> Verdict + Sync) -> Vec<Verdict> {
     std::panic::set_hook(Box::new(|_| {}));
     let verdicts: Vec<Mutex<Option<Verdict>>> = cases.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
@@ -137,13 +160,13 @@ fn judge(cases: &[Case]) -> Vec<Verdict> {
     let set = |worker: usize, what| *running[worker].lock().unwrap_or_else(PoisonError::into_inner) = what;
     thread::scope(|scope| {
         for worker in 0..workers {
-            let (next, verdicts, set, done) = (&next, &verdicts, &set, &done);
+            let (next, verdicts, set, done, run) = (&next, &verdicts, &set, &done, &run);
             scope.spawn(move || {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let Some(case) = cases.get(number) else { break };
                     set(worker, Some((Instant::now(), number)));
-                    let verdict = case::run(&case.json);
+                    let verdict = run(&case.json);
                     *verdicts[number].lock().unwrap_or_else(PoisonError::into_inner) = Some(verdict);
                     set(worker, None);
                 }
