@@ -67,7 +67,8 @@ impl Encoder {
         self.check(columns, rows, present)?;
         let cells: Vec<Cells<'_>> = columns.iter().map(Cells::new).collect();
         out.reserve(rows);
-        let present = |row: usize| present.is_none_or(|bits| bits.value(row));
+        let bits = present;
+        let present = |row: usize| bits.is_none_or(|bits| bits.value(row));
         match &self.writer {
             Writer::None => (0..rows).for_each(|_| out.end_row(false)),
             Writer::Kafka => fill(out, rows, present, |row, bytes| kafka::write(&cells[0], row, bytes)),
@@ -76,9 +77,7 @@ impl Encoder {
                 true
             }),
             Writer::Json(writer) => fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes)),
-            Writer::Avro(writer) => {
-                return try_fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes));
-            }
+            Writer::Avro(writer) => return writer.write(&cells, rows, bits, out),
             Writer::Protobuf(writer) => {
                 return try_fill(out, rows, present, |row, bytes| writer.write(&cells, row, bytes));
             }

@@ -70,7 +70,17 @@ impl Payloads {
     }
 
     pub(crate) fn end_row(&mut self, present: bool) {
-        self.rows.push(Span { end: self.bytes.len(), present });
+        self.end_row_at(self.bytes.len(), present);
+    }
+
+    /// Closes the next row of several that are in the buffer already.
+    pub(crate) fn end_row_at(&mut self, end: usize, present: bool) {
+        self.rows.push(Span { end, present });
+    }
+
+    /// Where the last row ends.
+    pub(crate) fn end(&self) -> usize {
+        self.rows.last().map_or(0, |span| span.end)
     }
 }
 

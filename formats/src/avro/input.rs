@@ -177,23 +177,43 @@ pub(crate) enum Block {
     Bytes(usize),
 }
 
+/// A number as zigzag: small ones have few bits, whatever their sign.
+#[inline]
+fn zigzag(value: i64) -> u64 {
+    ((value << 1) ^ (value >> 63)) as u64
+}
+
+/// The bytes of a number as zigzag and varint: 1 to 10.
+#[inline]
+pub(crate) fn long_size(value: i64) -> usize {
+    let bits = 64 - (zigzag(value) | 1).leading_zeros();
+    bits.div_ceil(7) as usize
+}
+
+/// Writes a number as zigzag and varint at the start of `out`, which must have the room, and tells its size.
+#[inline]
+pub(crate) fn put_long(value: i64, out: &mut [u8]) -> usize {
+    let mut rest = zigzag(value);
+    let mut size = 0;
+    while rest >= 0x80 {
+        out[size] = rest as u8 | 0x80;
+        rest >>= 7;
+        size += 1;
+    }
+    out[size] = rest as u8;
+    size + 1
+}
+
 /// Appends a number as zigzag and varint.
 #[inline]
 pub(crate) fn push_long(out: &mut Vec<u8>, value: i64) {
-    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    if zigzag < 0x80 {
-        out.push(zigzag as u8);
+    if (-64..64).contains(&value) {
+        out.push(zigzag(value) as u8);
         return;
     }
-    let mut bytes = [0u8; 10];
-    let mut size = 0;
-    while zigzag >= 0x80 {
-        bytes[size] = zigzag as u8 | 0x80;
-        zigzag >>= 7;
-        size += 1;
-    }
-    bytes[size] = zigzag as u8;
-    out.extend_from_slice(&bytes[..=size]);
+    let mut bytes = [0; 10];
+    let size = put_long(value, &mut bytes);
+    out.extend_from_slice(&bytes[..size]);
 }
 
 /// Appends bytes behind their length.
@@ -223,6 +243,7 @@ mod tests {
             let mut written = Vec::new();
             push_long(&mut written, value);
             assert_eq!(written, bytes, "{value}");
+            assert_eq!(long_size(value), bytes.len(), "{value}");
             assert_eq!(Input::new(bytes).long().expect("whole"), value);
         }
     }
@@ -262,6 +283,7 @@ mod tests {
             let value = value >> shift;
             let mut bytes = Vec::new();
             push_long(&mut bytes, value);
+            prop_assert_eq!(long_size(value), bytes.len());
             bytes.extend_from_slice(&after);
             let mut input = Input::new(&bytes);
             prop_assert_eq!(input.long().ok(), Some(value));

@@ -3,13 +3,14 @@
 //! ```text
 //! text ─▶ AvroSchema ─▶ ConnectSchema                     infer
 //!             ├───────▶ read plan ─▶ Column, row by row    AvroReader
-//!             └───────▶ write plan ─▶ bytes, row by row    AvroWriter
+//!             └───────▶ write plan ─▶ bytes, by columns    AvroWriter
 //! columns ─▶ text                                          generate
 //! Rust values ◀─▶ bytes                                    AvroSerde, through the Avro library
 //! ```
 //!
 //! A plan is made once per schema and list of columns; running it looks up nothing. Reading order: [`schema`],
-//! [`connect`], [`input`], [`read_plan`], [`read`], [`write_plan`], [`write`], [`generate`].
+//! [`connect`], [`input`], [`read_plan`], [`read`], [`write_plan`], [`write_columns`],
+//! [`write`], [`generate`].
 
 mod connect;
 mod default;
@@ -22,6 +23,7 @@ mod schema;
 mod skip;
 mod typed;
 mod write;
+mod write_columns;
 mod write_plan;
 
 pub(crate) use connect::{infer, record_name};

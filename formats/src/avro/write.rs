@@ -2,16 +2,18 @@
 
 use arrow::{
     array::{ListArray, MapArray, StringArray},
+    buffer::BooleanBuffer,
     datatypes::Fields,
 };
 
 use crate::{
-    FormatError, FormatSpec, Subject,
+    FormatError, FormatSpec, Payloads, Subject,
     avro::{
         fault::Fault,
         generate::generate,
         input::{push_bytes, push_long},
         schema::AvroSchema,
+        write_columns::write_records,
         write_plan::{Branches, Entries, Member, Null, Root, Slot, Write},
     },
     cells::Cells,
@@ -21,7 +23,8 @@ use crate::{
 
 /// Writes rows with one registered schema.
 pub(crate) struct AvroWriter {
-    id: i32,
+    /// Stands before every row: the header, and the branch of the record if it is in a union.
+    prefix: Vec<u8>,
     root: Root,
 }
 
@@ -37,26 +40,41 @@ impl AvroWriter {
             }
         };
         let schema = AvroSchema::parse(&registry.resolve(&schema)?)?;
-        Ok(Self { id, root: Root::new(&schema, spec.wrapped, fields)? })
+        let root = Root::new(&schema, spec.wrapped, fields)?;
+        let mut prefix = Vec::new();
+        write_header(id, &mut prefix);
+        if let Root::Wrapped { branch, .. } = &root {
+            prefix.extend(branch);
+        }
+        Ok(Self { prefix, root })
     }
 
-    /// Appends a row; `false` if it is a NULL payload, which only a bare NULL is. A row that the schema does not
-    /// take leaves nothing behind.
+    /// Appends the rows; those that are not present, and a bare NULL, are NULL payloads.
+    ///
+    /// Fails at the first row that the schema does not take, with the rows before written.
     pub(crate) fn write(
         &self,
         columns: &[Cells<'_>],
-        row: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<bool, FormatError> {
-        let start = out.len();
-        write_header(self.id, out);
+        rows: usize,
+        present: Option<&BooleanBuffer>,
+        out: &mut Payloads,
+    ) -> Result<(), FormatError> {
+        if let Root::Wrapped { write: Write::Struct(members), .. } = &self.root {
+            return write_records(&self.prefix, members, columns, rows, present, out);
+        }
+        for row in 0..rows {
+            let written = present.is_none_or(|bits| bits.value(row)) && self.write_row(columns, row, out)?;
+            out.end_row(written);
+        }
+        Ok(())
+    }
+
+    fn write_row(&self, columns: &[Cells<'_>], row: usize, out: &mut Payloads) -> Result<bool, FormatError> {
+        let start = out.len_bytes();
+        let out = out.buffer();
+        out.extend_from_slice(&self.prefix);
         let written = match &self.root {
-            Root::Wrapped { branch, write: Write::Struct(members) } => {
-                out.extend(branch);
-                write_members(members, columns, row, out)
-            }
-            Root::Wrapped { branch, write: Write::Branches(branches) } => {
-                out.extend(branch);
+            Root::Wrapped { write: Write::Branches(branches), .. } => {
                 write_branches(branches, columns, row, out)
             }
             Root::Wrapped { .. } => unreachable!("columns are written as a record or a union"),
@@ -116,8 +134,9 @@ fn write_null(null: &Null, out: &mut Vec<u8>) -> Result<(), Fault> {
     Ok(())
 }
 
+/// Appends one cell.
 #[inline]
-fn write_slot(slot: &Slot, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
+pub(crate) fn write_slot(slot: &Slot, cells: &Cells<'_>, row: usize, out: &mut Vec<u8>) -> Result<(), Fault> {
     if cells.is_null(row) {
         return write_null(&slot.null, out);
     }
