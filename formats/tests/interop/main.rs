@@ -1,12 +1,15 @@
 //! Our registry and formats against the serializers and deserializers of confluent-kafka, in both directions, with fastavro
 //! and the protobuf package as second opinions.
 //!
-//! The Python packages are installed once, beside what cargo builds. Where that cannot be done, the tests say that they
-//! are skipped. Java's serializers would be a third opinion, but `io.confluent:kafka-avro-serializer` is not on Maven
-//! Central, so nothing here looks for it.
+//! The Python packages are installed once, beside what cargo builds, and so are Java's serializers where Maven has them.
+//! Where that cannot be done, the tests say that they are skipped.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking, also in its helpers")]
 
+mod java;
+#[path = "../../../log/tests/log/interop/maven.rs"]
+mod maven;
+mod peer;
 mod python;
 mod references;
 
@@ -24,7 +27,7 @@ use millstream_formats::{
     EmbeddedRegistry, Format, FormatSpec, Payloads, RegistryClient, RegistryClientConfig, RegistryServer,
     RegistryServerConfig, Subject,
 };
-use python::Peer;
+use peer::Peer;
 use serde_json::{Value, json};
 
 /// A registry on a port of its own, and a peer that speaks to it.
@@ -36,11 +39,19 @@ struct Bench {
 impl Bench {
     /// `None`, said aloud, if Python is not to be had.
     fn new() -> Option<Self> {
-        let peer = Peer::find()?;
+        python::peer().map(Self::with)
+    }
+
+    /// The same for Java.
+    fn with_java() -> Option<Self> {
+        java::peer().map(Self::with)
+    }
+
+    fn with(peer: Peer) -> Self {
         let address = ([127, 0, 0, 1], 0).into();
         let config = RegistryServerConfig { address, ..RegistryServerConfig::default() };
         let server = RegistryServer::start(Arc::new(EmbeddedRegistry::new()), &config).unwrap();
-        Some(Self { server, peer })
+        Self { server, peer }
     }
 
     fn url(&self) -> String {

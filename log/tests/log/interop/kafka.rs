@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
+use super::maven::{self, Artifact, Dependencies, TIMEOUT};
+
 /// `checksum  path in Maven Central`, one jar a line.
 const JARS: &str = include_str!("jars.sha256");
-/// Seconds that any run of Java may take.
-const TIMEOUT: &str = "300";
 /// For programs that live for a second or two.
 const JAVA_OPTIONS: [&str; 5] = [
     "-XX:TieredStopAtLevel=1",
@@ -45,9 +45,9 @@ impl Kafka {
             return Err("java does not run here".to_owned());
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-4.1.1");
-        fs::create_dir_all(&dir).unwrap();
-        if !jars().all(|(_, path)| dir.join(name(path)).exists()) {
-            download(&dir)?;
+        if !dir.exists() {
+            let artifacts: Vec<_> = jars().map(|(_, path)| artifact(path)).collect();
+            maven::fetch(&artifacts, Dependencies::Excluded, &dir)?;
         }
         check_sums(&dir);
         Ok(Self { classpath: dir.join("*").to_str().unwrap().to_owned() })
@@ -86,43 +86,12 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().expect("a path has a last part")
 }
 
-/// Has Maven, which knows where its repository is, copy the jars into `dir`.
-fn download(dir: &Path) -> Result<(), String> {
-    let dependency = |path: &str| {
-        let mut parts: Vec<_> = path.split('/').collect();
-        parts.pop();
-        let version = parts.pop().expect("a version");
-        let artifact = parts.pop().expect("an artifact");
-        let group = parts.join(".");
-        format!(
-            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
-        )
-    };
-    let dependencies: String = jars().map(|(_, path)| dependency(path)).collect();
-    let project = format!(
-        "<project><modelVersion>4.0.0</modelVersion><groupId>test</groupId><artifactId>jars</artifactId>\
-         <version>1</version><dependencies>{dependencies}</dependencies></project>"
-    );
-    // Elsewhere first, so that a download that breaks off leaves no half of a jar behind.
-    let aside = dir.with_extension(std::process::id().to_string());
-    fs::create_dir_all(&aside).unwrap();
-    let pom = aside.join("pom.xml");
-    fs::write(&pom, project).unwrap();
-    let output = Command::new("timeout")
-        .args([TIMEOUT, "mvn", "--batch-mode", "--quiet", "--file"])
-        .arg(&pom)
-        .args(["dependency:copy-dependencies", "-DexcludeTransitive=true"])
-        .arg(format!("-DoutputDirectory={}", aside.display()))
-        .output()
-        .map_err(|error| format!("no Maven here: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("Maven: {}", String::from_utf8_lossy(&output.stdout).trim()));
-    }
-    for (_, path) in jars() {
-        fs::rename(aside.join(name(path)), dir.join(name(path)))
-            .map_err(|error| format!("{path}: {error}"))?;
-    }
-    fs::remove_dir_all(aside).map_err(|error| error.to_string())
+/// The artifact whose jar is at a path of Maven's repository.
+fn artifact(path: &str) -> Artifact<'_> {
+    let mut parts = path.rsplitn(4, '/').skip(1);
+    let mut part = || parts.next().expect("a group, an artifact, a version and a file");
+    let (version, name, group) = (part(), part(), part());
+    Artifact { group, name, version }
 }
 
 /// A jar that is not the one that was pinned is a failure, not a reason to skip.

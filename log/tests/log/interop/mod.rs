@@ -5,6 +5,7 @@
 
 mod broker;
 mod kafka;
+mod maven;
 
 use std::fs;
 use std::path::{Path, PathBuf};
