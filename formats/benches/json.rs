@@ -2,48 +2,20 @@
 //!
 //! `scan` is the library that the decoder reads with, skipping the whole document: what reading costs at least.
 
+#[allow(unreachable_pub, reason = "benchmarks share the module")]
+mod events;
+
 use std::hint::black_box;
 
-use arrow::{
-    buffer::BooleanBuffer,
-    datatypes::{DataType, Field, Fields},
-};
+use arrow::buffer::BooleanBuffer;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use events::{ROWS, events, fields};
 use jiter::Jiter;
 use millstream_formats::{Format, FormatSpec, Payloads};
 
-const ROWS: usize = 8192;
-
-fn events() -> Vec<String> {
-    let kinds = ["buy", "sell", "view", "click"];
-    (0..ROWS)
-        .map(|n| {
-            let (key, kind, cents, quantity) = (n * 7919 % 1000, kinds[n % 4], n * 37 % 100_000, n % 9 + 1);
-            let ts = 1_700_000_000_001u64 + n as u64;
-            format!(
-                r#"{{"id":{n},"ts":{ts},"key":"k{key:08}","kind":"{kind}","price":{}.{:02},"qty":{quantity},"note":"alpha-kilo"}}"#,
-                cents / 100,
-                cents % 100,
-            )
-        })
-        .collect()
-}
-
-fn fields() -> Fields {
-    let columns = [
-        ("ID", DataType::Int64),
-        ("TS", DataType::Int64),
-        ("KEY", DataType::Utf8),
-        ("KIND", DataType::Utf8),
-        ("PRICE", DataType::Float64),
-        ("QTY", DataType::Int32),
-        ("NOTE", DataType::Utf8),
-    ];
-    columns.map(|(name, data_type)| Field::new(name, data_type, true)).into_iter().collect()
-}
-
 fn json(criterion: &mut Criterion) {
-    let events = events();
+    // Names as most producers write them, in another case than the columns.
+    let events: Vec<String> = events().iter().map(|event| event.to_lowercase()).collect();
     let payloads: Vec<Option<&[u8]>> = events.iter().map(|event| Some(event.as_bytes())).collect();
     let spec = FormatSpec::value(Format::Json);
     let fields = fields();

@@ -1,11 +1,6 @@
 //! Rust values as Avro payloads and back.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    marker::PhantomData,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use apache_avro::{
     Schema as Library, from_value, reader::datum::GenericDatumReader, writer::datum::GenericDatumWriter,
@@ -17,12 +12,13 @@ use millstream_log::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    FormatError, RegistryError, ResolvedSchema, Schema, SchemaRegistry, SchemaType, SerdeConfig,
+    FormatError, ResolvedSchema, Schema, SchemaRegistry, SchemaType, SerdeConfig,
     avro::{
         input::Input,
         schema::{AvroSchema, NodeId},
         skip::Skips,
     },
+    registry::{SerdeSchemas, header_of},
     split_header, write_header,
 };
 
@@ -58,18 +54,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct AvroSerde<T> {
-    registry: Arc<dyn SchemaRegistry>,
-    /// What follows the topic in a subject.
-    suffix: &'static str,
-    /// The subject where no topic is known.
-    subject: String,
-    schema: Schema,
-    own: Arc<Parsed>,
-    config: SerdeConfig,
-    /// The schemas to write with, by subject.
-    writers: RwLock<BTreeMap<String, (i32, Arc<Parsed>)>>,
-    /// The schemas that payloads were written with, by id.
-    readers: RwLock<BTreeMap<i32, Arc<Parsed>>>,
+    schemas: SerdeSchemas<Parsed>,
     values: PhantomData<fn() -> T>,
 }
 
@@ -124,8 +109,8 @@ fn failed(error: impl fmt::Display) -> SerdeError {
     SerdeError::new(format!("Avro: {error}"))
 }
 
-fn refused(RegistryError { code, message }: RegistryError) -> SerdeError {
-    SerdeError::new(format!("{message}; error code: {code}"))
+fn parsed(resolved: &ResolvedSchema) -> Result<Parsed, SerdeError> {
+    Parsed::new(resolved).map_err(|error| SerdeError::new(error.to_string()))
 }
 
 impl<T> AvroSerde<T> {
@@ -154,88 +139,37 @@ impl<T> AvroSerde<T> {
         schema: Schema,
         suffix: &'static str,
     ) -> Result<Self, FormatError> {
-        let own = Arc::new(Parsed::new(&registry.resolve(&schema)?)?);
+        let own = Parsed::new(&registry.resolve(&schema)?)?;
         let subject = own.schema.name().map_or_else(|| suffix.to_owned(), |name| name.fullname(None));
-        Ok(Self {
-            registry,
-            suffix,
-            subject,
-            schema,
-            own,
-            config: SerdeConfig::default(),
-            writers: RwLock::default(),
-            readers: RwLock::default(),
-            values: PhantomData,
-        })
+        let schemas = SerdeSchemas::new(registry, suffix, subject, schema, own);
+        Ok(Self { schemas, values: PhantomData })
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn with_config(self, config: SerdeConfig) -> Self {
-        Self { config, ..self }
+        Self { schemas: self.schemas.with_config(config), ..self }
     }
 
     /// The same with another subject where no topic is known.
     #[must_use]
     pub fn with_subject(self, subject: impl Into<String>) -> Self {
-        Self { subject: subject.into(), ..self }
-    }
-
-    fn subject_of(&self, topic: &str) -> String {
-        format!("{topic}-{}", self.suffix)
-    }
-
-    /// The schema to write with under a subject, and its id. The registry is asked once.
-    fn writer(&self, subject: &str) -> Result<(i32, Arc<Parsed>), SerdeError> {
-        let known = self.writers.read().unwrap_or_else(PoisonError::into_inner).get(subject).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let registry = &self.registry;
-        let found = if self.config.auto_register_schemas {
-            (registry.register(subject, &self.schema).map_err(refused)?, Arc::clone(&self.own))
-        } else if self.config.use_latest_version {
-            let latest = registry.latest(subject).map_err(refused)?;
-            (latest.id, self.parse(&latest.schema)?)
-        } else {
-            (registry.lookup(subject, &self.schema).map_err(refused)?.id, Arc::clone(&self.own))
-        };
-        let mut writers = self.writers.write().unwrap_or_else(PoisonError::into_inner);
-        writers.insert(subject.to_owned(), found.clone());
-        Ok(found)
-    }
-
-    /// The schema with an id. The registry is asked once.
-    fn written_by(&self, id: i32) -> Result<Arc<Parsed>, SerdeError> {
-        let known = self.readers.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let found = self.parse(&self.registry.schema(id).map_err(refused)?)?;
-        let mut readers = self.readers.write().unwrap_or_else(PoisonError::into_inner);
-        readers.insert(id, Arc::clone(&found));
-        Ok(found)
-    }
-
-    fn parse(&self, schema: &Schema) -> Result<Arc<Parsed>, SerdeError> {
-        let resolved = self.registry.resolve(schema).map_err(refused)?;
-        let parsed = Parsed::new(&resolved).map_err(|error| SerdeError::new(error.to_string()))?;
-        Ok(Arc::new(parsed))
+        Self { schemas: self.schemas.with_subject(subject.into()), ..self }
     }
 }
 
 impl<T> fmt::Debug for AvroSerde<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AvroSerde")
-            .field("subject", &self.subject)
-            .field("schema", &self.schema.text)
+            .field("subject", &self.schemas.subject)
+            .field("schema", &self.schemas.schema.text)
             .finish()
     }
 }
 
 impl<T: Serialize> AvroSerde<T> {
     fn write(&self, subject: &str, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        let (id, schema) = self.writer(subject)?;
+        let (id, schema) = self.schemas.writer(subject, parsed)?;
         let writer = schema.writer()?;
         write_header(id, out);
         writer.write_ser(out, value).map(drop).map_err(failed)
@@ -248,7 +182,7 @@ impl<T: Serialize> AvroSerde<T> {
         out: &mut ByteColumn,
         failures: &mut Vec<(usize, SerdeError)>,
     ) {
-        let schema = self.writer(subject);
+        let schema = self.schemas.writer(subject, parsed);
         let writer =
             schema.as_ref().map_err(Clone::clone).and_then(|(id, schema)| Ok((*id, schema.writer()?)));
         for (row, value) in values.iter().enumerate() {
@@ -284,10 +218,9 @@ impl<T: DeserializeOwned> AvroSerde<T> {
             out.push(None);
             return Ok(());
         };
-        let (id, _) = split_header(first)
-            .ok_or_else(|| SerdeError::new("Unknown magic byte! The payload has no schema id in front"))?;
-        let schema = self.written_by(id)?;
-        let reader = schema.reader(&self.own)?;
+        let (id, _) = header_of(first)?;
+        let schema = self.schemas.written_by(id, parsed)?;
+        let reader = schema.reader(&self.schemas.own)?;
         for (row, entry) in entries.iter().enumerate().skip(start) {
             let value = match entry.map(split_header) {
                 None => None,
@@ -315,7 +248,7 @@ impl<T: DeserializeOwned> AvroSerde<T> {
 
 impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        self.write(&self.subject, value, out)
+        self.write(&self.schemas.subject, value, out)
     }
 
     fn serialize_for(
@@ -325,7 +258,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), SerdeError> {
-        self.write(&self.subject_of(topic), value, out)
+        self.write(&self.schemas.subject_of(topic), value, out)
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
@@ -344,7 +277,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
         out: &mut ByteColumn,
         failures: &mut Vec<(usize, SerdeError)>,
     ) {
-        self.write_column(&self.subject, values, out, failures);
+        self.write_column(&self.schemas.subject, values, out, failures);
     }
 
     fn serialize_column_for(
@@ -354,7 +287,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Serde<T> for AvroSerde<T> {
         out: &mut ByteColumn,
         failures: &mut Vec<(usize, SerdeError)>,
     ) {
-        self.write_column(&self.subject_of(topic), values, out, failures);
+        self.write_column(&self.schemas.subject_of(topic), values, out, failures);
     }
 
     fn deserialize_column(

@@ -8,6 +8,7 @@ use crate::{
     decimal::{Misfit, Unscaled},
     java,
     json::{
+        entries::{read_distinct, read_members},
         fault::{Fault, Step, What},
         names::Names,
         text,
@@ -232,42 +233,9 @@ fn read_map(jiter: &mut Jiter<'_>, peek: Peek, shape: &mut Shape, column: &mut M
     if peek != Peek::Object {
         return Err(mismatch(jiter, peek, "MAP"));
     }
-    let start = jiter.clone();
-    read_entries(jiter, value, column, &[])?;
-    let repeated = column.repeated_keys();
-    if !repeated.is_empty() {
-        column.reopen();
-        *jiter = start;
-        read_entries(jiter, value, column, &repeated)?;
-    }
-    column.end(true);
-    Ok(())
-}
-
-/// Reads the entries of an object, without those whose positions are in `skipped`, in order.
-fn read_entries(
-    jiter: &mut Jiter<'_>,
-    value: &mut Shape,
-    column: &mut Maps,
-    skipped: &[usize],
-) -> Result<(), Fault> {
-    let mut position = 0;
-    let mut next = jiter.known_object()?;
-    while let Some(key) = next {
-        if skipped.binary_search(&position).is_ok() {
-            jiter.next_skip()?;
-        } else {
-            column.keys.push(key.as_bytes());
-            let peek = jiter.peek()?;
-            read(jiter, peek, value, &mut column.values).map_err(|fault| {
-                let key = column.keys.get(column.keys.len() - 1);
-                fault.inside(Step::Field(String::from_utf8_lossy(key).into_owned()))
-            })?;
-        }
-        position += 1;
-        next = jiter.next_key()?;
-    }
-    Ok(())
+    read_distinct(jiter, column, |jiter, column, skipped| {
+        read_members(jiter, column, skipped, |jiter, peek, values| read(jiter, peek, value, values))
+    })
 }
 
 fn read_struct(

@@ -11,7 +11,9 @@ use crate::{
     decimal::Unscaled,
     decoder::Row,
     java,
-    json::{Fault, JsonReader, Step, What, mismatch, push_decimal, replace_halves},
+    json::{
+        Fault, JsonReader, Step, What, mismatch, push_decimal, read_distinct, read_members, replace_halves,
+    },
     json_sr::{
         read_plan::{Branch, Members, Plan, Range, Takes, Text, Value},
         types::Type,
@@ -361,44 +363,12 @@ fn read_map(
     if !matches!(peek, Peek::Object | Peek::Array) {
         return Err(mismatch(jiter, peek, "map"));
     }
-    let start = jiter.clone();
-    let read = if peek == Peek::Object { read_members } else { read_entries };
-    read(jiter, key, value, column, &[])?;
-    let repeated = column.repeated_keys();
-    if !repeated.is_empty() {
-        column.reopen();
-        *jiter = start;
-        read(jiter, key, value, column, &repeated)?;
-    }
-    column.end(true);
-    Ok(())
-}
-
-/// The members of an object as entries, without those whose positions are in `skipped`, in order.
-fn read_members(
-    jiter: &mut Jiter<'_>,
-    _key: Text,
-    value: &mut Value,
-    column: &mut Maps,
-    skipped: &[usize],
-) -> Result<(), Fault> {
-    let mut position = 0;
-    let mut next = jiter.known_object()?;
-    while let Some(key) = next {
-        if skipped.binary_search(&position).is_ok() {
-            jiter.next_skip()?;
-        } else {
-            column.keys.push(key.as_bytes());
-            let peek = jiter.peek()?;
-            value.read(jiter, peek, &mut column.values).map_err(|fault| {
-                let key = column.keys.get(column.keys.len() - 1);
-                fault.inside(Step::Field(String::from_utf8_lossy(key).into_owned()))
-            })?;
+    read_distinct(jiter, column, |jiter, column, skipped| match peek {
+        Peek::Object => {
+            read_members(jiter, column, skipped, |jiter, peek, values| value.read(jiter, peek, values))
         }
-        position += 1;
-        next = jiter.next_key()?;
-    }
-    Ok(())
+        _ => read_entries(jiter, key, value, column, skipped),
+    })
 }
 
 /// An array of objects with a `key` and a `value`, as above.

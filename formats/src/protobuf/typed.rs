@@ -1,11 +1,6 @@
 //! Rust messages as Protobuf payloads and back.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    marker::PhantomData,
-    sync::{Arc, PoisonError, RwLock},
-};
+use std::{fmt, marker::PhantomData, sync::Arc};
 
 use millstream_log::{
     Header,
@@ -20,7 +15,9 @@ use super::{
     write::push_message_indexes,
 };
 use crate::{
-    FormatError, RegistryError, Schema, SchemaRegistry, SchemaType, SerdeConfig, split_header, write_header,
+    FormatError, ResolvedSchema, Schema, SchemaRegistry, SchemaType, SerdeConfig,
+    registry::{SerdeSchemas, header_of},
+    write_header,
 };
 
 /// Messages of a type that prost derives, behind the id of their schema and the place of the message in it: what
@@ -62,20 +59,23 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct ProtobufSerde<T> {
-    registry: Arc<dyn SchemaRegistry>,
-    /// What follows the topic in a subject.
-    suffix: &'static str,
-    /// The subject where no topic is known.
-    subject: String,
-    schema: Schema,
+    schemas: SerdeSchemas<Place>,
     /// The name of the message in the schema.
     message: String,
-    /// Where the message is in the schema.
-    indexes: Vec<i32>,
-    config: SerdeConfig,
-    /// What stands in front of messages, by subject.
-    headers: RwLock<BTreeMap<String, Arc<[u8]>>>,
     values: PhantomData<fn() -> T>,
+}
+
+/// Where a message is in its schema, as it is written between the schema's id and the message.
+struct Place(Vec<u8>);
+
+impl Place {
+    /// The full name and the place of a message, or of the first.
+    fn find(resolved: &ResolvedSchema, name: Option<&str>) -> Result<(String, Self), FormatError> {
+        let message = Proto::compile(resolved)?.message(name)?;
+        let mut place = Vec::new();
+        push_message_indexes(&message_indexes(&message), &mut place);
+        Ok((message.full_name().to_owned(), Self(place)))
+    }
 }
 
 impl<T> ProtobufSerde<T> {
@@ -115,92 +115,57 @@ impl<T> ProtobufSerde<T> {
         schema: Schema,
         suffix: &'static str,
     ) -> Result<Self, FormatError> {
-        let message = Proto::compile(&registry.resolve(&schema)?)?.message(None)?;
-        let (name, indexes) = (message.full_name().to_owned(), message_indexes(&message));
-        Ok(Self {
-            registry,
-            suffix,
-            subject: name.clone(),
-            schema,
-            message: name,
-            indexes,
-            config: SerdeConfig::default(),
-            headers: RwLock::default(),
-            values: PhantomData,
-        })
+        let (message, place) = Place::find(&registry.resolve(&schema)?, None)?;
+        let schemas = SerdeSchemas::new(registry, suffix, message.clone(), schema, place);
+        Ok(Self { schemas, message, values: PhantomData })
     }
 
     /// The same for another message of the schema, by its full name or its own.
     pub fn with_message(self, name: &str) -> Result<Self, FormatError> {
-        let message = Proto::compile(&self.registry.resolve(&self.schema)?)?.message(Some(name))?;
-        let (name, indexes) = (message.full_name().to_owned(), message_indexes(&message));
-        Ok(Self { subject: name.clone(), message: name, indexes, ..self })
+        let schemas = self.schemas;
+        let (message, place) = Place::find(&schemas.registry.resolve(&schemas.schema)?, Some(name))?;
+        let schemas = schemas.with_own(place).with_subject(message.clone());
+        Ok(Self { schemas, message, ..self })
     }
 
     /// The same with other settings.
     #[must_use]
     pub fn with_config(self, config: SerdeConfig) -> Self {
-        Self { config, ..self }
+        Self { schemas: self.schemas.with_config(config), ..self }
     }
 
     /// The same with another subject where no topic is known.
     #[must_use]
     pub fn with_subject(self, subject: impl Into<String>) -> Self {
-        Self { subject: subject.into(), ..self }
+        Self { schemas: self.schemas.with_subject(subject.into()), ..self }
     }
-
-    /// What stands in front of the messages of a subject. The registry is asked once.
-    fn header(&self, subject: &str) -> Result<Arc<[u8]>, SerdeError> {
-        let known = self.headers.read().unwrap_or_else(PoisonError::into_inner).get(subject).cloned();
-        if let Some(known) = known {
-            return Ok(known);
-        }
-        let registry = &self.registry;
-        let (id, indexes) = if self.config.auto_register_schemas {
-            (registry.register(subject, &self.schema).map_err(refused)?, self.indexes.clone())
-        } else if self.config.use_latest_version {
-            let latest = registry.latest(subject).map_err(refused)?;
-            let resolved = registry.resolve(&latest.schema).map_err(refused)?;
-            let message = Proto::compile(&resolved).and_then(|proto| proto.message(Some(&self.message)));
-            let message = message.map_err(|error| SerdeError::new(error.to_string()))?;
-            (latest.id, message_indexes(&message))
-        } else {
-            (registry.lookup(subject, &self.schema).map_err(refused)?.id, self.indexes.clone())
-        };
-        let mut header = Vec::new();
-        write_header(id, &mut header);
-        push_message_indexes(&indexes, &mut header);
-        let header: Arc<[u8]> = header.into();
-        let mut headers = self.headers.write().unwrap_or_else(PoisonError::into_inner);
-        headers.insert(subject.to_owned(), Arc::clone(&header));
-        Ok(header)
-    }
-}
-
-fn refused(RegistryError { code, message }: RegistryError) -> SerdeError {
-    SerdeError::new(format!("{message}; error code: {code}"))
 }
 
 impl<T> fmt::Debug for ProtobufSerde<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ProtobufSerde")
-            .field("subject", &self.subject)
+            .field("subject", &self.schemas.subject)
             .field("message", &self.message)
-            .field("schema", &self.schema.text)
+            .field("schema", &self.schemas.schema.text)
             .finish()
     }
 }
 
 impl<T: Message> ProtobufSerde<T> {
     fn write(&self, subject: &str, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        out.extend_from_slice(&self.header(subject)?);
+        let (id, place) = self.schemas.writer(subject, |resolved| {
+            let found = Place::find(resolved, Some(&self.message));
+            found.map(|(_, place)| place).map_err(|error| SerdeError::new(error.to_string()))
+        })?;
+        write_header(id, out);
+        out.extend_from_slice(&place.0);
         value.encode(out).map_err(|error| SerdeError::new(format!("Protobuf: {error}")))
     }
 }
 
 impl<T: Message + Default + 'static> Serde<T> for ProtobufSerde<T> {
     fn serialize(&self, value: &T, out: &mut Vec<u8>) -> Result<(), SerdeError> {
-        self.write(&self.subject, value, out)
+        self.write(&self.schemas.subject, value, out)
     }
 
     fn serialize_for(
@@ -210,12 +175,11 @@ impl<T: Message + Default + 'static> Serde<T> for ProtobufSerde<T> {
         value: &T,
         out: &mut Vec<u8>,
     ) -> Result<(), SerdeError> {
-        self.write(&format!("{topic}-{}", self.suffix), value, out)
+        self.write(&self.schemas.subject_of(topic), value, out)
     }
 
     fn deserialize(&self, bytes: &[u8]) -> Result<T, SerdeError> {
-        let (_, rest) = split_header(bytes)
-            .ok_or_else(|| SerdeError::new("Unknown magic byte! The payload has no schema id in front"))?;
+        let (_, rest) = header_of(bytes)?;
         let (_, used) = read_message_indexes(rest).map_err(SerdeError::new)?;
         T::decode(&rest[used..]).map_err(|error| SerdeError::new(format!("Protobuf: {error}")))
     }
