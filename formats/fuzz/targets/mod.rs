@@ -2,13 +2,15 @@
 
 mod payloads;
 mod registry;
+mod rest;
 mod schemas;
+mod typed;
 
 /// A target: its name and what it does. It tells whether the input was one that means something.
 pub type Target = (&'static str, fn(&[u8]) -> bool);
 
 /// Every target, by the name of its corpus directory.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 14] = [
     ("kafka", payloads::kafka),
     ("delimited", payloads::delimited),
     ("json", payloads::json),
@@ -19,6 +21,10 @@ pub const TARGETS: [Target; 10] = [
     ("schema", schemas::schema),
     ("compatibility", schemas::compatibility),
     ("schemas_topic", registry::schemas_topic),
+    ("rest", rest::rest),
+    ("avro_typed", typed::avro_typed),
+    ("protobuf_typed", typed::protobuf_typed),
+    ("json_typed", typed::json_typed),
 ];
 
 /// Runs the target of that name.

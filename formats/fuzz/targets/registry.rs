@@ -82,7 +82,7 @@ pub fn schemas_topic(data: &[u8]) -> bool {
 }
 
 /// All subjects with what the registry says of their versions.
-fn answers(registry: &EmbeddedRegistry) -> Vec<String> {
+pub fn answers(registry: &EmbeddedRegistry) -> Vec<String> {
     let mut found = Vec::new();
     for subject in registry.subjects_with_prefix(":*:", Deleted::Include) {
         for version in registry.versions_of(&subject, Deleted::Include).unwrap_or_default() {

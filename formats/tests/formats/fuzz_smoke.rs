@@ -138,5 +138,6 @@ macro_rules! smoke_tests {
 }
 
 smoke_tests! {
-    kafka delimited json avro protobuf protobuf_nosr json_sr schema compatibility schemas_topic
+    kafka delimited json avro protobuf protobuf_nosr json_sr schema compatibility schemas_topic rest
+    avro_typed protobuf_typed json_typed
 }
