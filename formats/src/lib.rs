@@ -57,7 +57,7 @@ pub use error::FormatError;
 pub use format::Format;
 pub use json_sr::JsonSchemaSerde;
 pub use payloads::Payloads;
-pub use protobuf::ProtobufSerde;
+pub use protobuf::{ProtobufSerde, message_name_at, split_message_indexes};
 pub use registry::compatibility::{self, Compatibility};
 pub use registry::{
     Credentials, Deleted, EmbeddedRegistry, Mode, Reference, RegisteredSchema, Registration, RegistryAdmin,

@@ -27,6 +27,8 @@ mod write;
 
 pub(crate) use generate::generate;
 pub(crate) use read::ProtobufReader;
+pub use read::split_message_indexes;
+pub use schema::message_name_at;
 pub(crate) use schema::{Proto, text_of_descriptor};
 pub(crate) use shape::{infer, message_name};
 pub use typed::ProtobufSerde;

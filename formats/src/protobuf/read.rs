@@ -220,6 +220,13 @@ impl Registered {
     }
 }
 
+/// The path to the message in its schema that a PROTOBUF payload has behind its header, and the message; `None` if there
+/// is no such path.
+pub fn split_message_indexes(body: &[u8]) -> Option<(Vec<i32>, &[u8])> {
+    let (indexes, used) = message_indexes(body).ok()?;
+    Some((indexes, &body[used..]))
+}
+
 /// The indexes behind a schema id, and the bytes that they take.
 pub(super) fn message_indexes(bytes: &[u8]) -> Result<(Vec<i32>, usize), String> {
     let mut at = 0;

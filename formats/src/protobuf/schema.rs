@@ -95,6 +95,16 @@ impl Proto {
     }
 }
 
+/// The full name of the message at a path of positions, such as [`split_message_indexes`](crate::split_message_indexes)
+/// finds in a payload.
+///
+/// Fails if the schema is no Protobuf schema or has no such message.
+pub fn message_name_at(schema: &ResolvedSchema, indexes: &[i32]) -> Result<String, FormatError> {
+    let message = Proto::compile(schema)?.message_at(indexes);
+    let missing = || FormatError::Schema(format!("the schema has no message at the indexes {indexes:?}"));
+    Ok(message.ok_or_else(missing)?.full_name().to_owned())
+}
+
 /// The path of positions that leads to a message. Descriptor paths alternate field numbers and positions.
 pub(crate) fn message_indexes(message: &MessageDescriptor) -> Vec<i32> {
     message.path().iter().skip(1).step_by(2).copied().collect()

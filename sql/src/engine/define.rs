@@ -48,6 +48,10 @@ impl Engine {
                     Ok(None) => return Err(super::source::missing(&state.catalogue, name)),
                     Err(error) => return Err(error),
                 };
+                if *delete_topic && mode == Mode::Live {
+                    // First, for a registry may be out of reach: then nothing has happened.
+                    self.delete_schemas(&source)?;
+                }
                 keep(state, command, mode)?;
                 self.drop_source(state, &source, *delete_topic, mode)?;
                 Ok(Outcome::Message(format!("Source {name} was dropped.")))

@@ -169,12 +169,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Deletes the subjects of a topic that goes.
+    /// Deletes the subjects of a topic that goes. After a failure it can be done again.
     pub(super) fn delete_schemas(&self, source: &Source) -> Result<(), SqlError> {
         for (_, subject) in subjects(source) {
             match subject.registry.delete_subject(&subject.name, false) {
                 Err(error) if !is_missing(&error) => {
-                    return Err(SqlError::failed(format!("delete subject {}", subject.name), error));
+                    let action = format!("clean up the schema registry for topic: {}", source.topic);
+                    return Err(SqlError::failed(action, error));
                 }
                 Ok(_) | Err(_) => {}
             }

@@ -258,7 +258,6 @@ impl Engine {
         }
         state.catalogue.remove(&source.name);
         if delete_topic && mode == Mode::Live {
-            self.delete_schemas(source)?;
             let deleted = self.log.delete_topic(&source.topic);
             deleted.map_err(|error| SqlError::failed(format!("delete topic {}", source.topic), error))?;
         }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use millstream_formats::{EmbeddedRegistry, Schema, SchemaRegistry, SchemaType};
+use millstream_formats::{EmbeddedRegistry, Mode, Schema, SchemaRegistry, SchemaType};
 use millstream_log::Log;
 use millstream_sql::{Engine, Session, SqlConfig};
 
@@ -117,6 +117,25 @@ fn schemas_come_from_columns_and_go_with_topics() {
     assert_eq!(schemas.text("INHERITED-value"), "Subject 'INHERITED-value' not found.");
     assert_eq!(schemas.text("INHERITED-key"), "Subject 'INHERITED-key' not found.");
     assert!(schemas.text("s-value").contains("NAME"), "the topic is still there");
+}
+
+#[test]
+fn a_drop_that_the_registry_refuses_has_not_happened() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut schemas = Schemas::open(dir.path());
+    schemas.client.run(
+        "CREATE STREAM s (id INT KEY, v INT) WITH (KAFKA_TOPIC='t', FORMAT='AVRO', PARTITIONS=1);
+         CREATE STREAM made WITH (KAFKA_TOPIC='made') AS SELECT id, v + 1 AS v FROM s;",
+    );
+    schemas.registry.set_mode(None, Mode::ReadOnly, false).unwrap();
+    let error = schemas.client.error("DROP STREAM made DELETE TOPIC;");
+    assert!(error.contains("ould not clean up the schema registry for topic: made"), "{error}");
+    schemas.client.run("INSERT INTO s (id, v) VALUES (1, 2);");
+    assert_eq!(schemas.client.rows("SELECT id, v FROM made EMIT CHANGES LIMIT 1;").len(), 1, "it still runs");
+    schemas.registry.set_mode(None, Mode::ReadWrite, false).unwrap();
+    schemas.client.run("DROP STREAM made DELETE TOPIC;");
+    assert_eq!(schemas.text("made-value"), "Subject 'made-value' not found.");
+    assert!(schemas.client.error("SELECT * FROM made;").contains("MADE"));
 }
 
 #[test]
