@@ -7,12 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_formats::{
-    Deleted, EmbeddedRegistry, RegisteredSchema, RegistryAdmin, RegistryClient, RegistryClientConfig,
-    RegistryServer, RegistryServerConfig, Schema, SchemaRegistry, SchemaType,
+    Deleted, EmbeddedRegistry, RegisteredSchema, Registration, RegistryAdmin, RegistryClient,
+    RegistryClientConfig, RegistryServer, RegistryServerConfig, Schema, SchemaRegistry, SchemaType, Scope,
+    SubjectConfig,
 };
 use millstream_log::{Clock, Log, SystemClock};
 
-use crate::args::{Global, SchemaArgs, SchemasArgs, SchemasCommand};
+use crate::args::{
+    ConfigCommand, Global, ModeCommand, SchemaArgs, SchemasArgs, SchemasCommand, ScopeArgs, SettingsArgs,
+};
 use crate::cell::Cell;
 use crate::error::CliError;
 use crate::housekeeping::Housekeeping;
@@ -78,9 +81,9 @@ fn act(registry: &dyn RegistryAdmin, command: &SchemasCommand, out: &mut Out) ->
             (Some(subject), _) => show(&registry.find(subject, *version)?, out),
             (None, id) => show_id(registry, id.expect("clap requires one of the two"), out),
         },
-        SchemasCommand::Register(args) => {
-            let schema = schema(args)?;
-            let id = registry.register(&args.subject, &schema)?;
+        SchemasCommand::Register { schema: args, id, version } => {
+            let how = Registration { normalize: args.normalize, id: *id, version: *version };
+            let id = registry.register_as(&args.subject, &schema(args)?, how)?;
             out.line(&format!("Registered a schema for {} with id {id}.", args.subject))?;
             out.flush()
         }
@@ -94,8 +97,74 @@ fn act(registry: &dyn RegistryAdmin, command: &SchemasCommand, out: &mut Out) ->
             out.line(&format!("Deleted of {subject}: version {}.", gone.join(", ")))?;
             out.flush()
         }
+        SchemasCommand::Config(command) => config(registry, command, out),
+        SchemasCommand::Mode(command) => mode(registry, command, out),
         SchemasCommand::Serve { .. } => unreachable!("serving needs a log and is done before"),
     }
+}
+
+fn config(registry: &dyn RegistryAdmin, command: &ConfigCommand, out: &mut Out) -> Result<(), CliError> {
+    match command {
+        ConfigCommand::Get(ScopeArgs { subject, effective }) => {
+            let config = registry.config(subject.as_deref(), scope(*effective))?;
+            let SubjectConfig { compatibility, normalize, alias, compatibility_group } = config;
+            let text = |value: Option<String>| value.map_or(Cell::Null, Cell::Text);
+            let columns = ["compatibility", "normalize", "alias", "compatibility_group"];
+            let mut grid = Grid::new(columns.map(Heading::text).into());
+            grid.push(vec![
+                text(compatibility.map(|level| level.to_string())),
+                normalize.map_or(Cell::Null, Cell::Boolean),
+                text(alias),
+                text(compatibility_group),
+            ]);
+            out.grid(&grid)
+        }
+        ConfigCommand::Set { subject, settings } => {
+            let SettingsArgs { compatibility, normalize, alias, compatibility_group } = settings;
+            let config = SubjectConfig {
+                compatibility: *compatibility,
+                normalize: *normalize,
+                alias: alias.clone(),
+                compatibility_group: compatibility_group.clone(),
+            };
+            registry.set_config(subject.as_deref(), config)?;
+            changed("Set", "settings", subject.as_deref(), out)
+        }
+        ConfigCommand::Delete { subject } => {
+            registry.delete_config(subject.as_deref())?;
+            changed("Deleted", "settings", subject.as_deref(), out)
+        }
+    }
+}
+
+fn mode(registry: &dyn RegistryAdmin, command: &ModeCommand, out: &mut Out) -> Result<(), CliError> {
+    match command {
+        ModeCommand::Get(ScopeArgs { subject, effective }) => {
+            let mode = registry.mode(subject.as_deref(), scope(*effective))?;
+            let mut grid = Grid::new(vec![Heading::text("mode")]);
+            grid.push(vec![mode.name().into()]);
+            out.grid(&grid)
+        }
+        ModeCommand::Set { mode, subject, force } => {
+            registry.set_mode(subject.as_deref(), *mode, *force)?;
+            changed("Set", "mode", subject.as_deref(), out)
+        }
+        ModeCommand::Delete { subject } => {
+            registry.delete_mode(subject.as_deref())?;
+            changed("Deleted", "mode", subject.as_deref(), out)
+        }
+    }
+}
+
+fn scope(effective: bool) -> Scope {
+    if effective { Scope::Effective } else { Scope::Own }
+}
+
+fn changed(verb: &str, what: &str, subject: Option<&str>, out: &mut Out) -> Result<(), CliError> {
+    let whose =
+        subject.map_or_else(|| format!("the global {what}"), |subject| format!("the {what} of {subject}"));
+    out.line(&format!("{verb} {whose}."))?;
+    out.flush()
 }
 
 fn list(registry: &dyn RegistryAdmin, prefix: &str, deleted: Deleted, out: &mut Out) -> Result<(), CliError> {
@@ -175,7 +244,7 @@ fn references(schema: &Schema) -> Cell {
 }
 
 fn check(registry: &dyn RegistryAdmin, args: &SchemaArgs, out: &mut Out) -> Result<(), CliError> {
-    let incompatibilities = registry.check(&args.subject, &schema(args)?)?;
+    let incompatibilities = registry.check(&args.subject, &schema(args)?, args.normalize)?;
     if incompatibilities.is_empty() {
         out.line(&format!("The schema is compatible with {}.", args.subject))?;
         return out.flush();

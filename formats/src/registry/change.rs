@@ -72,9 +72,13 @@ enum ValueOut<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         subject: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        compatibility_level: Option<&'a str>,
+        alias: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         normalize: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compatibility_level: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compatibility_group: Option<&'a str>,
     },
     Mode {
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -129,8 +133,10 @@ struct SubjectIn {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConfigIn {
-    compatibility_level: Option<String>,
+    alias: Option<String>,
     normalize: Option<bool>,
+    compatibility_level: Option<String>,
+    compatibility_group: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -167,10 +173,12 @@ impl Change {
             ),
             Self::Config { subject, config } => (
                 KeyOut::Subject { keytype: "CONFIG", subject: subject.as_deref(), magic: 0 },
-                config.map(|config| ValueOut::Config {
+                config.as_ref().map(|config| ValueOut::Config {
                     subject: subject.as_deref(),
-                    compatibility_level: config.compatibility.map(|level| level.name()),
+                    alias: config.alias.as_deref(),
                     normalize: config.normalize,
+                    compatibility_level: config.compatibility.map(|level| level.name()),
+                    compatibility_group: config.compatibility_group.as_deref(),
                 }),
             ),
             Self::Mode { subject, mode } => (
@@ -215,9 +223,10 @@ impl Change {
             ("CLEAR_SUBJECT", Some(_)) => Self::ClearSubject { subject: subject()? },
             ("CONFIG", value) => {
                 let config = value.map(parse::<ConfigIn>).transpose()?;
-                let config = config.map(|ConfigIn { compatibility_level, normalize }| {
-                    let compatibility = compatibility_level.map(|name| name.parse()).transpose();
-                    compatibility.map(|compatibility| SubjectConfig { compatibility, normalize })
+                let config = config.map(|config| {
+                    let ConfigIn { alias, normalize, compatibility_level, compatibility_group } = config;
+                    let compatibility = compatibility_level.map(|name| name.parse()).transpose()?;
+                    Ok(SubjectConfig { compatibility, normalize, alias, compatibility_group })
                 });
                 let config = config.transpose().map_err(|error: super::RegistryError| error.message)?;
                 Self::Config { subject: key.subject, config }
@@ -258,7 +267,14 @@ mod tests {
         let reference = Reference { name: "a.B".into(), subject: "b".into(), version: 2 };
         let avro = Schema::new(SchemaType::Avro, "\"int\"");
         let json = Schema { schema_type: SchemaType::Json, references: vec![reference], text: "{}".into() };
-        let config = SubjectConfig { compatibility: Some(Compatibility::FullTransitive), normalize: None };
+        let config =
+            SubjectConfig { compatibility: Some(Compatibility::FullTransitive), ..SubjectConfig::default() };
+        let of_subject = SubjectConfig {
+            normalize: Some(true),
+            alias: Some("t".into()),
+            compatibility_group: Some("g".into()),
+            ..SubjectConfig::default()
+        };
         let subject = || "s".to_owned();
         for (change, key, value) in [
             (
@@ -292,6 +308,11 @@ mod tests {
                 Change::Config { subject: None, config: Some(config) },
                 r#"{"keytype":"CONFIG","subject":null,"magic":0}"#,
                 Some(r#"{"compatibilityLevel":"FULL_TRANSITIVE"}"#),
+            ),
+            (
+                Change::Config { subject: Some(subject()), config: Some(of_subject) },
+                r#"{"keytype":"CONFIG","subject":"s","magic":0}"#,
+                Some(r#"{"subject":"s","alias":"t","normalize":true,"compatibilityGroup":"g"}"#),
             ),
             (
                 Change::Config { subject: Some(subject()), config: None },

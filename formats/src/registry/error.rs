@@ -1,5 +1,8 @@
 //! What a registry refuses, with the codes of its REST API.
 
+/// The code of what does not fit in a record batch of the topic.
+pub(super) const SCHEMA_TOO_LARGE: u32 = 42209;
+
 /// A refusal: the code that the original registry answers with, and a sentence.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]

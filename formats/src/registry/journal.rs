@@ -6,7 +6,7 @@ use millstream_log::{
     Acks, BatchBuilder, Isolation, Log, LogError, NewTopic, Offset, OffsetSpec, TopicPartition,
 };
 
-use super::{Change, RegistryError};
+use super::{Change, RegistryError, error::SCHEMA_TOO_LARGE};
 
 /// The topic that the original keeps its state in (`kafkastore.topic`).
 pub const SCHEMAS_TOPIC: &str = "_schemas";
@@ -94,7 +94,7 @@ impl Journal {
         match log.append(partition, batch.finish(), Acks::Synced) {
             Ok(_) => Ok(()),
             Err(error @ LogError::TooLarge { .. }) => {
-                Err(RegistryError::new(42209, format!("Schema is too large: {error}")))
+                Err(RegistryError::new(SCHEMA_TOO_LARGE, format!("Schema is too large: {error}")))
             }
             Err(error) => Err(store_error("write to the topic _schemas", &error)),
         }

@@ -17,6 +17,7 @@ mod journal;
 mod plans;
 mod schema;
 mod serde_config;
+mod serde_schemas;
 mod server;
 mod settings;
 mod state;
@@ -31,6 +32,7 @@ pub use journal::SCHEMAS_TOPIC;
 pub(crate) use plans::Plans;
 pub use schema::{Reference, RegisteredSchema, ResolvedSchema, Schema, SchemaType};
 pub use serde_config::SerdeConfig;
+pub(crate) use serde_schemas::{SerdeSchemas, header_of};
 pub use server::{RegistryServer, RegistryServerConfig};
 pub use settings::{Mode, SubjectConfig};
 pub use version::{Deleted, VersionSpec};
@@ -94,8 +96,30 @@ pub trait RegistryAdmin: SchemaRegistry {
         permanent: bool,
     ) -> Result<i32, RegistryError>;
 
-    /// What keeps a schema from being registered; empty if it is compatible with the subject's versions.
-    fn check(&self, subject: &str, schema: &Schema) -> Result<Vec<String>, RegistryError>;
+    /// What keeps a schema, normalised first if asked to, from being registered; empty if it is compatible with the
+    /// subject's versions.
+    fn check(&self, subject: &str, schema: &Schema, normalize: bool) -> Result<Vec<String>, RegistryError>;
+
+    /// Puts a schema under a subject, normalised or with the id and version that it had elsewhere; tells its id.
+    fn register_as(&self, subject: &str, schema: &Schema, how: Registration) -> Result<i32, RegistryError>;
+
+    /// What a subject, a context (`:.ctx:`) or, without either, the registry is set to.
+    fn config(&self, subject: Option<&str>, scope: Scope) -> Result<SubjectConfig, RegistryError>;
+
+    /// Sets what is given and leaves the rest as it was.
+    fn set_config(&self, subject: Option<&str>, config: SubjectConfig) -> Result<(), RegistryError>;
+
+    /// Takes settings back, so that the wider scope decides.
+    fn delete_config(&self, subject: Option<&str>) -> Result<(), RegistryError>;
+
+    /// The mode of a subject, a context or the registry.
+    fn mode(&self, subject: Option<&str>, scope: Scope) -> Result<Mode, RegistryError>;
+
+    /// Sets a mode; `force` sets IMPORT where there are schemas.
+    fn set_mode(&self, subject: Option<&str>, mode: Mode, force: bool) -> Result<(), RegistryError>;
+
+    /// Takes a mode back, so that the wider scope decides.
+    fn delete_mode(&self, subject: Option<&str>) -> Result<(), RegistryError>;
 }
 
 /// References may refer on, but not in a circle and not deeper than this.

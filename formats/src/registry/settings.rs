@@ -19,12 +19,17 @@ pub enum Mode {
 }
 
 /// What is set for a subject, a context or globally; nothing means that the wider scope decides.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SubjectConfig {
     /// Which changes of schemas are taken. Globally BACKWARD by default.
     pub compatibility: Option<Compatibility>,
     /// Whether schemas are normalised when they are registered and looked up. Default false.
     pub normalize: Option<bool>,
+    /// The subject that is meant wherever this one is named, except in settings and modes. Only of subjects.
+    pub alias: Option<String>,
+    /// The name of a metadata property: only schemas with the same value of it are compared. Kept for others: schemas have
+    /// no metadata here, so all are compared.
+    pub compatibility_group: Option<String>,
 }
 
 impl Mode {
@@ -67,6 +72,8 @@ impl SubjectConfig {
         Self {
             compatibility: self.compatibility.or(wider.compatibility),
             normalize: self.normalize.or(wider.normalize),
+            alias: self.alias.or(wider.alias),
+            compatibility_group: self.compatibility_group.or(wider.compatibility_group),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a registry knows: the sum of all [`Change`]s, in memory.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, HashMap},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -142,7 +143,9 @@ impl State {
     /// The id that the next new schema of a context gets.
     pub(super) fn id_next(&self, context: &str) -> Result<i32, RegistryError> {
         let last = self.contexts.get(context).map_or(0, |context| context.id_last);
-        last.checked_add(1).ok_or_else(|| RegistryError::new(50001, "out of schema ids"))
+        last.checked_add(1).ok_or_else(|| {
+            RegistryError::new(42205, format!("Schema id {last} is the last that there can be."))
+        })
     }
 
     /// The largest id of a context that was given out.
@@ -260,18 +263,29 @@ impl State {
         ids
     }
 
+    /// The subject that a name stands for: the one that it is an alias of, or itself in its normal form.
+    pub(super) fn meant<'a>(&self, name: &'a str) -> Cow<'a, str> {
+        let name = subject::normalize(name);
+        let alias = self.configs.get(&Some(name.as_ref().into())).and_then(|config| config.alias.as_deref());
+        alias.map_or(name, |alias| Cow::Owned(subject::normalize(alias).into_owned()))
+    }
+
     /// What is set for exactly this subject or context, or globally.
     pub(super) fn own_config(&self, subject: Option<&str>) -> Option<SubjectConfig> {
-        self.configs.get(&subject.map(Box::from)).copied()
+        self.configs.get(&subject.map(Box::from)).cloned()
     }
 
     /// What holds for a subject: its own settings, then its context's, then the global ones, then the defaults.
     pub(super) fn config_in_scope(&self, subject: Option<&str>) -> SubjectConfig {
-        let defaults = SubjectConfig { compatibility: Some(Compatibility::Backward), normalize: None };
+        let defaults =
+            SubjectConfig { compatibility: Some(Compatibility::Backward), ..SubjectConfig::default() };
         let own = subject.and_then(|subject| self.own_config(Some(subject))).unwrap_or_default();
         let context = subject.and_then(subject::context_key);
         let context = context.and_then(|context| self.own_config(Some(&context))).unwrap_or_default();
-        own.or(context).or(self.own_config(None).unwrap_or_default()).or(defaults)
+        // An alias is no setting that others inherit.
+        let alias = own.alias.clone();
+        let wider = context.or(self.own_config(None).unwrap_or_default()).or(defaults);
+        SubjectConfig { alias, ..own.or(wider) }
     }
 
     /// The mode of exactly this subject or context, or the global one.

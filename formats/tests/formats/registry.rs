@@ -13,8 +13,9 @@ use std::{
 };
 
 use millstream_formats::{
-    Deleted, EmbeddedRegistry, Reference, RegistryAdmin, RegistryClient, RegistryClientConfig,
-    RegistryServer, RegistryServerConfig, Schema, SchemaRegistry, SchemaType, VersionSpec,
+    Compatibility, Deleted, EmbeddedRegistry, Mode, Reference, Registration, RegistryAdmin, RegistryClient,
+    RegistryClientConfig, RegistryServer, RegistryServerConfig, Schema, SchemaRegistry, SchemaType, Scope,
+    SubjectConfig, VersionSpec,
 };
 use millstream_log::{Log, ManualClock, Timestamp};
 
@@ -64,8 +65,8 @@ fn exercise(registry: &dyn RegistryAdmin) {
     assert_eq!(registry.register(subject, &avro(r#""int""#)), Ok(1));
     assert_eq!(registry.all_subjects(":*:", Deleted::Exclude).unwrap().len(), 3);
     assert_eq!(registry.versions(subject, Deleted::Exclude), Ok(vec![1]));
-    assert_eq!(registry.check(subject, &avro(r#""long""#)), Ok(vec![]));
-    assert!(!registry.check(subject, &avro(r#""string""#)).unwrap().is_empty());
+    assert_eq!(registry.check(subject, &avro(r#""long""#), false), Ok(vec![]));
+    assert!(!registry.check(subject, &avro(r#""string""#), true).unwrap().is_empty());
     assert_eq!(registry.register(subject, &avro(r#""string""#)).unwrap_err().code, 409);
     assert_eq!(registry.delete_subject("item", false).unwrap_err().code, 42206);
     assert_eq!(registry.delete_version("order", VersionSpec::Latest, false), Ok(1));
@@ -74,6 +75,40 @@ fn exercise(registry: &dyn RegistryAdmin) {
     assert_eq!(registry.resolve(&order).unwrap().references.len(), 1, "what was deleted still explains");
     assert_eq!(registry.register("item", &item), Ok(1));
     assert_eq!(registry.find("item", VersionSpec::Latest).unwrap().version, 2);
+    settings(registry);
+}
+
+fn settings(registry: &dyn RegistryAdmin) {
+    let level = |level| SubjectConfig { compatibility: Some(level), ..SubjectConfig::default() };
+    assert_eq!(registry.config(None, Scope::Own), Ok(level(Compatibility::Backward)));
+    assert_eq!(registry.config(Some("s/t"), Scope::Own).unwrap_err().code, 40408);
+    let config = SubjectConfig {
+        compatibility: Some(Compatibility::None),
+        normalize: Some(true),
+        alias: Some("real".into()),
+        compatibility_group: Some("g".into()),
+    };
+    assert_eq!(registry.set_config(Some("s/t"), config.clone()), Ok(()));
+    assert_eq!(registry.config(Some("s/t"), Scope::Own), Ok(config));
+    assert_eq!(registry.config(Some("other"), Scope::Effective), Ok(level(Compatibility::Backward)));
+    let id = registry.register("s/t", &avro(r#""int""#)).unwrap();
+    assert_eq!(registry.latest("real").unwrap().id, id, "an alias");
+    assert_eq!(registry.delete_config(Some("s/t")), Ok(()));
+    assert_eq!(registry.delete_config(Some("s/t")).unwrap_err().code, 40401);
+    assert_eq!(registry.latest("s/t").unwrap_err().code, 40401, "none any more");
+
+    assert_eq!(registry.mode(None, Scope::Own), Ok(Mode::ReadWrite));
+    assert_eq!(registry.mode(Some("real"), Scope::Own).unwrap_err().code, 40409);
+    assert_eq!(registry.set_mode(Some("real"), Mode::Import, false).unwrap_err().code, 42205);
+    assert_eq!(registry.set_mode(Some("real"), Mode::Import, true), Ok(()));
+    assert_eq!(registry.mode(Some("real"), Scope::Effective), Ok(Mode::Import));
+    let unordered = avro(r#"{"type":"fixed","name":"F","size":2,"z":1,"b":2}"#);
+    let how = Registration { normalize: true, id: Some(70), version: Some(9) };
+    assert_eq!(registry.register_as("real", &unordered, how), Ok(70));
+    let imported = registry.version("real", 9).unwrap();
+    assert_eq!(imported.schema.text, r#"{"type":"fixed","name":"F","size":2,"b":2,"z":1}"#);
+    assert_eq!(registry.delete_mode(Some("real")), Ok(()));
+    assert_eq!(registry.mode(Some("real"), Scope::Effective), Ok(Mode::ReadWrite));
 }
 
 #[test]

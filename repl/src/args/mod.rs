@@ -13,7 +13,9 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::clients::{ConsumeArgs, Formatter, PerfCommand, ProduceArgs};
 pub(crate) use self::groups::{ApplicationResetArgs, GroupsCommand, ResetArgs, ResetTarget, StreamsCommand};
-pub(crate) use self::schemas::{SchemaArgs, SchemasArgs, SchemasCommand};
+pub(crate) use self::schemas::{
+    ConfigCommand, ModeCommand, SchemaArgs, SchemasArgs, SchemasCommand, ScopeArgs, SettingsArgs,
+};
 pub(crate) use self::topics::{ConfigsCommand, OffsetsArgs, RepairArgs, TopicsCommand};
 pub(crate) use self::transactions::TransactionsCommand;
 use crate::dump_log::DumpLogArgs;

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Subcommand};
-use millstream_formats::{Reference, SchemaType, VersionSpec};
+use millstream_formats::{Compatibility, Mode, Reference, RegistryError, SchemaType, VersionSpec};
 
 use super::pair;
 
@@ -49,7 +50,16 @@ pub(crate) enum SchemasCommand {
         version: VersionSpec,
     },
     /// Put a schema under a subject as its newest version, unless it is there already
-    Register(SchemaArgs),
+    Register {
+        #[command(flatten)]
+        schema: SchemaArgs,
+        /// Id that it had elsewhere; in mode IMPORT
+        #[arg(long)]
+        id: Option<i32>,
+        /// Version that it had elsewhere; in mode IMPORT
+        #[arg(long)]
+        version: Option<i32>,
+    },
     /// Tell whether a schema could be registered; fails when it could not
     Check(SchemaArgs),
     /// Delete a subject or one version; ids stay readable
@@ -63,12 +73,88 @@ pub(crate) enum SchemasCommand {
         #[arg(long)]
         permanent: bool,
     },
+    /// Print or change compatibility levels and other settings
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Print or change whether schemas may be registered
+    #[command(subcommand)]
+    Mode(ModeCommand),
     /// Serve the registry in the data directory over Confluent's REST API until Ctrl-C
     Serve {
         /// Where to listen
         #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:8081")]
         listen: SocketAddr,
     },
+}
+
+/// What to do with settings.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print the settings of a subject, of a context (`:.ctx:`), or the global ones
+    Get(ScopeArgs),
+    /// Change what is given, and leave the rest
+    Set {
+        /// The subject or context; without it, the global settings
+        subject: Option<String>,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+    /// Take the settings back, so that those of the context or the global ones hold
+    Delete {
+        /// The subject or context; without it, the global settings
+        subject: Option<String>,
+    },
+}
+
+/// What to do with modes.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModeCommand {
+    /// Print the mode of a subject, of a context (`:.ctx:`), or the global one
+    Get(ScopeArgs),
+    /// Change the mode
+    Set {
+        /// READWRITE; READONLY: no changes; READONLY_OVERRIDE: none in any subject; IMPORT: with the ids of elsewhere
+        #[arg(value_parser = parsed::<Mode>)]
+        mode: Mode,
+        /// The subject or context; without it, the global mode
+        subject: Option<String>,
+        /// Set IMPORT where there are schemas
+        #[arg(long)]
+        force: bool,
+    },
+    /// Take the mode back, so that the one of the context or the global one holds
+    Delete {
+        /// The subject or context; without it, the global mode
+        subject: Option<String>,
+    },
+}
+
+/// Whose settings.
+#[derive(Debug, Args)]
+pub(crate) struct ScopeArgs {
+    /// The subject or context; without it, what holds globally
+    pub(crate) subject: Option<String>,
+    /// Also what the subject has from its context, the global settings or the defaults
+    #[arg(long)]
+    pub(crate) effective: bool,
+}
+
+/// Settings; at least one.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct SettingsArgs {
+    /// Which changes of schemas are taken: BACKWARD, FORWARD, FULL, each also with _TRANSITIVE, or NONE
+    #[arg(long, value_name = "LEVEL", value_parser = parsed::<Compatibility>)]
+    pub(crate) compatibility: Option<Compatibility>,
+    /// Whether schemas are put in order when they are registered and looked up
+    #[arg(long, value_name = "true|false")]
+    pub(crate) normalize: Option<bool>,
+    /// The subject that is meant where this one is named
+    #[arg(long, value_name = "SUBJECT")]
+    pub(crate) alias: Option<String>,
+    /// Metadata property whose value says which schemas are compared
+    #[arg(long, value_name = "NAME")]
+    pub(crate) compatibility_group: Option<String>,
 }
 
 /// A subject or an id.
@@ -94,19 +180,22 @@ pub(crate) struct SchemaArgs {
     #[arg(long, value_name = "TEXT")]
     pub(crate) schema: Option<String>,
     /// Its language; without it, what the file's name says, or AVRO
-    #[arg(long = "type", value_name = "AVRO|JSON|PROTOBUF", value_parser = schema_type)]
+    #[arg(long = "type", value_name = "AVRO|JSON|PROTOBUF", value_parser = parsed::<SchemaType>)]
     pub(crate) schema_type: Option<SchemaType>,
     /// Schema that this one names, and where it is registered
     #[arg(long = "reference", value_name = "NAME=SUBJECT:VERSION", value_parser = reference)]
     pub(crate) references: Vec<Reference>,
+    /// Put what may come in any order in one order first, so that schemas that mean the same are the same
+    #[arg(long)]
+    pub(crate) normalize: bool,
 }
 
 fn version(text: &str) -> Result<VersionSpec, String> {
     text.parse().map_err(|_| format!("`{text}` is no version: it is a number from 1 on, or latest"))
 }
 
-fn schema_type(text: &str) -> Result<SchemaType, String> {
-    text.parse().map_err(|error: millstream_formats::RegistryError| error.message)
+fn parsed<T: FromStr<Err = RegistryError>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: RegistryError| error.message)
 }
 
 fn reference(text: &str) -> Result<Reference, String> {

@@ -55,6 +55,44 @@ fn references_are_named_on_the_command_line() {
     assert!(program.run(&["schemas", "delete", "item"]).failed(1).contains("42206"));
 }
 
+#[test]
+fn settings_and_modes_are_shown_and_changed() {
+    let program = Program::new();
+    let json = |args: &[&str]| -> Value {
+        serde_json::from_str(&program.ok(&[&["schemas"], args, &["--output", "json"]].concat())).unwrap()
+    };
+    let settings = |level: Value, normalize: Value| json!({"compatibility": level, "normalize": normalize, "alias": null, "compatibility_group": null});
+    assert_eq!(json(&["config", "get"]), settings(json!("BACKWARD"), json!(null)));
+    let set = program.ok(&["schemas", "config", "set", "--compatibility", "full", "--normalize", "true"]);
+    assert_eq!(set, "Set the global settings.\n");
+    assert!(program.run(&["schemas", "config", "get", "a"]).failed(1).contains("40408"));
+    assert_eq!(json(&["config", "get", "a", "--effective"]), settings(json!("FULL"), json!(true)));
+    assert_eq!(
+        program.ok(&["schemas", "config", "set", "a", "--compatibility", "NONE"]),
+        "Set the settings of a.\n"
+    );
+    assert_eq!(json(&["config", "get", "a"]), settings(json!("NONE"), json!(null)));
+    assert_eq!(program.ok(&["schemas", "config", "delete", "a"]), "Deleted the settings of a.\n");
+    program.run(&["schemas", "config", "set", "a"]).failed(2);
+    assert!(
+        program
+            .run(&["schemas", "config", "set", "--compatibility", "some"])
+            .failed(2)
+            .contains("TRANSITIVE")
+    );
+
+    program.ok(&["schemas", "register", "a", "--schema", r#"{"type":"int","z":1,"b":2}"#, "--normalize"]);
+    assert!(program.ok(&["schemas", "show", "a"]).contains(r#"{"type":"int","b":2,"z":1}"#));
+    assert!(program.run(&["schemas", "mode", "set", "IMPORT", "a"]).failed(1).contains("42205"));
+    assert_eq!(program.ok(&["schemas", "mode", "set", "import", "a", "--force"]), "Set the mode of a.\n");
+    assert_eq!(json(&["mode", "get", "a"]), json!({"mode": "IMPORT"}));
+    program.ok(&["schemas", "register", "a", "--schema", INT, "--id", "40", "--version", "7"]);
+    assert!(program.ok(&["schemas", "show", "a"]).starts_with("Subject: a\tVersion: 7\tId: 40\t"));
+    assert_eq!(program.ok(&["schemas", "mode", "delete", "a"]), "Deleted the mode of a.\n");
+    assert_eq!(json(&["mode", "get"]), json!({"mode": "READWRITE"}));
+    program.run(&["schemas", "mode", "set", "SOMETIMES"]).failed(2);
+}
+
 /// Ends with the test, however that ends.
 struct Server(Child);
 

@@ -41,6 +41,7 @@ struct Server {
 enum Method {
     Get,
     Post,
+    Put,
     Delete,
 }
 
@@ -82,8 +83,15 @@ impl Http {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, RegistryError> {
-        let body = serde_json::to_vec(body).expect("texts and numbers always become JSON");
-        self.ask(Method::Post, path, &body)
+        self.ask(Method::Post, path, &text(body))
+    }
+
+    pub(super) fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, RegistryError> {
+        self.ask(Method::Put, path, &text(body))
     }
 
     /// Asks the server that answered last, and the others in turn while none can be reached. All that is asked may be
@@ -121,14 +129,20 @@ impl Http {
         let mut response = match method {
             Method::Get => authorized(self.agent.get(url), authorization).call()?,
             Method::Delete => authorized(self.agent.delete(url), authorization).call()?,
-            Method::Post => {
-                let request = authorized(self.agent.post(url), authorization);
-                request.header("Content-Type", MEDIA_TYPE).send(body)?
+            Method::Post | Method::Put => {
+                let put = matches!(method, Method::Put);
+                let request = if put { self.agent.put(url) } else { self.agent.post(url) };
+                let request = authorized(request, authorization).header("Content-Type", MEDIA_TYPE);
+                request.send(body)?
             }
         };
         let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec()?;
         Ok((response.status().as_u16(), answer))
     }
+}
+
+fn text(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).expect("texts and numbers always become JSON")
 }
 
 fn authorized<B>(request: ureq::RequestBuilder<B>, authorization: Option<&str>) -> ureq::RequestBuilder<B> {

@@ -14,12 +14,15 @@ pub use config::{Credentials, RegistryClientConfig};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use serde::de::IgnoredAny;
+
 use super::{
-    Deleted, Reference, RegisteredSchema, RegistryAdmin, RegistryError, Schema, SchemaRegistry, VersionSpec,
+    Deleted, Mode, Reference, RegisteredSchema, Registration, RegistryAdmin, RegistryError, Schema,
+    SchemaRegistry, Scope, SubjectConfig, VersionSpec,
 };
 use cache::Cache;
 use http::{Http, encode};
-use wire::{Checked, Id, SchemaBody, SchemaRequest, VersionBody};
+use wire::{Checked, ConfigBody, ConfigRequest, Id, ModeBody, SchemaBody, SchemaRequest, VersionBody};
 
 /// A client of a schema registry. What cannot change is asked once: schemas by id and by version, and ids of
 /// schemas that were registered or looked up.
@@ -147,11 +150,59 @@ impl RegistryAdmin for RegistryClient {
         Ok(number)
     }
 
-    fn check(&self, subject: &str, schema: &Schema) -> Result<Vec<String>, RegistryError> {
-        let path = format!("/compatibility/subjects/{}/versions?verbose=true", encode(subject));
+    fn check(&self, subject: &str, schema: &Schema, normalize: bool) -> Result<Vec<String>, RegistryError> {
+        let subject = encode(subject);
+        let path = format!("/compatibility/subjects/{subject}/versions?verbose=true&normalize={normalize}");
         let checked: Checked = self.http.post(&path, &SchemaRequest::from(schema))?;
         Ok(checked.incompatibilities())
     }
+
+    fn register_as(&self, subject: &str, schema: &Schema, how: Registration) -> Result<i32, RegistryError> {
+        let path = format!("/subjects/{}/versions?normalize={}", encode(subject), how.normalize);
+        let Id { id } = self.http.post(&path, &SchemaRequest::from(schema).with(how))?;
+        Ok(id)
+    }
+
+    fn config(&self, subject: Option<&str>, scope: Scope) -> Result<SubjectConfig, RegistryError> {
+        self.http.get::<ConfigBody>(&scoped("/config", subject, scope))?.config()
+    }
+
+    fn set_config(&self, subject: Option<&str>, config: SubjectConfig) -> Result<(), RegistryError> {
+        let _: IgnoredAny = self.http.put(&of("/config", subject), &ConfigRequest::from(config))?;
+        // It may be an alias now.
+        subject.into_iter().for_each(|subject| self.cache().forget(subject));
+        Ok(())
+    }
+
+    fn delete_config(&self, subject: Option<&str>) -> Result<(), RegistryError> {
+        let _: IgnoredAny = self.http.delete(&of("/config", subject))?;
+        subject.into_iter().for_each(|subject| self.cache().forget(subject));
+        Ok(())
+    }
+
+    fn mode(&self, subject: Option<&str>, scope: Scope) -> Result<Mode, RegistryError> {
+        self.http.get::<ModeBody>(&scoped("/mode", subject, scope))?.mode.parse()
+    }
+
+    fn set_mode(&self, subject: Option<&str>, mode: Mode, force: bool) -> Result<(), RegistryError> {
+        let path = format!("{}?force={force}", of("/mode", subject));
+        let _: IgnoredAny = self.http.put(&path, &ModeBody { mode: mode.name().to_owned() })?;
+        Ok(())
+    }
+
+    fn delete_mode(&self, subject: Option<&str>) -> Result<(), RegistryError> {
+        let _: IgnoredAny = self.http.delete(&of("/mode", subject))?;
+        Ok(())
+    }
+}
+
+/// The path of a setting of a subject, or of the registry.
+fn of(path: &str, subject: Option<&str>) -> String {
+    subject.map_or_else(|| path.to_owned(), |subject| format!("{path}/{}", encode(subject)))
+}
+
+fn scoped(path: &str, subject: Option<&str>, scope: Scope) -> String {
+    format!("{}?defaultToGlobal={}", of(path, subject), scope == Scope::Effective)
 }
 
 fn deleted_query(deleted: Deleted) -> &'static str {

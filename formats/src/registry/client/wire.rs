@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::super::{Reference, RegisteredSchema, RegistryError, Schema, SchemaType};
+use super::super::{
+    Compatibility, Reference, RegisteredSchema, Registration, RegistryError, Schema, SchemaType,
+    SubjectConfig,
+};
 
 /// A schema to register, look up or check.
 #[derive(Serialize)]
@@ -14,6 +17,10 @@ pub(super) struct SchemaRequest<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     references: Vec<ReferenceBody>,
     schema: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<i32>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -70,7 +77,61 @@ impl<'a> From<&'a Schema> for SchemaRequest<'a> {
                 .map(|Reference { name, subject, version }| ReferenceBody { name, subject, version })
                 .collect(),
             schema: &schema.text,
+            id: None,
+            version: None,
         }
+    }
+}
+
+impl SchemaRequest<'_> {
+    /// The same with what a schema had elsewhere.
+    pub(super) fn with(self, how: Registration) -> Self {
+        Self { id: how.id, version: how.version, ..self }
+    }
+}
+
+/// Settings as they are set: the level has another name than where they are asked for.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConfigRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compatibility: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    normalize: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alias: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compatibility_group: Option<String>,
+}
+
+/// Settings as they are answered.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ConfigBody {
+    compatibility_level: Option<String>,
+    normalize: Option<bool>,
+    alias: Option<String>,
+    compatibility_group: Option<String>,
+}
+
+/// A mode.
+#[derive(Deserialize, Serialize)]
+pub(super) struct ModeBody {
+    pub(super) mode: String,
+}
+
+impl From<SubjectConfig> for ConfigRequest {
+    fn from(config: SubjectConfig) -> Self {
+        let SubjectConfig { compatibility, normalize, alias, compatibility_group } = config;
+        Self { compatibility: compatibility.map(Compatibility::name), normalize, alias, compatibility_group }
+    }
+}
+
+impl ConfigBody {
+    pub(super) fn config(self) -> Result<SubjectConfig, RegistryError> {
+        let Self { compatibility_level, normalize, alias, compatibility_group } = self;
+        let compatibility = compatibility_level.map(|level| level.parse()).transpose()?;
+        Ok(SubjectConfig { compatibility, normalize, alias, compatibility_group })
     }
 }
 

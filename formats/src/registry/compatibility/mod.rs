@@ -37,6 +37,12 @@ pub fn normalized(schema: &ResolvedSchema) -> Result<String, RegistryError> {
     text(schema, true)
 }
 
+/// The canonical text of an Avro schema that needs no others: what it refers to is defined where it is first named.
+/// Fails with 42201 as [`parse`] does, and where definitions in definitions are nested too deep.
+pub(super) fn resolved(schema: &ResolvedSchema) -> Result<String, RegistryError> {
+    avro::resolved(schema).map_err(|reason| invalid(&schema.schema, &reason))
+}
+
 fn text(schema: &ResolvedSchema, sorted: bool) -> Result<String, RegistryError> {
     let text = match schema.schema.schema_type {
         SchemaType::Avro => avro::canonical(schema, sorted),

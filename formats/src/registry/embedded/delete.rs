@@ -12,9 +12,9 @@ impl EmbeddedRegistry {
         version: VersionSpec,
         permanent: bool,
     ) -> Result<i32, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let mut journal = self.turn();
         let state = self.state();
+        let subject = &*state.meant(subject);
         state.check_writable(subject)?;
         let known = if version == VersionSpec::Latest { Deleted::Exclude } else { Deleted::Include };
         let version = state.version(subject, version, known)?;
@@ -58,9 +58,9 @@ impl EmbeddedRegistry {
     /// Deletes a subject; for good only if it was deleted softly before. Tells the numbers of its versions. Fails with
     /// 40401, 40404 if it was deleted already, 40405 if it was not, 42205 in a read-only mode, 42206 if others refer to it.
     pub fn remove_subject(&self, subject: &str, permanent: bool) -> Result<Vec<i32>, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let mut journal = self.turn();
         let state = self.state();
+        let subject = &*state.meant(subject);
         state.check_writable(subject)?;
         let all: Vec<i32> =
             state.versions(subject, Deleted::Include)?.map(|version| version.number).collect();
@@ -96,7 +96,7 @@ impl EmbeddedRegistry {
             state.check_unreferenced(subject, *number)?;
         }
         drop(state);
-        self.commit(&mut journal, changes)?;
+        self.commit_each(&mut journal, changes)?;
         Ok(gone)
     }
 }

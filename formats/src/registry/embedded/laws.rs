@@ -65,7 +65,7 @@ fn log() -> Log {
 
 /// A registry in which any schema may follow any other.
 fn lenient(registry: EmbeddedRegistry) -> EmbeddedRegistry {
-    let config = SubjectConfig { compatibility: Some(Compatibility::None), normalize: None };
+    let config = SubjectConfig { compatibility: Some(Compatibility::None), ..SubjectConfig::default() };
     registry.set_config(None, config).unwrap();
     registry
 }
@@ -90,7 +90,7 @@ fn run(registry: &EmbeddedRegistry, command: Command) -> Result<String, Registry
             format!("{:?}", registry.remove_subject(SUBJECTS[subject], permanent)?)
         }
         Command::Config(subject, normalize @ Some(_)) => {
-            let config = SubjectConfig { compatibility: None, normalize };
+            let config = SubjectConfig { normalize, ..SubjectConfig::default() };
             format!("{:?}", registry.set_config(named(subject), config)?)
         }
         Command::Config(subject, None) => match named(subject) {

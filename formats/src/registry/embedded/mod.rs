@@ -23,8 +23,9 @@ pub use register::Registration;
 pub use settings::Scope;
 
 use super::{
-    Change, Deleted, Journal, Reference, RegisteredSchema, RegistryAdmin, RegistryError, ResolvedSchema,
-    Schema, SchemaRegistry, State, VersionSpec,
+    Change, Deleted, Journal, Mode, Reference, RegisteredSchema, RegistryAdmin, RegistryError,
+    ResolvedSchema, Schema, SchemaRegistry, State, SubjectConfig, VersionSpec,
+    error::SCHEMA_TOO_LARGE,
     subject::{self, DEFAULT_CONTEXT},
 };
 
@@ -75,12 +76,33 @@ impl EmbeddedRegistry {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same for changes of which each is whole: they are kept in as many batches as the topic asks for, and those
+    /// before a failure count.
+    fn commit_each(&self, journal: &mut Journal, mut changes: Vec<Change>) -> Result<(), RegistryError> {
+        match journal.write(&changes) {
+            Err(error) if error.code == SCHEMA_TOO_LARGE && changes.len() > 1 => {
+                let rest = changes.split_off(changes.len() / 2);
+                self.commit_each(journal, changes)?;
+                self.commit_each(journal, rest)
+            }
+            Err(error) => Err(error),
+            Ok(()) => {
+                self.apply(changes);
+                Ok(())
+            }
+        }
+    }
+
     /// Makes changes count, once they are kept.
     fn commit(&self, journal: &mut Journal, changes: Vec<Change>) -> Result<(), RegistryError> {
         journal.write(&changes)?;
+        self.apply(changes);
+        Ok(())
+    }
+
+    fn apply(&self, changes: Vec<Change>) {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         changes.into_iter().for_each(|change| state.apply(change));
-        Ok(())
     }
 
     /// Names of the subjects that begin with a prefix: in the default context, in one (`:.ctx:`), or with `:*:` all.
@@ -90,8 +112,8 @@ impl EmbeddedRegistry {
 
     /// The version numbers of a subject. Fails with 40401.
     pub fn versions_of(&self, subject: &str, deleted: Deleted) -> Result<Vec<i32>, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let state = self.state();
+        let subject = &*state.meant(subject);
         let versions = state.versions(subject, deleted)?;
         Ok(versions.map(|version| version.number).collect())
     }
@@ -103,16 +125,16 @@ impl EmbeddedRegistry {
         version: VersionSpec,
         deleted: Deleted,
     ) -> Result<RegisteredSchema, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let state = self.state();
+        let subject = &*state.meant(subject);
         let version = state.version(subject, version, deleted)?;
         Ok(state.registered(subject, version))
     }
 
     /// Ids of the schemas that refer to a version. Fails with 40401 or 40402.
     pub fn referenced_by(&self, subject: &str, version: VersionSpec) -> Result<Vec<i32>, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let state = self.state();
+        let subject = &*state.meant(subject);
         let version = state.version(subject, version, Deleted::Include)?;
         Ok(state.referenced_by(subject, version.number))
     }
@@ -122,7 +144,8 @@ impl EmbeddedRegistry {
     pub fn schema_by_id(&self, id: i32, subject: Option<&str>) -> Result<ResolvedSchema, RegistryError> {
         let state = self.state();
         let missing = || RegistryError::schema_not_found(id);
-        let context = state.context_of_id(id, subject).ok_or_else(missing)?;
+        let subject = subject.map(|subject| state.meant(subject));
+        let context = state.context_of_id(id, subject.as_deref()).ok_or_else(missing)?;
         let schema = state.schema_in(context, id).ok_or_else(missing)?;
         state.resolve(context, schema)
     }
@@ -141,8 +164,10 @@ impl EmbeddedRegistry {
     ) -> Result<Vec<(String, i32)>, RegistryError> {
         let state = self.state();
         let missing = || RegistryError::schema_not_found(id);
-        let context = state.context_of_id(id, subject).ok_or_else(missing)?;
-        let name = subject.map(|subject| subject::split(subject).1).filter(|name| !name.is_empty());
+        let subject = subject.map(|subject| state.meant(subject));
+        let context = state.context_of_id(id, subject.as_deref()).ok_or_else(missing)?;
+        let name = subject.as_deref().map(|subject| subject::split(subject).1);
+        let name = name.filter(|name| !name.is_empty());
         let prefix = subject::qualify(context, "");
         let found: Vec<(String, i32)> = state
             .subjects(&prefix, Deleted::Include)
@@ -230,8 +255,36 @@ impl RegistryAdmin for EmbeddedRegistry {
         self.remove_version(subject, version, permanent)
     }
 
-    fn check(&self, subject: &str, schema: &Schema) -> Result<Vec<String>, RegistryError> {
-        self.check_compatibility(subject, schema, None, false)
+    fn check(&self, subject: &str, schema: &Schema, normalize: bool) -> Result<Vec<String>, RegistryError> {
+        self.check_compatibility(subject, schema, None, normalize)
+    }
+
+    fn register_as(&self, subject: &str, schema: &Schema, how: Registration) -> Result<i32, RegistryError> {
+        EmbeddedRegistry::register_as(self, subject, schema, how).map(|registered| registered.id)
+    }
+
+    fn config(&self, subject: Option<&str>, scope: Scope) -> Result<SubjectConfig, RegistryError> {
+        EmbeddedRegistry::config(self, subject, scope)
+    }
+
+    fn set_config(&self, subject: Option<&str>, config: SubjectConfig) -> Result<(), RegistryError> {
+        EmbeddedRegistry::set_config(self, subject, config).map(drop)
+    }
+
+    fn delete_config(&self, subject: Option<&str>) -> Result<(), RegistryError> {
+        EmbeddedRegistry::delete_config(self, subject).map(drop)
+    }
+
+    fn mode(&self, subject: Option<&str>, scope: Scope) -> Result<Mode, RegistryError> {
+        EmbeddedRegistry::mode(self, subject, scope)
+    }
+
+    fn set_mode(&self, subject: Option<&str>, mode: Mode, force: bool) -> Result<(), RegistryError> {
+        EmbeddedRegistry::set_mode(self, subject, mode, force)
+    }
+
+    fn delete_mode(&self, subject: Option<&str>) -> Result<(), RegistryError> {
+        EmbeddedRegistry::delete_mode(self, subject).map(drop)
     }
 
     fn find(&self, subject: &str, version: VersionSpec) -> Result<RegisteredSchema, RegistryError> {

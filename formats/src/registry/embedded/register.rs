@@ -30,13 +30,11 @@ impl EmbeddedRegistry {
         schema: &Schema,
         how: Registration,
     ) -> Result<RegisteredSchema, RegistryError> {
-        subject::check(subject)?;
-        let subject = &*subject::normalize(subject);
-        let (context, _) = subject::split(subject);
         let mut journal = self.turn();
         let state = self.state();
-        let mode = state.mode_in_scope(Some(subject));
-        check_mode(subject, mode, how.id.is_some())?;
+        let subject = &*state.meant(subject);
+        subject::check(subject)?;
+        let (context, _) = subject::split(subject);
         let new = state.prepare(subject, schema, how.normalize)?;
         let known_id =
             state.id_of(context, &new.schema).filter(|id| how.id.is_none_or(|wanted| wanted == *id));
@@ -46,6 +44,9 @@ impl EmbeddedRegistry {
                 return Ok(state.registered(subject, *version));
             }
         }
+        // What is there already is told in every mode, as producers ask that way.
+        let mode = state.mode_in_scope(Some(subject));
+        check_mode(subject, mode, how.id.is_some())?;
         if mode != Mode::Import {
             let lines = state.incompatibilities(subject, &new)?;
             if !lines.is_empty() {
@@ -95,8 +96,8 @@ impl EmbeddedRegistry {
         normalize: bool,
         deleted: Deleted,
     ) -> Result<RegisteredSchema, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let state = self.state();
+        let subject = &*state.meant(subject);
         let mut versions = state.versions(subject, deleted)?.rev();
         let missing = || RegistryError::new(40403, "Schema not found");
         let wanted = state.prepare(subject, schema, normalize)?;
@@ -114,8 +115,8 @@ impl EmbeddedRegistry {
         version: Option<VersionSpec>,
         normalize: bool,
     ) -> Result<Vec<String>, RegistryError> {
-        let subject = &*subject::normalize(subject);
         let state = self.state();
+        let subject = &*state.meant(subject);
         let new = state.prepare(subject, schema, normalize)?;
         let Some(version) = version else { return state.incompatibilities(subject, &new) };
         match (state.version(subject, version, Deleted::Exclude), version) {
@@ -213,10 +214,12 @@ impl State {
     fn version_number(&self, subject: &str, wanted: Option<i32>, mode: Mode) -> Result<i32, RegistryError> {
         let versions = self.all_versions(subject);
         let last = versions.last().map_or(0, |version| version.number);
-        let next = last.checked_add(1).ok_or_else(|| RegistryError::new(50001, "out of versions"))?;
         match wanted {
-            None => Ok(next),
-            Some(number) if number == next => Ok(number),
+            None => last.checked_add(1).ok_or_else(|| {
+                let message = format!("Version {last} of {subject} is the last that there can be.");
+                RegistryError::new(42205, message)
+            }),
+            Some(number) if last.checked_add(1) == Some(number) => Ok(number),
             Some(number) if mode == Mode::Import && number > 0 => {
                 if versions.iter().any(|version| version.number == number && !version.deleted) {
                     let message = format!("Overwrite of version {number} of {subject} is not permitted.");

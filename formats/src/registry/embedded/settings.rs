@@ -44,7 +44,7 @@ impl EmbeddedRegistry {
         let config = config.or(state.own_config(subject.as_deref()).unwrap_or_default());
         drop(state);
         let subject = subject.map(Cow::into_owned);
-        self.commit(&mut journal, vec![Change::Config { subject, config: Some(config) }])?;
+        self.commit(&mut journal, vec![Change::Config { subject, config: Some(config.clone()) }])?;
         Ok(config)
     }
 
@@ -107,7 +107,7 @@ impl EmbeddedRegistry {
         }
         drop(state);
         changes.push(Change::Mode { subject: subject.map(Cow::into_owned), mode: Some(mode) });
-        self.commit(&mut journal, changes)
+        self.commit_each(&mut journal, changes)
     }
 
     /// Takes a mode back and tells what it was. Fails with 40401 for subjects without a mode of their own.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use millstream_log::{Log, ManualClock, Timestamp};
+use millstream_log::{Log, ManualClock, NewTopic, Timestamp};
 
 use super::super::{
     Compatibility, Deleted, Mode, Reference, RegistryError, SCHEMAS_TOPIC, Schema, SchemaRegistry,
@@ -43,6 +43,10 @@ fn record(name: &str, fields: &[&str]) -> Schema {
 
 fn code<T: std::fmt::Debug>(result: Result<T, RegistryError>) -> u32 {
     result.unwrap_err().code
+}
+
+fn level(level: Compatibility) -> SubjectConfig {
+    SubjectConfig { compatibility: Some(level), ..SubjectConfig::default() }
 }
 
 const LATEST: VersionSpec = VersionSpec::Latest;
@@ -116,7 +120,7 @@ fn subjects_are_deleted_softly_and_then_for_good() {
     on_both(|registry| {
         registry.register("a", &avro(r#""int""#)).unwrap();
         registry.register("a", &avro(r#""long""#)).unwrap();
-        let none = SubjectConfig { compatibility: Some(Compatibility::None), normalize: None };
+        let none = level(Compatibility::None);
         registry.set_config(Some("a"), none).unwrap();
         assert_eq!(code(registry.delete_subject("b", false)), 40401);
         assert_eq!(code(registry.delete_subject("a", true)), 40405);
@@ -167,7 +171,7 @@ fn what_is_referred_to_is_not_deleted() {
 fn levels_decide_what_may_follow() {
     on_both(|registry| {
         let set = |subject, level| {
-            let config = SubjectConfig { compatibility: Some(level), normalize: None };
+            let config = self::level(level);
             registry.set_config(subject, config).unwrap()
         };
         let narrow = record("R", &["a"]);
@@ -255,7 +259,7 @@ fn contexts_count_their_own_ids() {
         assert_eq!(text(2, Some(":.c:b")).as_deref(), Ok(r#""int""#));
         assert_eq!(registry.id_max(Some(":.c:a")), 2);
         // Settings of a context hold for its subjects.
-        let none = SubjectConfig { compatibility: Some(Compatibility::None), normalize: None };
+        let none = level(Compatibility::None);
         registry.set_config(Some(":.c:"), none).unwrap();
         assert!(registry.register(":.c:a", &avro(r#""string""#)).is_ok());
         assert_eq!(code(registry.register("a", &avro(r#""string""#))), 409);
@@ -272,7 +276,7 @@ fn normalised_schemas_are_the_same_in_any_order() {
         let id = registry.register_as("s", &json(one), normalize).unwrap().id;
         assert_eq!(registry.register_as("s", &json(other), normalize).unwrap().id, id);
         assert_eq!(registry.lookup_as("s", &json(other), true, Deleted::Exclude).unwrap().id, id);
-        let config = SubjectConfig { compatibility: None, normalize: Some(true) };
+        let config = SubjectConfig { normalize: Some(true), ..SubjectConfig::default() };
         registry.set_config(Some("s"), config).unwrap();
         assert_eq!(registry.lookup("s", &json(other)).unwrap().id, id, "the subject is set to it");
     });
@@ -347,4 +351,33 @@ fn those_who_register_at_once_agree() {
     all.sort_unstable();
     assert_eq!(all, (1..=10).collect::<Vec<i32>>());
     assert_eq!(EmbeddedRegistry::open(&log).unwrap().list("", Deleted::Include, false).len(), 10);
+}
+
+#[test]
+fn more_tombstones_than_a_batch_holds() {
+    let log = log();
+    let topic = NewTopic::new(SCHEMAS_TOPIC)
+        .partitions(1)
+        .config("cleanup.policy", "compact")
+        .config("max.message.bytes", "1000");
+    log.create_topic(topic).unwrap();
+    let registry = EmbeddedRegistry::open(&log).unwrap();
+    registry.set_config(None, level(Compatibility::None)).unwrap();
+    for subject in ["a", "b"] {
+        for size in 1..60 {
+            let text = format!(r#"{{"type":"fixed","name":"F","size":{size}}}"#);
+            registry.register(subject, &avro(&text)).unwrap();
+        }
+        registry.remove_subject(subject, false).unwrap();
+    }
+    assert_eq!(registry.remove_subject("b", true).unwrap().len(), 59);
+    assert_eq!(registry.set_mode(None, Mode::Import, false), Ok(()));
+    for registry in [registry, EmbeddedRegistry::open(&log).unwrap()] {
+        assert!(registry.subjects_with_prefix(":*:", Deleted::Include).is_empty());
+        assert_eq!(registry.mode(None, Scope::Own), Ok(Mode::Import));
+    }
+    let text = format!(r#"{{"type":"fixed","name":"F","size":1,"doc":"{}"}}"#, "x".repeat(1000));
+    let registry = EmbeddedRegistry::open(&log).unwrap();
+    let how = Registration { id: Some(1), ..Registration::default() };
+    assert_eq!(code(registry.register_as("a", &avro(&text), how)), 42209, "one record is not divided");
 }

@@ -31,6 +31,8 @@ struct ReferenceIn {
 pub(super) struct ConfigIn {
     compatibility: Option<String>,
     normalize: Option<bool>,
+    alias: Option<String>,
+    compatibility_group: Option<String>,
     #[serde(flatten)]
     others: serde_json::Map<String, serde_json::Value>,
 }
@@ -95,18 +97,16 @@ pub(super) struct SubjectVersionOut<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ConfigOut {
     #[serde(skip_serializing_if = "Option::is_none")]
-    compatibility_level: Option<&'static str>,
+    alias: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     normalize: Option<bool>,
-}
-
-/// What a change of settings is answered with; the level has another name there.
-#[derive(Serialize)]
-pub(super) struct ConfigSetOut {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    compatibility_level: Option<&'static str>,
+    /// The level as a change of settings is answered with; only one of the two is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     compatibility: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    normalize: Option<bool>,
+    compatibility_group: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -150,12 +150,14 @@ impl ConfigIn {
     /// The settings. Fails with 42203 for unknown levels, with 422 for settings that this registry does not have.
     pub(super) fn config(self) -> Result<SubjectConfig, RegistryError> {
         if let Some((name, _)) = self.others.iter().find(|(_, value)| !value.is_null()) {
-            let message =
-                format!("{name} is no setting of this registry: it has compatibility and normalize");
+            let message = format!(
+                "{name} is no setting of this registry: it has compatibility, compatibilityGroup, normalize and alias"
+            );
             return Err(RegistryError::new(422, message));
         }
         let compatibility = self.compatibility.map(|level| level.parse()).transpose()?;
-        Ok(SubjectConfig { compatibility, normalize: self.normalize })
+        let Self { normalize, alias, compatibility_group, .. } = self;
+        Ok(SubjectConfig { compatibility, normalize, alias, compatibility_group })
     }
 }
 
@@ -182,14 +184,17 @@ impl<'a> SchemaOut<'a> {
 
 impl From<SubjectConfig> for ConfigOut {
     fn from(config: SubjectConfig) -> Self {
-        let compatibility_level = config.compatibility.map(Compatibility::name);
-        Self { compatibility_level, normalize: config.normalize }
+        let SubjectConfig { compatibility, normalize, alias, compatibility_group } = config;
+        let compatibility_level = compatibility.map(Compatibility::name);
+        Self { alias, normalize, compatibility_level, compatibility: None, compatibility_group }
     }
 }
 
-impl From<SubjectConfig> for ConfigSetOut {
-    fn from(config: SubjectConfig) -> Self {
-        Self { compatibility: config.compatibility.map(Compatibility::name), normalize: config.normalize }
+impl ConfigOut {
+    /// What a change of settings is answered with.
+    pub(super) fn of_change(config: SubjectConfig) -> Self {
+        let out = Self::from(config);
+        Self { compatibility: out.compatibility_level, compatibility_level: None, ..out }
     }
 }
 

@@ -16,9 +16,9 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
-    body::{Body, Bytes, to_bytes},
+    body::{Body, to_bytes},
     extract::State,
-    http::{Response as HttpResponse, StatusCode, header},
+    http::{Response as HttpResponse, header},
 };
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
@@ -87,6 +87,23 @@ impl RegistryServer {
     pub fn address(&self) -> SocketAddr {
         self.address
     }
+
+    /// The status and the JSON that a request is answered with, for programs that have a listener of their own. `target`
+    /// is a path with its parameters.
+    pub fn answer(
+        registry: &EmbeddedRegistry,
+        method: &str,
+        target: &str,
+        content_type: Option<&str>,
+        body: &[u8],
+    ) -> (u16, String) {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let request = Request::new(method, path, query, content_type, body);
+        match request.and_then(|request| router::respond(registry, &request)) {
+            Ok(text) => (200, text),
+            Err(error) => refusal(&error),
+        }
+    }
 }
 
 impl Drop for RegistryServer {
@@ -102,27 +119,25 @@ impl Drop for RegistryServer {
 async fn answer(State(shared): State<Shared>, request: axum::extract::Request) -> HttpResponse<Body> {
     let (parts, body) = request.into_parts();
     let plain = accepts_plain_json(parts.headers.get(header::ACCEPT));
-    let response = match to_bytes(body, shared.body_bytes_max).await {
+    let (status, text) = match to_bytes(body, shared.body_bytes_max).await {
         Ok(body) => {
             let content_type = parts.headers.get(header::CONTENT_TYPE);
             let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
-            let work = move || handle(&shared.registry, &parts, content_type.as_deref(), &body);
+            let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+            let work = move || {
+                let method = parts.method.as_str();
+                RegistryServer::answer(&shared.registry, method, &target, content_type.as_deref(), &body)
+            };
             // The core waits for the disk. What panics in it must not take the connection along without an answer.
             tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
-                Err(RegistryError::new(
-                    50001,
-                    "Error in the backend data store: the request was not finished",
-                ))
+                let message = "Error in the backend data store: the request was not finished";
+                refusal(&RegistryError::new(50001, message))
             })
         }
         Err(_) => {
             let message = format!("the body has more than {} bytes or did not arrive", shared.body_bytes_max);
-            Err(RegistryError::new(413, message))
+            refusal(&RegistryError::new(413, message))
         }
-    };
-    let (status, text) = match response {
-        Ok(text) => (StatusCode::OK, text),
-        Err(error) => (status_of(error.code), api::error_body(&error)),
     };
     let media_type = if plain { "application/json" } else { MEDIA_TYPE };
     HttpResponse::builder()
@@ -132,24 +147,11 @@ async fn answer(State(shared): State<Shared>, request: axum::extract::Request) -
         .expect("a status and a constant header are valid")
 }
 
-fn handle(
-    registry: &EmbeddedRegistry,
-    parts: &axum::http::request::Parts,
-    content_type: Option<&str>,
-    body: &Bytes,
-) -> Result<String, RegistryError> {
-    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
-    let request = Request::new(parts.method.as_str(), path, query, content_type, body)?;
-    router::respond(registry, &request)
-}
-
-/// 40401 is a 404.
-fn status_of(code: u32) -> StatusCode {
-    let status = if code >= 1000 { code / 100 } else { code };
-    u16::try_from(status)
-        .ok()
-        .and_then(|status| StatusCode::from_u16(status).ok())
-        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+/// Status and body of a refusal: 40401 is a 404.
+fn refusal(error: &RegistryError) -> (u16, String) {
+    let status = if error.code >= 1000 { error.code / 100 } else { error.code };
+    let status = u16::try_from(status).ok().filter(|status| (400..600).contains(status));
+    (status.unwrap_or(500), api::error_body(error))
 }
 
 fn accepts_plain_json(accept: Option<&header::HeaderValue>) -> bool {

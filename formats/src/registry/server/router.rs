@@ -3,7 +3,7 @@
 use super::super::{EmbeddedRegistry, Registration, RegistryError, Scope, VersionSpec, subject};
 use super::{
     api::{
-        CompatibilityOut, ConfigIn, ConfigOut, ConfigSetOut, IdOut, ModeIn, ModeOut, SchemaIn, SchemaOut,
+        CompatibilityOut, ConfigIn, ConfigOut, IdOut, ModeIn, ModeOut, SchemaIn, SchemaOut,
         SubjectVersionOut, VersionOut, json,
     },
     request::{Method, Request},
@@ -173,7 +173,7 @@ fn config(
         Method::Get => Ok(json(&ConfigOut::from(registry.config(subject, scope(request))?))),
         Method::Put => {
             let config = request.body::<ConfigIn>()?.config()?;
-            Ok(json(&ConfigSetOut::from(registry.set_config(subject, config)?)))
+            Ok(json(&ConfigOut::of_change(registry.set_config(subject, config)?)))
         }
         Method::Delete => Ok(json(&ConfigOut::from(registry.delete_config(subject)?))),
         Method::Post => Err(RegistryError::new(405, "HTTP 405 Method Not Allowed")),

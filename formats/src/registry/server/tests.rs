@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{EmbeddedRegistry, api, request::Request, router, status_of};
+use super::{EmbeddedRegistry, RegistryServer};
 
 /// Status and body of the answer to `METHOD path?query`.
 fn ask(registry: &EmbeddedRegistry, request: &str, body: &Value) -> (u16, Value) {
@@ -13,12 +13,7 @@ fn ask(registry: &EmbeddedRegistry, request: &str, body: &Value) -> (u16, Value)
 
 fn ask_text(registry: &EmbeddedRegistry, request: &str, body: &str) -> (u16, String) {
     let (method, target) = request.split_once(' ').unwrap();
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let request = Request::new(method, path, query, Some("application/json"), body.as_bytes());
-    match request.and_then(|request| router::respond(registry, &request)) {
-        Ok(text) => (200, text),
-        Err(error) => (status_of(error.code).as_u16(), api::error_body(&error)),
-    }
+    RegistryServer::answer(registry, method, target, Some("application/json"), body.as_bytes())
 }
 
 fn avro(text: &str) -> Value {
@@ -182,7 +177,7 @@ fn refusals_are_objects_with_a_code() {
         ("DELETE /subjects/a?permanent=true", "", 404, 40405),
         ("DELETE /subjects/a/versions/1?permanent=true", "", 404, 40407),
         ("PUT /config", r#"{"compatibility":"SIDEWAYS"}"#, 422, 42203),
-        ("PUT /config", r#"{"compatibilityGroup":"x"}"#, 422, 422),
+        ("PUT /config", r#"{"defaultMetadata":{}}"#, 422, 422),
         ("GET /config/a", "", 404, 40408),
         ("DELETE /config/a", "", 404, 40401),
         ("PUT /mode", r#"{"mode":"SOMETIMES"}"#, 422, 42204),
@@ -205,4 +200,78 @@ fn an_incompatible_schema_is_explained() {
     assert_eq!(checked.0, 200);
     assert_eq!(checked.1["is_compatible"], json!(false));
     assert!(!checked.1["messages"].as_array().unwrap().is_empty());
+}
+
+#[test]
+fn an_alias_stands_for_its_subject() {
+    let registry = registry();
+    let first = json!({"subject": "a", "version": 1, "id": 1, "schema": "\"int\""});
+    for (request, body, expected) in [
+        (
+            "PUT /config/other",
+            json!({"alias": "a", "compatibilityGroup": "major"}),
+            json!({"alias": "a", "compatibilityGroup": "major"}),
+        ),
+        ("GET /config/other", json!(null), json!({"alias": "a", "compatibilityGroup": "major"})),
+        ("GET /subjects/other/versions", json!(null), json!([1, 2])),
+        ("GET /subjects/other/versions/1", json!(null), first.clone()),
+        ("POST /subjects/other", avro(r#""int""#), first),
+        ("GET /schemas/ids/1?subject=other", json!(null), json!({"schema": "\"int\""})),
+        ("GET /schemas/ids/1/versions?subject=other", json!(null), json!([{"subject": "a", "version": 1}])),
+        (
+            "POST /compatibility/subjects/other/versions",
+            avro(r#""boolean""#),
+            json!({"is_compatible": false}),
+        ),
+        ("POST /subjects/other/versions", avro(r#""double""#), json!({"id": 4})),
+        ("GET /subjects/a/versions", json!(null), json!([1, 2, 3])),
+        ("DELETE /subjects/other/versions/3", json!(null), json!(3)),
+        ("GET /config/a?defaultToGlobal=true", json!(null), json!({"compatibilityLevel": "BACKWARD"})),
+        ("DELETE /config/other", json!(null), json!({"alias": "a", "compatibilityGroup": "major"})),
+    ] {
+        assert_eq!(ask(&registry, request, &body), (200, expected), "{request} {body}");
+    }
+    assert_eq!(ask(&registry, "GET /subjects/other/versions", &json!(null)).0, 404);
+}
+
+#[test]
+fn an_avro_schema_is_resolved_with_what_it_refers_to() {
+    let registry = EmbeddedRegistry::new();
+    let point = r#"{"type":"record","name":"Point","namespace":"geo","doc":"d","fields":[
+        {"name":"unit","type":{"type":"enum","name":"Unit","symbols":["M"]}},{"name":"x","type":"double"}]}"#;
+    let plain = r#"{"type":"fixed","name":"Hash","size":4}"#;
+    let area = r#"{"type":"record","name":"Area","namespace":"geo","fields":[
+        {"name":"from","type":"Point"},{"name":"to","type":"Point"},{"name":"hash","type":"Hash"}]}"#;
+    let shop = r#"{"type":"record","name":"Shop","namespace":"s","fields":[
+        {"name":"unit","type":"geo.Unit"},{"name":"areas","type":{"type":"array","items":"geo.Area"}},
+        {"name":"next","type":["null","Shop"]}]}"#;
+    let reference = |name: &str, subject: &str| json!({"name": name, "subject": subject, "version": 1});
+    let (point_at, hash_at) = (reference("geo.Point", "point"), reference("Hash", "hash"));
+    for (subject, body) in [
+        ("point", avro(point)),
+        ("hash", avro(plain)),
+        ("area", json!({"schema": area, "references": [point_at, hash_at]})),
+        ("shop", json!({"schema": shop, "references": [point_at, hash_at, reference("geo.Area", "area")]})),
+    ] {
+        let (status, answer) = ask(&registry, &format!("POST /subjects/{subject}/versions"), &body);
+        assert_eq!(status, 200, "{subject}: {answer}");
+    }
+    let expected = concat!(
+        r#"{"type":"record","name":"Shop","namespace":"s","fields":[{"name":"unit","type":"#,
+        r#"{"type":"enum","name":"Unit","namespace":"geo","symbols":["M"]}},"#,
+        r#"{"name":"areas","type":{"type":"array","items":{"type":"record","name":"Area","namespace":"geo","#,
+        r#""fields":[{"name":"from","type":{"type":"record","name":"Point","doc":"d","#,
+        r#""fields":[{"name":"unit","type":"Unit"},{"name":"x","type":"double"}]}},"#,
+        r#"{"name":"to","type":"Point"},"#,
+        r#"{"name":"hash","type":{"type":"fixed","name":"Hash","namespace":"","size":4}}]}}},"#,
+        r#"{"name":"next","type":["null","Shop"]}]}"#,
+    );
+    for request in ["GET /schemas/ids/4?format=resolved", "GET /subjects/shop/versions/1?format=resolved"] {
+        let (_, answer) = ask(&registry, request, &json!(null));
+        assert_eq!(answer["schema"].as_str(), Some(expected), "{request}");
+    }
+    // It needs no references to be the same schema.
+    let (status, answer) = ask(&registry, "POST /subjects/alone/versions", &avro(expected));
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(ask(&registry, "GET /schemas/ids/5", &json!(null)).1["schema"], json!(expected));
 }

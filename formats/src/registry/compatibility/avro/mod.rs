@@ -17,6 +17,13 @@ pub(super) fn canonical(schema: &ResolvedSchema, sorted: bool) -> Result<String,
     Ok(text::canonical(&root, sorted))
 }
 
+/// The same text with the definitions of all references in it.
+pub(super) fn resolved(schema: &ResolvedSchema) -> Result<String, String> {
+    let (_, root) = parse(schema)?;
+    let references = schema.references.iter().map(|(_, reference)| Json::parse(&reference.text));
+    text::resolved(&root, &references.collect::<Result<Vec<_>, _>>()?)
+}
+
 /// What keeps `reader` from reading data of `writer`.
 pub(super) fn compare(reader: &ResolvedSchema, writer: &ResolvedSchema) -> Result<Vec<Difference>, String> {
     resolution::compare(&parse(reader)?.0, &parse(writer)?.0)
