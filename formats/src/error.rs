@@ -61,11 +61,13 @@ pub enum FormatError {
         /// The columns, as `NAME TYPE, ...`.
         fields: String,
     },
-    /// The format cannot wrap a value in a record with named fields.
-    #[error("Format '{format}' does not support 'WRAP_SINGLE_VALUE' set to 'true'.")]
-    CannotWrap {
+    /// The format cannot wrap a value in a record with named fields, or cannot leave one out.
+    #[error("Format '{format}' does not support 'WRAP_SINGLE_VALUE' set to '{wrapped}'.")]
+    Wrapping {
         /// The format asked.
         format: Format,
+        /// What it was asked for.
+        wrapped: bool,
     },
     /// Unwrapping needs exactly one column.
     #[error("'WRAP_SINGLE_VALUE' is only valid for single-field value schemas. Got: [{fields}]")]

@@ -67,6 +67,11 @@ impl Format {
         self != Self::Protobuf
     }
 
+    /// Whether a single value can stand in a record (`wrapped`) or bare.
+    pub fn takes_single(self, wrapped: bool) -> bool {
+        if wrapped { self.can_wrap() } else { self.can_unwrap() }
+    }
+
     /// The language in which the format keeps its schemas in a registry; `None` if it keeps none there.
     pub fn schema_type(self) -> Option<SchemaType> {
         match self {

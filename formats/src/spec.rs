@@ -104,8 +104,8 @@ impl FormatSpec {
             }
             check_delimiter(delimiter)?;
         }
-        if self.wrapped && !format.can_wrap() {
-            return Err(FormatError::CannotWrap { format });
+        if !format.takes_single(self.wrapped) {
+            return Err(FormatError::Wrapping { format, wrapped: self.wrapped });
         }
         match format {
             Format::None if !fields.is_empty() => {
@@ -344,6 +344,10 @@ mod tests {
             (
                 FormatSpec::value(Format::Kafka).with_wrapped(true),
                 "Format 'KAFKA' does not support 'WRAP_SINGLE_VALUE' set to 'true'.",
+            ),
+            (
+                FormatSpec::value(Format::Protobuf).with_wrapped(false),
+                "Format 'PROTOBUF' does not support 'WRAP_SINGLE_VALUE' set to 'false'.",
             ),
         ] {
             assert_eq!(spec.check(&one).expect_err("must be refused").to_string(), expected);

@@ -281,12 +281,14 @@ impl With {
                 );
                 return Err(SqlError::invalid(message).at(self.wrapped_span));
             }
-            if wrapped && !format.can_wrap() {
-                let error = FormatError::CannotWrap { format };
+            if !format.takes_single(wrapped) {
+                let error = FormatError::Wrapping { format, wrapped };
                 return Err(SqlError::invalid(error.to_string()).at(self.wrapped_span));
             }
             spec.wrapped = wrapped;
-        } else if let Some(wrapped) = self.wrapped_default.filter(|_| single && format.can_wrap()) {
+        } else if let Some(wrapped) =
+            self.wrapped_default.filter(|wrapped| single && format.takes_single(*wrapped))
+        {
             spec.wrapped = wrapped;
         }
         spec.check(&columns.value_fields()).map_err(|error| {

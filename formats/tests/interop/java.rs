@@ -33,7 +33,7 @@ fn start() -> Result<Vec<OsString>, String> {
     if !dir.exists() {
         let artifacts =
             ARTIFACTS.map(|name| maven::Artifact { group: "io.confluent", name, version: VERSION });
-        maven::fetch(&artifacts, maven::Dependencies::Included, &dir)?;
+        maven::fetch(&artifacts, &[], &dir)?;
     }
     let java = ["java", "-XX:TieredStopAtLevel=1", "-Dfile.encoding=UTF-8", "-cp"];
     Ok(java.map(OsString::from).into_iter().chain([dir.join("*").into(), PROGRAM.into()]).collect())

@@ -78,7 +78,7 @@ fn settings_and_modes_are_shown_and_changed() {
         program
             .run(&["schemas", "config", "set", "--compatibility", "some"])
             .failed(2)
-            .contains("TRANSITIVE")
+            .contains("backward_transitive")
     );
 
     program.ok(&["schemas", "register", "a", "--schema", r#"{"type":"int","z":1,"b":2}"#, "--normalize"]);

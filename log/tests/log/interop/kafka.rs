@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use super::maven::{self, Artifact, Dependencies, TIMEOUT};
+use super::maven::{self, Artifact, TIMEOUT};
 
 /// `checksum  path in Maven Central`, one jar a line.
 const JARS: &str = include_str!("jars.sha256");
@@ -47,7 +47,7 @@ impl Kafka {
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kafka-4.1.1");
         if !dir.exists() {
             let artifacts: Vec<_> = jars().map(|(_, path)| artifact(path)).collect();
-            maven::fetch(&artifacts, Dependencies::Excluded, &dir)?;
+            maven::fetch(&artifacts, &["-DexcludeTransitive=true"], &dir)?;
         }
         check_sums(&dir);
         Ok(Self { classpath: dir.join("*").to_str().unwrap().to_owned() })

@@ -16,20 +16,9 @@ pub(crate) struct Artifact<'a> {
     pub(crate) version: &'a str,
 }
 
-/// Whether what a jar needs comes with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dependencies {
-    Included,
-    Excluded,
-}
-
-/// Puts the jars into `dir`, which does not exist before and is whole if it exists after. Fails with the reason to skip a
-/// test.
-pub(crate) fn fetch(
-    artifacts: &[Artifact<'_>],
-    dependencies: Dependencies,
-    dir: &Path,
-) -> Result<(), String> {
+/// Puts the jars, and with them what they need unless `options` say otherwise, into `dir`, which does not exist before and
+/// is whole if it exists after. Fails with the reason to skip a test.
+pub(crate) fn fetch(artifacts: &[Artifact<'_>], options: &[&str], dir: &Path) -> Result<(), String> {
     let artifact = |Artifact { group, name, version }: &Artifact<'_>| {
         let group = group.replace('/', ".");
         format!(
@@ -51,7 +40,7 @@ pub(crate) fn fetch(
         .args([TIMEOUT, "mvn", "--batch-mode", "--quiet", "--file"])
         .arg(&pom)
         .arg("dependency:copy-dependencies")
-        .arg(format!("-DexcludeTransitive={}", dependencies == Dependencies::Excluded))
+        .args(options)
         .arg(format!("-DoutputDirectory={}", jars.display()))
         .output()
         .map_err(|error| format!("no Maven here: {error}"))?;

@@ -84,6 +84,12 @@ fn write(json: &Json, schema: &Schema, names: &Names<'_>) -> Result<Avro, String
         Schema::Date => Avro::Date(text.parse().map_err(|_| number("date"))?),
         Schema::TimeMillis => Avro::TimeMillis(text.parse().map_err(|_| number("time"))?),
         Schema::TimestampMillis => Avro::TimestampMillis(text.parse().map_err(|_| number("timestamp"))?),
+        Schema::TimeMicros => Avro::TimeMicros(text.parse().map_err(|_| number("time"))?),
+        Schema::TimestampMicros => Avro::TimestampMicros(text.parse().map_err(|_| number("timestamp"))?),
+        Schema::Fixed(fixed) if !json.is_null() => {
+            let bytes = BASE64_STANDARD.decode(&text).map_err(|error| error.to_string())?;
+            Avro::Fixed(fixed.size, bytes)
+        }
         Schema::String if !json.is_null() => Avro::String(text),
         Schema::Bytes if !json.is_null() => {
             Avro::Bytes(BASE64_STANDARD.decode(&text).map_err(|error| error.to_string())?)
@@ -159,7 +165,13 @@ fn read(value: &Avro, schema: &Schema, names: &Names<'_>) -> Result<Value, Strin
         (Avro::Int(value) | Avro::Date(value) | Avro::TimeMillis(value), _) => {
             Value::Integer((*value).into())
         }
-        (Avro::Long(value) | Avro::TimestampMillis(value), _) => Value::Integer((*value).into()),
+        (
+            Avro::Long(value)
+            | Avro::TimestampMillis(value)
+            | Avro::TimeMicros(value)
+            | Avro::TimestampMicros(value),
+            _,
+        ) => Value::Integer((*value).into()),
         (Avro::Float(value), _) => Value::Float((*value).into()),
         (Avro::Double(value), _) => Value::Float(*value),
         (Avro::Bytes(bytes) | Avro::Fixed(_, bytes), _) => Value::Bytes(bytes.clone()),

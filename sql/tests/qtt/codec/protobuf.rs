@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use millstream_formats::ResolvedSchema;
 use prost_reflect::{
-    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage,
-    Value as Proto, prost::Message,
+    DescriptorPool, DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, OneofDescriptor,
+    ReflectMessage, Value as Proto, prost::Message,
 };
 use protox::{
     Compiler, Error,
@@ -117,8 +117,17 @@ impl Compiled {
         let mut message = DynamicMessage::new(descriptor.clone());
         let Json::Object(given) = json else { return Err(format!("{json} is no message")) };
         for field in descriptor.fields() {
-            let value = given.iter().find(|(name, _)| name.eq_ignore_ascii_case(field.name()));
-            let Some((_, value)) = value.filter(|(_, value)| !value.is_null()) else { continue };
+            let choice = field.containing_oneof().filter(|choice| !choice.is_synthetic());
+            // The fields of a choice are together in a struct of its own.
+            let given = match choice.map(|choice| choice_name(&choice)) {
+                None => Some(given),
+                Some(name) => match find(given, &name) {
+                    Some(Json::Object(given)) => Some(given),
+                    _ => None,
+                },
+            };
+            let value = given.and_then(|given| find(given, field.name()));
+            let Some(value) = value.filter(|value| !value.is_null()) else { continue };
             let written = self.field(value, &field).map_err(|error| format!("{}: {error}", field.name()))?;
             message.set_field(&field, written);
         }
@@ -131,13 +140,14 @@ impl Compiled {
                 let Kind::Message(entry) = field.kind() else {
                     return Err("a map without entries".to_owned());
                 };
-                let value = entry.map_entry_value_field();
+                let (key, value) = (entry.map_entry_key_field(), entry.map_entry_value_field());
                 let pair = |(name, item): &(String, Json)| {
                     let item = match item {
                         Json::Null => Proto::default_value(&value.kind()),
                         item => self.single(item, &value)?,
                     };
-                    Ok((MapKey::String(name.clone()), item))
+                    let key = self.single(&Json::String(name.clone()), &key)?.into_map_key();
+                    Ok((key.ok_or_else(|| format!("{name} is no key"))?, item))
                 };
                 Ok(Proto::Map(given.iter().map(pair).collect::<Result<_, String>>()?))
             }
@@ -279,6 +289,16 @@ fn read_message(message: &DynamicMessage) -> Result<Value, String> {
             Value::Record(descriptor.fields().map(field).collect::<Result<_, String>>()?)
         }
     })
+}
+
+/// The value behind a name, whatever its case.
+fn find<'a>(given: &'a [(String, Json)], wanted: &str) -> Option<&'a Json> {
+    given.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value)
+}
+
+/// What Kafka Connect calls a choice.
+fn choice_name(choice: &OneofDescriptor) -> String {
+    format!("{}_{}", choice.name(), choice.path().last().copied().unwrap_or_default())
 }
 
 /// Whether the items of a list are the entries of a map, as Kafka Connect writes them.
