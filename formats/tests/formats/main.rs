@@ -1,6 +1,7 @@
 //! The formats through their public API: tables from the reference, round trips, and bytes that mean nothing.
 
 mod avro;
+mod avro_batches;
 mod avro_random;
 mod avro_typed;
 mod delimited;

@@ -155,6 +155,36 @@ fn attrs() -> ArrayRef {
     Arc::new(attrs.finish())
 }
 
+/// Columns that all three formats have, of two rows.
+fn columns() -> [(&'static str, ArrayRef); 5] {
+    [
+        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
+        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
+        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
+        ("TAGS", tags()),
+        ("ATTRS", attrs()),
+    ]
+}
+
+/// What others make of these rows where values are told as they are.
+fn rows_as_json() -> Value {
+    json!([
+        {"ID": 7, "NAME": "bo", "AT": 1000, "TAGS": ["a", "ü"], "ATTRS": [{"key": "x", "value": 1}]},
+        {"ID": -1, "NAME": null, "AT": null, "TAGS": [], "ATTRS": []},
+    ])
+}
+
+/// The same as Protobuf's JSON: without what is not there.
+fn rows_of_protobuf() -> Value {
+    json!([
+        {
+            "ID": "7", "NAME": "bo", "AT": "1970-01-01T00:00:01Z", "TAGS": ["a", "ü"],
+            "ATTRS": [{"key": "x", "value": 1}],
+        },
+        {"ID": "-1"},
+    ])
+}
+
 #[test]
 fn the_client_of_python_administers_our_registry() {
     let Some(bench) = Bench::new() else { return };
@@ -310,22 +340,9 @@ fn protobuf_of_its_own_package_is_read() {
 #[test]
 fn our_protobuf_is_read_by_python() {
     let Some(bench) = Bench::new() else { return };
-    let columns: [(&str, ArrayRef); 5] = [
-        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
-        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
-        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
-        ("TAGS", tags()),
-        ("ATTRS", attrs()),
-    ];
     assert_eq!(
-        bench.write("protobuf_read", FormatSpec::value(Format::Protobuf), &columns),
-        json!([
-            {
-                "ID": "7", "NAME": "bo", "AT": "1970-01-01T00:00:01Z", "TAGS": ["a", "ü"],
-                "ATTRS": [{"key": "x", "value": 1}],
-            },
-            {"ID": "-1"},
-        ])
+        bench.write("protobuf_read", FormatSpec::value(Format::Protobuf), &columns()),
+        rows_of_protobuf()
     );
 }
 
@@ -357,18 +374,5 @@ fn json_of_python_is_read() {
 #[test]
 fn our_json_is_read_by_python() {
     let Some(bench) = Bench::new() else { return };
-    let columns: [(&str, ArrayRef); 5] = [
-        ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
-        ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
-        ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
-        ("TAGS", tags()),
-        ("ATTRS", attrs()),
-    ];
-    assert_eq!(
-        bench.write("json_read", FormatSpec::value(Format::JsonSr), &columns),
-        json!([
-            {"ID": 7, "NAME": "bo", "AT": 1000, "TAGS": ["a", "ü"], "ATTRS": [{"key": "x", "value": 1}]},
-            {"ID": -1, "NAME": null, "AT": null, "TAGS": [], "ATTRS": []},
-        ])
-    );
+    assert_eq!(bench.write("json_read", FormatSpec::value(Format::JsonSr), &columns()), rows_as_json());
 }

@@ -260,6 +260,8 @@ impl Engine {
         if delete_topic && mode == Mode::Live {
             let deleted = self.log.delete_topic(&source.topic);
             deleted.map_err(|error| SqlError::failed(format!("delete topic {}", source.topic), error))?;
+            // Again, for the query may have registered them until it ended.
+            self.delete_schemas(source)?;
         }
         Ok(())
     }

@@ -131,7 +131,7 @@ fn a_drop_that_the_registry_refuses_has_not_happened() {
     let error = schemas.client.error("DROP STREAM made DELETE TOPIC;");
     assert!(error.contains("ould not clean up the schema registry for topic: made"), "{error}");
     schemas.client.run("INSERT INTO s (id, v) VALUES (1, 2);");
-    assert_eq!(schemas.client.rows("SELECT id, v FROM made EMIT CHANGES LIMIT 1;").len(), 1, "it still runs");
+    assert_eq!(schemas.client.rows("SELECT id, v FROM made;").len(), 1, "it still runs");
     schemas.registry.set_mode(None, Mode::ReadWrite, false).unwrap();
     schemas.client.run("DROP STREAM made DELETE TOPIC;");
     assert_eq!(schemas.text("made-value"), "Subject 'made-value' not found.");
