@@ -16,7 +16,7 @@ use millstream_formats::{
 
 use crate::show;
 
-const SPEC: FormatSpec = FormatSpec::value(Format::Avro);
+const SPEC: FormatSpec = FormatSpec::new(Format::Avro, true);
 /// More than are written together.
 const ROWS: usize = 700;
 
@@ -98,7 +98,7 @@ fn the_first_row_that_is_refused_ends_the_batch() {
         (600, 300, 290..310, Some((600, "B"))),
         (300, ROWS, 300..301, None),
     ] {
-        let ints = |null: usize| (0..ROWS).map(|row| (row != null).then_some(row as i32));
+        let ints = |null: usize| (0..ROWS).map(move |row| (row != null).then_some(row as i32));
         let texts: StringArray = ints(c).map(|n| n.map(|n| n.to_string())).collect();
         let (fields, columns) = split(vec![
             ("A", Arc::new(ints(5).collect::<Int32Array>()) as ArrayRef),

@@ -29,7 +29,7 @@ impl EmbeddedRegistry {
         }
     }
 
-    /// Sets what is given and leaves the rest as it was.
+    /// Sets what is given and leaves the rest as it was; an empty alias or group is taken back.
     pub fn set_config(
         &self,
         subject: Option<&str>,
@@ -41,7 +41,9 @@ impl EmbeddedRegistry {
         if let Mode::ReadOnly | Mode::ReadOnlyOverride = state.mode_in_scope(subject.as_deref()) {
             return Err(read_only(subject.as_deref()));
         }
-        let config = config.or(state.own_config(subject.as_deref()).unwrap_or_default());
+        let mut config = config.or(state.own_config(subject.as_deref()).unwrap_or_default());
+        config.alias = config.alias.filter(|alias| !alias.is_empty());
+        config.compatibility_group = config.compatibility_group.filter(|group| !group.is_empty());
         drop(state);
         let subject = subject.map(Cow::into_owned);
         self.commit(&mut journal, vec![Change::Config { subject, config: Some(config.clone()) }])?;

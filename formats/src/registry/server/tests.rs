@@ -227,7 +227,16 @@ fn an_alias_stands_for_its_subject() {
         ("GET /subjects/a/versions", json!(null), json!([1, 2, 3])),
         ("DELETE /subjects/other/versions/3", json!(null), json!(3)),
         ("GET /config/a?defaultToGlobal=true", json!(null), json!({"compatibilityLevel": "BACKWARD"})),
-        ("DELETE /config/other", json!(null), json!({"alias": "a", "compatibilityGroup": "major"})),
+        (
+            "PUT /config/other",
+            json!({"alias": "", "compatibility": "FULL"}),
+            json!({"compatibility": "FULL", "compatibilityGroup": "major"}),
+        ),
+        (
+            "DELETE /config/other",
+            json!(null),
+            json!({"compatibilityLevel": "FULL", "compatibilityGroup": "major"}),
+        ),
     ] {
         assert_eq!(ask(&registry, request, &body), (200, expected), "{request} {body}");
     }
