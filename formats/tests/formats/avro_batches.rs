@@ -10,9 +10,7 @@ use arrow::{
     buffer::BooleanBuffer,
     datatypes::{DataType, Field, Fields, Int32Type},
 };
-use millstream_formats::{
-    EmbeddedRegistry, Format, FormatSpec, Payloads, Schema, SchemaRegistry, SchemaType, Subject,
-};
+use millstream_formats::{EmbeddedRegistry, Format, FormatSpec, Payloads, Schema, SchemaType, Subject};
 
 use crate::show;
 
