@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use rocksdb::{
-    BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor, DBWithThreadMode, IteratorMode,
-    MultiThreaded, Options, ReadOptions, WriteBufferManager,
+    BlockBasedIndexType, BlockBasedOptions, BoundColumnFamily, Cache, ColumnFamilyDescriptor,
+    DBWithThreadMode, IteratorMode, LruCacheOptions, MultiThreaded, Options, ReadOptions, WriteBufferManager,
 };
 
 use crate::error::{StreamsError, full_message};
@@ -20,6 +20,10 @@ pub const DEFAULT_MEMORY_BYTES: usize = 64 << 20;
 /// Files that one database holds open.
 const OPEN_FILES_MAX: i32 = 512;
 const BLOOM_BITS_PER_KEY: f64 = 10.0;
+/// Of a part of an index or a filter.
+const METADATA_BLOCK_BYTES: usize = 4 << 10;
+/// The memory is divided into 2 to the power of this, each with a lock of its own and none for larger things than itself.
+const CACHE_SHARD_BITS: i32 = 3;
 /// Of one family; a process has many, so each begins small.
 const WRITE_BUFFER_BYTES: usize = 8 << 20;
 const ARENA_BLOCK_BYTES: usize = 64 << 10;
@@ -255,7 +259,10 @@ pub struct RocksMemory {
 impl RocksMemory {
     /// Of this many bytes.
     pub fn new(bytes: usize) -> Arc<Self> {
-        let cache = Cache::new_lru_cache(bytes);
+        let mut options = LruCacheOptions::default();
+        options.set_capacity(bytes);
+        options.set_num_shard_bits(CACHE_SHARD_BITS);
+        let cache = Cache::new_lru_cache_opts(&options);
         // Writers do not stall at the limit: what idle databases hold would stop all others for good.
         let buffers =
             WriteBufferManager::new_write_buffer_manager_with_cache(bytes / 2, false, cache.clone());
@@ -301,6 +308,10 @@ impl RocksMemory {
         blocks.set_cache_index_and_filter_blocks(true);
         blocks.set_pin_l0_filter_and_index_blocks_in_cache(true);
         blocks.set_bloom_filter(BLOOM_BITS_PER_KEY, false);
+        // Those of a file are megabytes: whole, they would push each other out of the cache with every read.
+        blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+        blocks.set_partition_filters(true);
+        blocks.set_metadata_block_size(METADATA_BLOCK_BYTES);
         let mut options = Options::default();
         options.set_block_based_table_factory(&blocks);
         options.set_write_buffer_size(WRITE_BUFFER_BYTES.min(self.bytes() / 4));
