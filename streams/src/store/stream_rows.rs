@@ -12,7 +12,7 @@
 
 use std::collections::VecDeque;
 use std::hash::BuildHasher;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
@@ -31,7 +31,6 @@ const RECENT: u8 = 2;
 /// So many keys that go leave their memory to keys that come, each at most this much.
 const ROOMS: usize = 1 << 14;
 const ROOM_ROWS: usize = 4;
-const ROOM_BYTES: usize = 64;
 
 /// A row of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +66,49 @@ impl<'a> HashedKey<'a> {
     }
 }
 
+/// The bytes of a key in memory. Short ones lie in place, so that finding a key touches no other memory.
+enum KeyBytes {
+    Short(u8, [u8; SHORT_BYTES]),
+    Long(Box<[u8]>),
+}
+
+const SHORT_BYTES: usize = 22;
+
+impl KeyBytes {
+    fn new(bytes: &[u8]) -> Self {
+        let mut short = [0; SHORT_BYTES];
+        match (short.get_mut(..bytes.len()), u8::try_from(bytes.len())) {
+            (Some(start), Ok(length)) => {
+                start.copy_from_slice(bytes);
+                Self::Short(length, short)
+            }
+            _ => Self::Long(bytes.into()),
+        }
+    }
+}
+
+impl Default for KeyBytes {
+    fn default() -> Self {
+        Self::Short(0, [0; SHORT_BYTES])
+    }
+}
+
+impl Deref for KeyBytes {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Short(length, bytes) => &bytes[..usize::from(*length)],
+            Self::Long(bytes) => bytes,
+        }
+    }
+}
+
 #[derive(Default)]
 struct Key {
     hash: u64,
-    bytes: Vec<u8>,
+    bytes: KeyBytes,
     /// By time, then sequence.
     rows: VecDeque<KeptRow>,
     /// The number of the last change that removed a row: until it is committed the backend has that row, so the key
@@ -370,7 +408,7 @@ impl<A: Arena> StreamRows<A> {
         });
         let made = &mut self.keys[place as usize];
         (made.hash, made.removed, made.flags) = (key.hash, 0, USED | RECENT);
-        made.bytes.extend_from_slice(key.bytes);
+        made.bytes = KeyBytes::new(key.bytes);
         self.size.cached += key_size(made);
         let keys = &self.keys;
         self.table.insert_unique(key.hash, place, |place| keys[*place as usize].hash);
@@ -449,11 +487,9 @@ impl<A: Arena> StreamRows<A> {
         let key = &mut self.keys[place as usize];
         let size = key_size(key);
         key.flags = 0;
-        key.bytes.clear();
+        key.bytes = KeyBytes::default();
         key.rows.clear();
-        let (rows, bytes) = if self.free_keys.len() < ROOMS { (ROOM_ROWS, ROOM_BYTES) } else { (0, 0) };
-        key.rows.shrink_to(rows);
-        key.bytes.shrink_to(bytes);
+        key.rows.shrink_to(if self.free_keys.len() < ROOMS { ROOM_ROWS } else { 0 });
         if let Ok(found) = self.table.find_entry(key.hash, |candidate| *candidate == place) {
             found.remove();
         }
@@ -558,7 +594,11 @@ impl<A: Arena> TaskStore for StreamRows<A> {
 }
 
 fn key_size(key: &Key) -> usize {
-    size_of::<Key>() + key.bytes.len()
+    let on_heap = match &key.bytes {
+        KeyBytes::Short(..) => 0,
+        KeyBytes::Long(bytes) => bytes.len(),
+    };
+    size_of::<Key>() + on_heap
 }
 
 /// Splits time and sequence off the end of a row's key; for a changelog record's key, the bytes before them are
