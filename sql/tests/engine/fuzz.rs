@@ -6,7 +6,12 @@
 use std::{collections::BTreeMap, env};
 
 use millstream_log::{ConsumerConfig, Isolation, Log, TopicPartition};
-use millstream_sql::{SqlConfig, ast::Statement, parser::parse, testing::TestEngine};
+use millstream_sql::{
+    SqlConfig,
+    ast::Statement,
+    parser::parse,
+    testing::{TestEngine, TopicRecord},
+};
 
 use super::Client;
 
@@ -418,5 +423,59 @@ fn queries_say_the_same_whichever_way_they_run() {
         let stepped = single.records("AGG").iter().map(|r| (r.key.clone(), r.value.clone(), r.timestamp));
         let (stepped, cached) = (last(stepped.collect()), last(topic(client.engine.log(), "AGG")));
         assert_eq!(cached, stepped, "every update or the last ones: {aggregate}");
+    });
+}
+
+/// A join of streams says the same whether its rows come one by one or all of them wait when it begins.
+#[test]
+fn stream_joins_say_the_same_whether_rows_wait_or_not() {
+    const STREAMS: &str = "
+        CREATE STREAM l (id INT KEY, a INT, t STRING) WITH (KAFKA_TOPIC='l', VALUE_FORMAT='JSON', PARTITIONS=1);
+        CREATE STREAM r (id INT KEY, b BIGINT, l ARRAY<INT>)
+            WITH (KAFKA_TOPIC='r', VALUE_FORMAT='JSON', PARTITIONS=1);";
+    rounds(6, |random| {
+        let kind = random.one_of(&["", "LEFT", "RIGHT", "FULL OUTER"]);
+        let grace = random.one_of(&["", "GRACE PERIOD 3 MILLISECONDS"]);
+        let join = format!(
+            "CREATE STREAM o AS SELECT * FROM l {kind} JOIN r WITHIN ({} MILLISECONDS, {} MILLISECONDS) {grace} ON l.id = r.id;",
+            random.below(12),
+            random.below(12),
+        );
+        let rows = (0..80).map(|time| {
+            let id = random.one_of(&["0", "1", "2", "3"]);
+            match (random.chance(50), random.one_of(&["NULL", "7", "12"])) {
+                (true, a) => {
+                    format!("INSERT INTO l (ROWTIME, id, a, t) VALUES ({time}, {id}, {a}, 'l{time}');")
+                }
+                (false, b) => {
+                    format!("INSERT INTO r (ROWTIME, id, b, l) VALUES ({time}, {id}, {b}, ARRAY[{time}, 1]);")
+                }
+            }
+        });
+        let rows = rows.collect::<Vec<_>>().concat();
+
+        let mut single = TestEngine::open(SqlConfig::new("unused")).unwrap();
+        single.execute(STREAMS).unwrap();
+        single.execute(&join).unwrap();
+        single.execute(&rows).unwrap();
+        let given = ["l", "r"].iter().flat_map(|topic| {
+            let records = single.records(topic).iter();
+            records.map(|record| TopicRecord { topic: (*topic).to_owned(), record: record.clone() })
+        });
+        let mut given: Vec<TopicRecord> = given.collect();
+        given.sort_by_key(|given| given.record.timestamp);
+        single.process(&given).unwrap();
+        let stepped = single.records("O").iter().map(|r| (r.key.clone(), r.value.clone(), r.timestamp));
+        let stepped: Records = stepped.collect();
+
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open(dir.path());
+        client.run(STREAMS);
+        client.run(&rows);
+        client.run("SET 'auto.offset.reset' = 'earliest';");
+        client.run(&join);
+        client.settle();
+        assert!(stepped.len() > 10, "{join}: {stepped:?}");
+        assert_eq!(topic(client.engine.log(), "O"), stepped, "{join}");
     });
 }
