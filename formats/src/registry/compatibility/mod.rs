@@ -43,6 +43,11 @@ pub(super) fn resolved(schema: &ResolvedSchema) -> Result<String, RegistryError>
     avro::resolved(schema).map_err(|reason| invalid(&schema.schema, &reason))
 }
 
+/// The canonical text of a Protobuf schema without extensions and their options. Fails with 42201 as [`parse`] does.
+pub(super) fn without_extensions(schema: &ResolvedSchema) -> Result<String, RegistryError> {
+    protobuf::without_extensions(schema).map_err(|reason| invalid(&schema.schema, &reason))
+}
+
 fn text(schema: &ResolvedSchema, sorted: bool) -> Result<String, RegistryError> {
     let text = match schema.schema.schema_type {
         SchemaType::Avro => avro::canonical(schema, sorted),

@@ -21,6 +21,11 @@ pub(super) fn canonical(schema: &ResolvedSchema, sorted: bool) -> Result<String,
     text::canonical(&schema.schema.text, sorted)
 }
 
+/// The same text without extensions and their options.
+pub(super) fn without_extensions(schema: &ResolvedSchema) -> Result<String, String> {
+    text::without_extensions(&canonical(schema, false)?)
+}
+
 /// What keeps `reader` from reading data of `writer`.
 pub(super) fn compare(reader: &ResolvedSchema, writer: &ResolvedSchema) -> Result<Vec<Difference>, String> {
     comparison::compare(compile(reader)?.file(), compile(writer)?.file())

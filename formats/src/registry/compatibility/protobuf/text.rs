@@ -29,15 +29,24 @@ enum Kind {
 
 /// The text of a file in its one layout.
 pub(super) fn canonical(text: &str, sorted: bool) -> Result<String, String> {
-    let tokens = tokens(text)?;
-    let mut tokens = tokens.into_iter();
-    let mut statements = statements(&mut tokens, 0)?;
+    let mut statements = statements(&mut tokens(text)?.into_iter(), 0)?;
     if sorted {
         sort(&mut statements);
     }
+    Ok(printed(&statements))
+}
+
+/// The same without extensions, and without the options that are some.
+pub(super) fn without_extensions(text: &str) -> Result<String, String> {
+    let mut statements = statements(&mut tokens(text)?.into_iter(), 0)?;
+    leave_out_extensions(&mut statements);
+    Ok(printed(&statements))
+}
+
+fn printed(statements: &[Statement]) -> String {
     let mut out = String::new();
-    print(&statements, 0, &mut out);
-    Ok(out)
+    print(statements, 0, &mut out);
+    out
 }
 
 impl Statement {
@@ -78,6 +87,46 @@ impl Statement {
         });
         let first = || self.block.iter().flatten().map(Self::place).min();
         own.or_else(first).unwrap_or((true, i64::MAX))
+    }
+}
+
+fn leave_out_extensions(statements: &mut Vec<Statement>) {
+    statements.retain(|statement| match statement.kind() {
+        Kind::Extend => false,
+        Kind::Option => statement.head.get(1).is_none_or(|token| token != "("),
+        _ => true,
+    });
+    for statement in statements {
+        leave_out_options(&mut statement.head);
+        statement.block.iter_mut().for_each(leave_out_extensions);
+    }
+}
+
+/// Leaves out what stands in the brackets of a field and begins with a parenthesis.
+fn leave_out_options(head: &mut Vec<String>) {
+    let Some(open) = head.iter().position(|token| token == "[") else { return };
+    let mut depth = 0usize;
+    let mut kept: Vec<Vec<String>> = vec![Vec::new()];
+    for token in head.drain(open..).skip(1) {
+        match token.as_str() {
+            "{" | "[" | "(" | "<" => depth += 1,
+            "]" if depth == 0 => break,
+            "}" | "]" | ")" | ">" => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if token == "," && depth == 0 {
+            kept.push(Vec::new());
+        } else if let Some(option) = kept.last_mut() {
+            option.push(token);
+        }
+    }
+    kept.retain(|option| option.first().is_some_and(|token| token != "("));
+    for (place, option) in kept.into_iter().enumerate() {
+        head.push(if place == 0 { "[" } else { "," }.to_owned());
+        head.extend(option);
+    }
+    if head.len() > open {
+        head.push("]".to_owned());
     }
 }
 
@@ -311,6 +360,39 @@ service S {
         assert!(sorted.find("import \"z").unwrap() < sorted.find("import public").unwrap());
         assert!(sorted.find("r = 1").unwrap() < sorted.find("m = 2").unwrap());
         assert_eq!(canonical(&sorted, true).as_deref(), Ok(sorted.as_str()));
+    }
+
+    #[test]
+    fn extensions_are_left_out() {
+        let text = r#"syntax = "proto3"; import "google/protobuf/descriptor.proto";
+            option java_package = "p"; option (file).a = 1;
+            message A {
+              option (m) = { a: 1 }; option deprecated = true;
+              int32 a = 1 [(f) = { x: [1, 2], y: "," }, deprecated = true, (g.h).i = 2, json_name = "j"];
+              int32 b = 2 [(f) = 1]; int32 c = 3;
+              enum E { Z = 0 [(v) = 1]; }
+            }
+            extend google.protobuf.FieldOptions { int32 f = 50000; }"#;
+        let expected = r#"syntax = "proto3";
+
+import "google/protobuf/descriptor.proto";
+
+option java_package = "p";
+
+message A {
+  option deprecated = true;
+
+  int32 a = 1 [deprecated = true, json_name = "j"];
+  int32 b = 2;
+  int32 c = 3;
+
+  enum E {
+    Z = 0;
+  }
+}
+"#;
+        assert_eq!(without_extensions(text).as_deref(), Ok(expected));
+        assert_eq!(without_extensions(expected).as_deref(), Ok(expected));
     }
 
     #[test]
