@@ -20,7 +20,7 @@ enum Skip {
 }
 
 /// Levels of values within values, where a type may hold itself.
-const DEPTH_MAX: usize = 128;
+pub(crate) const DEPTH_MAX: usize = 128;
 
 impl Skips {
     pub(crate) fn new(schema: &AvroSchema) -> Self {
@@ -44,6 +44,11 @@ impl Skips {
     #[inline]
     pub(crate) fn run(&self, node: NodeId, input: &mut Input<'_>) -> Result<(), Fault> {
         self.skip(node, input, DEPTH_MAX)
+    }
+
+    /// Whether the next is a value of so many levels.
+    pub(crate) fn is_within(&self, depth_max: usize, node: NodeId, mut input: Input<'_>) -> bool {
+        self.skip(node, &mut input, depth_max).is_ok()
     }
 
     fn skip(&self, node: NodeId, input: &mut Input<'_>, depth: usize) -> Result<(), Fault> {

@@ -16,7 +16,7 @@ use crate::{
     avro::{
         input::Input,
         schema::{AvroSchema, NodeId},
-        skip::Skips,
+        skip::{DEPTH_MAX, Skips},
     },
     registry::{SerdeSchemas, header_of},
     split_header, write_header,
@@ -57,6 +57,12 @@ pub struct AvroSerde<T> {
     schemas: SerdeSchemas<Parsed>,
     values: PhantomData<fn() -> T>,
 }
+
+/// Values of so many levels are read on the stack of the thread, which may be small; deeper ones on a stack of their own.
+const LEVELS_HERE: usize = 16;
+
+/// What a level may take of a stack: the library takes tens of kilobytes where it is not optimised.
+const LEVEL_BYTES: usize = 128 << 10;
 
 /// A schema as the library has it, and as it is checked before the library reads: the library does not bound how
 /// deep a value may be.
@@ -228,10 +234,16 @@ impl<T: DeserializeOwned> AvroSerde<T> {
                 _ => break,
             };
             let value = value.map(|body| {
+                let read = || {
+                    let value = reader.read_value(&mut &*body).map_err(failed)?;
+                    from_value(&value).map_err(failed)
+                };
+                if schema.skips.is_within(LEVELS_HERE, schema.root, Input::new(body)) {
+                    return read();
+                }
                 let checked = schema.skips.run(schema.root, &mut Input::new(body));
                 checked.map_err(|fault| SerdeError::new(fault.message()))?;
-                let value = reader.read_value(&mut &*body).map_err(failed)?;
-                from_value(&value).map_err(failed)
+                stacker::grow(DEPTH_MAX * LEVEL_BYTES, read)
             });
             out.push(match value {
                 Some(Ok(value)) => Some(value),

@@ -206,6 +206,11 @@ fn values_nested_too_deep_are_errors() {
     let two = Node { next: Some(Box::new(Node { next: None })) };
     let payload = bytes(&serde, "t", &two).expect("fits");
     assert_eq!(serde.deserialize(&payload), Ok(two));
+    // As many levels as there may be: a node and its union are two.
+    let mut chain = payload[..5].to_vec();
+    chain.extend([[2].repeat(62).as_slice(), &[0]].concat());
+    let node = serde.deserialize(&chain).expect("deep, but not too deep");
+    assert_eq!(std::iter::successors(node.next.as_ref(), |node| node.next.as_ref()).count(), 62);
     let mut deep = payload[..5].to_vec();
     deep.extend(vec![2; 1 << 20]);
     let error = serde.deserialize(&deep).expect_err("a million levels");
