@@ -193,6 +193,9 @@ pub(crate) fn parse<N: Unscaled>(text: &[u8], precision: u8, scale: i8) -> Resul
         Some(b'+') => (false, &text[1..]),
         _ => (false, text),
     };
+    if let Some(short) = parse_short::<N>(unsigned, precision, scale) {
+        return Ok(if negative { short.neg_wrapping() } else { short });
+    }
     let (number, exponent) = match unsigned.iter().position(|byte| matches!(byte, b'e' | b'E')) {
         Some(at) => (&unsigned[..at], parse_exponent(&unsigned[at + 1..]).ok_or(Misfit::NotANumber)?),
         None => (unsigned, 0),
@@ -226,6 +229,29 @@ pub(crate) fn parse<N: Unscaled>(text: &[u8], precision: u8, scale: i8) -> Resul
     let unscaled = N::join(high_value, value(leading + high, significant - high));
     let unscaled = unscaled.mul_wrapping(ten_to(shift as u32));
     Ok(if negative { unscaled.neg_wrapping() } else { unscaled })
+}
+
+/// Digits with or without a point, few enough for 64 bits and no more behind the point than are kept, as most numbers
+/// have them. `None` says nothing about the others.
+#[inline]
+fn parse_short<N: Unscaled>(text: &[u8], precision: u8, scale: i8) -> Option<N> {
+    if text.len() > 18 {
+        return None;
+    }
+    let (mut value, mut whole) = (0, None);
+    for (at, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if whole.is_none() => whole = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = whole.map_or(0, |whole| text.len() - whole - 1);
+    let shift = usize::try_from(scale).ok()?.checked_sub(fraction)? as u32;
+    let bound = 10u64.checked_pow(u32::from(precision).checked_sub(shift)?);
+    let fits = bound.is_none_or(|bound| value < bound);
+    let digits = text.len() > usize::from(whole.is_some());
+    (fits && digits).then(|| N::usize_as(value as usize).mul_wrapping(ten_to(shift)))
 }
 
 fn parse_exponent(text: &[u8]) -> Option<i64> {
@@ -346,6 +372,15 @@ mod tests {
             ("1e1", 4, 2, Ok(1000)),
             ("0", 4, 2, Ok(0)),
             ("0.000", 4, 2, Ok(0)),
+            (".5", 4, 2, Ok(50)),
+            ("5.", 4, 2, Ok(500)),
+            ("99.99", 4, 2, Ok(9999)),
+            ("0000000099.99", 4, 2, Ok(9999)),
+            ("100", 4, 2, Err(Misfit::Rounds { precision: 3, scale: 0 })),
+            ("100.0", 4, 2, Err(Misfit::Rounds { precision: 4, scale: 1 })),
+            ("999999999999999999", 18, 0, Ok(999_999_999_999_999_999)),
+            ("1", 3, 3, Err(Misfit::Rounds { precision: 1, scale: 0 })),
+            ("-0.0", 1, 1, Ok(0)),
             ("12.345", 4, 2, Err(Misfit::Rounds { precision: 5, scale: 3 })),
             ("123.4", 4, 2, Err(Misfit::Rounds { precision: 4, scale: 1 })),
             ("1e40", 38, 0, Err(Misfit::Rounds { precision: 1, scale: -40 })),
@@ -354,7 +389,7 @@ mod tests {
             assert_eq!(parse::<i128>(text.as_bytes(), precision, scale), expected, "{text}");
             assert_eq!(parse(text.as_bytes(), precision, scale), expected.map(i256::from_i128), "{text}");
         }
-        for text in ["", "-", ".", "1.2.3", "abc", "1e", "1e99999999999"] {
+        for text in ["", "-", "+.", ".", "1.2.3", "--1", "1-", "abc", "1e", "1e99999999999"] {
             assert_eq!(parse::<i128>(text.as_bytes(), 4, 2), Err(Misfit::NotANumber), "{text}");
         }
         let (nines, tens) = ("9".repeat(76), format!("1{}", "0".repeat(75)));
