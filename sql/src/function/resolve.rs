@@ -111,7 +111,8 @@ impl Bound {
             (Pattern::Type(wanted), ty) => wanted == ty,
             (Pattern::Any, _) => true,
             (Pattern::Decimal, SqlType::Decimal { precision, scale }) => {
-                self.widen_decimal(*precision, *scale)
+                self.widen_decimal(*precision, *scale);
+                true
             }
             (Pattern::Generic(letter), ty) => match self.generics.iter().find(|(known, _)| known == letter) {
                 Some((_, known)) => known == ty,
@@ -153,23 +154,19 @@ impl Bound {
         match (pattern, ty) {
             (Pattern::Type(wanted), ty) => ty.can_widen_to(wanted),
             (Pattern::Decimal, ty) => {
-                ty.as_decimal().is_some_and(|(precision, scale)| self.widen_decimal(precision, scale))
+                ty.as_decimal().map(|(precision, scale)| self.widen_decimal(precision, scale)).is_some()
             }
             _ => false,
         }
     }
 
-    fn widen_decimal(&mut self, precision: u8, scale: i8) -> bool {
+    /// Makes room for another DECIMAL. Of more digits than there are, those in front of the point give way.
+    fn widen_decimal(&mut self, precision: u8, scale: i8) {
         let (p, s) = self.decimal.unwrap_or((precision, scale));
         let whole = (i16::from(p) - i16::from(s)).max(i16::from(precision) - i16::from(scale));
         let common = scale.max(s);
-        match u8::try_from(whole + i16::from(common)) {
-            Ok(digits) if digits <= SqlType::DECIMAL_PRECISION_MAX => {
-                self.decimal = Some((digits, common));
-                true
-            }
-            _ => false,
-        }
+        let digits = (whole + i16::from(common)).min(SqlType::DECIMAL_PRECISION_MAX.into());
+        self.decimal = Some((digits as u8, common));
     }
 
     /// The argument types and the return type, unless some hole was filled by nothing but NULLs.
@@ -279,6 +276,16 @@ mod tests {
                 &["(DECIMAL...) -> DECIMAL"],
                 &["DECIMAL(4, 2)", "INT"],
                 "0: DECIMAL(12, 2), DECIMAL(12, 2) -> DECIMAL(12, 2)",
+            ),
+            (
+                &["(DECIMAL...) -> DECIMAL", "(DOUBLE...) -> DOUBLE"],
+                &["DECIMAL(38, 0)", "DECIMAL(20, 20)"],
+                "0: DECIMAL(58, 20), DECIMAL(58, 20) -> DECIMAL(58, 20)",
+            ),
+            (
+                &["(DECIMAL...) -> DECIMAL", "(DOUBLE...) -> DOUBLE"],
+                &["DECIMAL(70, 0)", "DECIMAL(20, 20)"],
+                "0: DECIMAL(76, 20), DECIMAL(76, 20) -> DECIMAL(76, 20)",
             ),
             (&["(T, T...) -> T"], &["STRING", "NULL", "STRING"], "0: STRING, STRING, STRING -> STRING"),
             (&["(ARRAY<T>, T) -> BOOLEAN"], &["ARRAY<INT>", "INT"], "0: ARRAY<INTEGER>, INTEGER -> BOOLEAN"),
