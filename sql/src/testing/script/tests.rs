@@ -71,6 +71,32 @@ fn formats_with_schemas_have_a_registry() {
 }
 
 #[test]
+fn decimals_have_up_to_76_digits() {
+    let digits = "1234567890123456789012345678901234567890.123456789";
+    for format in ["JSON", "DELIMITED", "AVRO", "PROTOBUF", "PROTOBUF_NOSR", "JSON_SR"] {
+        let script = format!(
+            "--@test: {format}
+            CREATE STREAM s (k STRING KEY, d DECIMAL(60, 9)) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='{format}', PARTITIONS=1);
+            CREATE TABLE t AS SELECT k, SUM(d) AS total FROM s GROUP BY k;
+            INSERT INTO s (k, d) VALUES ('a', -{digits});
+            INSERT INTO s (k, d) VALUES ('a', {digits});
+            ASSERT VALUES s (k, d) VALUES ('a', -{digits});
+            ASSERT VALUES t (k, total) VALUES ('a', -{digits});
+            ASSERT VALUES t (k, total) VALUES ('a', 0.0);
+            ASSERT STREAM s (k STRING KEY, d DECIMAL(60, 9)) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='{format}');"
+        );
+        assert_eq!(failures(&script), Vec::<String>::new(), "{format}");
+        let wrong = script.replace("('a', 0.0)", "('a', 0.000000001)");
+        assert!(failures(&wrong)[0].contains("0.000000001"), "{format}");
+    }
+    let refused = "--@test: 77
+        --@expected.error: KsqlException
+        --@expected.message: DECIMAL precision must be 1 to 76, not 77
+        CREATE STREAM s (d DECIMAL(77, 0)) WITH (KAFKA_TOPIC='s', VALUE_FORMAT='JSON', PARTITIONS=1);";
+    assert_eq!(failures(refused), Vec::<String>::new());
+}
+
+#[test]
 fn differences_are_said_column_by_column() {
     for (statements, expected) in [
         (
