@@ -1,5 +1,7 @@
 //! DECIMALs in columns: 128 bits wide up to 38 digits, 256 bits beyond. What is computed of them is written once for both.
 
+use std::cmp::Ordering;
+
 use arrow::{
     array::ArrowNativeTypeOp,
     datatypes::{DataType, Decimal128Type, Decimal256Type, DecimalType, i256},
@@ -85,9 +87,82 @@ pub(crate) fn text(unscaled: impl ToString, scale: i8) -> String {
     format!("{sign}{whole:0>1}.{fraction:0>scale$}")
 }
 
+/// The double next to an unscaled decimal.
+pub(crate) fn to_f64<T: Decimals>(unscaled: T::Native, scale: i8) -> f64 {
+    // Both are doubles exactly, so their quotient is the nearest one.
+    const EXACT: u32 = 22;
+    let digits = u32::from(scale.unsigned_abs());
+    match T::to_i256(unscaled).to_i128() {
+        Some(small) if small.unsigned_abs() <= 1 << f64::MANTISSA_DIGITS && digits <= EXACT => {
+            small as f64 / 10f64.powi(digits as i32)
+        }
+        _ => text(unscaled, scale).parse().unwrap_or(f64::NAN),
+    }
+}
+
+/// The order of an unscaled decimal and the shortest decimal that stands for a double, which is what Java makes of
+/// doubles. The double must be the one next to the decimal.
+pub(crate) fn compare_shortest(unscaled: i256, scale: i8, double: f64) -> Ordering {
+    let text = format!("{double:e}");
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let parsed = (i256::from_string(&[whole, fraction].concat()), exponent.parse::<i32>());
+    let (Some(digits), Ok(exponent)) = parsed else { return Ordering::Equal };
+    // Being so near, neither has more digits than the other once they have one scale.
+    let moved = i32::from(scale) - (fraction.len() as i32 - exponent);
+    let factor = ten_to::<i256>(moved.unsigned_abs());
+    if moved >= 0 {
+        unscaled.cmp(&digits.wrapping_mul(factor))
+    } else {
+        unscaled.wrapping_mul(factor).cmp(&digits)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn doubles_are_the_nearest() {
+        let large = "123456789012345678901234567890";
+        for (unscaled, scale, expected) in [
+            ("0", 10, "0"),
+            ("1", 1, "0.1"),
+            ("-123456", 2, "-1234.56"),
+            ("9007199254740993", 0, "9007199254740992"),
+            ("9007199254740993", 3, "9007199254740.993"),
+            ("3", 38, "3e-38"),
+            (large, 0, large),
+            (large, 29, "1.2345678901234567"),
+        ] {
+            let unscaled = i256::from_string(unscaled).expect("digits");
+            let expected: f64 = expected.parse().expect("a number");
+            assert_eq!(to_f64::<Decimal256Type>(unscaled, scale), expected, "{unscaled} {scale}");
+            assert_eq!(to_f64::<Decimal128Type>(unscaled.as_i128(), scale), expected, "{unscaled} {scale}");
+        }
+    }
+
+    #[test]
+    fn doubles_count_as_what_they_print_as() {
+        use Ordering::{Equal, Greater, Less};
+        for (unscaled, scale, double, expected) in [
+            ("1", 1, "0.1", Equal),
+            ("1000", 4, "0.1", Equal),
+            ("10000000000000000001", 20, "0.1", Greater),
+            ("9999999999999999999", 20, "0.1", Less),
+            ("-10000000000000000001", 20, "-0.1", Less),
+            ("0", 3, "0", Equal),
+            ("0", 3, "-0.0", Equal),
+            ("12345678901234567168", 0, "12345678901234567168", Greater),
+            ("12345678901234567000", 0, "12345678901234567168", Equal),
+            ("3", 76, "3e-76", Equal),
+            ("7", 75, "7.000000000000001e-75", Less),
+        ] {
+            let unscaled = i256::from_string(unscaled).expect("digits");
+            let found = compare_shortest(unscaled, scale, double.parse().expect("a number"));
+            assert_eq!(found, expected, "{unscaled} {scale} and {double}");
+        }
+    }
 
     #[test]
     fn decimals_are_plain() {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, PrimitiveArray, StringBuilder},
-    compute::{cast, kernels::numeric},
+    compute::{self, kernels::numeric},
     datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::error::{DataFusionError, Result};
 
-use super::{decimal_arithmetic, row_errors::RowErrors};
+use super::{cast, decimal_arithmetic, row_errors::RowErrors};
 
 /// An arithmetic operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -69,12 +69,12 @@ pub(super) fn evaluate(
     match result {
         DataType::Int32 => integers::<Int32Type>(operator, left, right, errors),
         DataType::Int64 => {
-            let (left, right) = (cast(left, result)?, cast(right, result)?);
+            let (left, right) = (compute::cast(left, result)?, compute::cast(right, result)?);
             integers::<Int64Type>(operator, &left, &right, errors)
         }
         DataType::Float64 => {
-            let (left, right) = (cast(left, result)?, cast(right, result)?);
-            doubles(operator, &left, &right)
+            let double = |side| cast::cast(side, result, errors);
+            doubles(operator, &double(left)?, &double(right)?)
         }
         DataType::Utf8 => Ok(concatenate(left, right)),
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {

@@ -189,10 +189,9 @@ fn from_decimal<T: Decimals>(array: &ArrayRef, scale: i8, to: &DataType) -> Resu
     let unit = ten_to::<T::Native>(scale.unsigned_abs().into());
     let whole = |value: T::Native| T::to_i256(value.div_wrapping(unit)).as_i128();
     Ok(match to {
-        // Through text, so that the nearest double is found.
-        DataType::Float64 => Arc::new(
-            values.unary::<_, Float64Type>(|value| decimal::text(value, scale).parse().unwrap_or(f64::NAN)),
-        ),
+        DataType::Float64 => {
+            Arc::new(values.unary::<_, Float64Type>(|value| decimal::to_f64::<T>(value, scale)))
+        }
         DataType::Int32 => Arc::new(values.unary::<_, Int32Type>(|value| whole(value) as i32)),
         DataType::Int64 => Arc::new(values.unary::<_, Int64Type>(|value| whole(value) as i64)),
         _ => return Err(unsupported(array.data_type(), to)),

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BooleanArray, Datum},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Datum, PrimitiveArray},
     buffer::BooleanBuffer,
-    compute::{cast, kernels::cmp},
-    datatypes::{DataType, Decimal256Type, i256},
+    compute::{self, kernels::cmp},
+    datatypes::{DataType, Decimal256Type, Float64Type, i256},
 };
 use datafusion::{
     error::{DataFusionError, Result},
@@ -15,7 +15,8 @@ use datafusion::{
 };
 use millstream_formats::{DECIMAL_PRECISION_MAX, decimal_type};
 
-use crate::decimal::ten_to;
+use super::{cast, row_errors::RowErrors};
+use crate::decimal::{self, ten_to};
 use crate::functions::order::{compare_bytes, compare_text};
 
 /// A comparison operator.
@@ -93,14 +94,14 @@ pub(super) fn evaluate(
     right: &ColumnarValue,
     rows: usize,
 ) -> Result<ColumnarValue> {
-    let (left, right) = (Side::new(left)?, Side::new(right)?);
+    let (left, right) = (Side::new(left)?.beside(right)?, Side::new(right)?.beside(left)?);
     let (left, right) = match common_number(left.array.data_type(), right.array.data_type()) {
         Some((to_left, to_right)) => (left.cast(&to_left)?, right.cast(&to_right)?),
         None => (left, right),
     };
     let outcome = if left.array.data_type().is_nested() {
         nested(comparison, &left.rows(rows)?, &right.rows(rows)?)?
-    } else if let Some(order) = own_order(comparison, &left, &right) {
+    } else if let Some(order) = own_order(comparison, &left, &right)? {
         ordered(comparison, &left, &right, if left.scalar && right.scalar { 1 } else { rows }, order)
     } else {
         match comparison {
@@ -144,9 +145,34 @@ impl Side {
         })
     }
 
+    /// A decimal constant beside doubles as a double, where that makes no difference.
+    fn beside(self, other: &ColumnarValue) -> Result<Self> {
+        if !self.scalar || other.data_type() != DataType::Float64 {
+            return Ok(self);
+        }
+        let Some((unscaled, scale)) = self.unscaled()? else { return Ok(self) };
+        let double = cast::cast(&self.array, &DataType::Float64, &RowErrors::default())?;
+        let nearest = double.as_primitive::<Float64Type>().value(0);
+        if double.is_valid(0) && decimal::compare_shortest(unscaled.value(0), scale, nearest).is_ne() {
+            return Ok(self);
+        }
+        Ok(Self { array: double, scalar: true })
+    }
+
+    /// Decimals as the wider of their types, and their scale.
+    fn unscaled(&self) -> Result<Option<(PrimitiveArray<Decimal256Type>, i8)>> {
+        let (DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)) =
+            *self.array.data_type()
+        else {
+            return Ok(None);
+        };
+        let wide = compute::cast(&self.array, &DataType::Decimal256(precision, scale))?;
+        Ok(Some((wide.as_primitive::<Decimal256Type>().clone(), scale)))
+    }
+
     fn cast(self, to: &DataType) -> Result<Self> {
         Ok(Self {
-            array: if self.array.data_type() == to { self.array } else { cast(&self.array, to)? },
+            array: if self.array.data_type() == to { self.array } else { compute::cast(&self.array, to)? },
             ..self
         })
     }
@@ -184,9 +210,7 @@ fn common_number(left: &DataType, right: &DataType) -> Option<(DataType, DataTyp
         return None;
     }
     match (left, right) {
-        (Float64, other) | (other, Float64) => {
-            (*other == Float64 || digits(other).is_some()).then(|| both(Float64))
-        }
+        (Float64, Int32 | Int64) | (Int32 | Int64, Float64) => Some(both(Float64)),
         (Int32 | Int64, Int32 | Int64) => Some(both(Int64)),
         _ => {
             let ((p1, s1), (p2, s2)) = (digits(left)?, digits(right)?);
@@ -204,31 +228,59 @@ fn common_number(left: &DataType, right: &DataType) -> Option<(DataType, DataTyp
 /// How the values of two rows are ordered.
 type Order<'a> = Box<dyn Fn(usize, usize) -> Ordering + 'a>;
 
-/// The order of decimals that no type holds both of, and of BYTES and text beyond ASCII, which is not that of Arrow.
-fn own_order<'a>(comparison: Comparison, left: &'a Side, right: &'a Side) -> Option<Order<'a>> {
-    let types = (left.array.data_type(), right.array.data_type());
-    if let (&DataType::Decimal256(_, s1), &DataType::Decimal256(_, s2)) = types
-        && types.0 != types.1
-    {
-        let unscaled = |side: &'a Side| side.array.as_primitive::<Decimal256Type>();
-        let (a, b) = (unscaled(left), unscaled(right));
-        return Some(Box::new(move |i, j| compare_decimals(a.value(i), s1, b.value(j), s2)));
-    }
-    if comparison.is_equality() {
-        return None;
-    }
-    match left.array.data_type() {
-        DataType::Utf8 => {
-            let (a, b) = (left.array.as_string_opt::<i32>()?, right.array.as_string_opt::<i32>()?);
-            (!a.is_ascii() || !b.is_ascii())
-                .then(|| Box::new(move |i, j| compare_text(a.value(i), b.value(j))) as Order<'a>)
+/// The order of decimals and doubles, of decimals that no type holds both of, and of BYTES and text beyond ASCII, which is
+/// not that of Arrow.
+fn own_order<'a>(comparison: Comparison, left: &'a Side, right: &'a Side) -> Result<Option<Order<'a>>> {
+    let order: Order<'a> = match (left.array.data_type(), right.array.data_type()) {
+        (&DataType::Decimal256(_, s1), &DataType::Decimal256(_, s2)) if s1 != s2 => {
+            let unscaled = |side: &'a Side| side.array.as_primitive::<Decimal256Type>();
+            let (a, b) = (unscaled(left), unscaled(right));
+            Box::new(move |i, j| compare_decimals(a.value(i), s1, b.value(j), s2))
         }
-        DataType::Binary => {
-            let (a, b) = (left.array.as_binary_opt::<i32>()?, right.array.as_binary_opt::<i32>()?);
-            Some(Box::new(move |i, j| compare_bytes(a.value(i), b.value(j))))
+        (DataType::Float64, DataType::Decimal128(..) | DataType::Decimal256(..)) => {
+            let order = decimals_and_doubles(right, left)?;
+            Box::new(move |i, j| order(j, i).reverse())
         }
-        _ => None,
-    }
+        (DataType::Decimal128(..) | DataType::Decimal256(..), DataType::Float64) => {
+            Box::new(decimals_and_doubles(left, right)?)
+        }
+        _ if comparison.is_equality() => return Ok(None),
+        (DataType::Utf8, DataType::Utf8) => {
+            let (a, b) = (left.array.as_string::<i32>(), right.array.as_string::<i32>());
+            if a.is_ascii() && b.is_ascii() {
+                return Ok(None);
+            }
+            Box::new(move |i, j| compare_text(a.value(i), b.value(j)))
+        }
+        (DataType::Binary, DataType::Binary) => {
+            let (a, b) = (left.array.as_binary::<i32>(), right.array.as_binary::<i32>());
+            Box::new(move |i, j| compare_bytes(a.value(i), b.value(j)))
+        }
+        _ => return Ok(None),
+    };
+    Ok(Some(order))
+}
+
+/// The order of decimals and doubles, which count as the decimals that they print as. Those next to different doubles are
+/// ordered as these are.
+fn decimals_and_doubles<'a>(
+    decimals: &Side,
+    doubles: &'a Side,
+) -> Result<impl Fn(usize, usize) -> Ordering + use<'a>> {
+    let (unscaled, scale) = decimals
+        .unscaled()?
+        .ok_or_else(|| DataFusionError::Plan(format!("{} is not a decimal", decimals.array.data_type())))?;
+    let nearest = cast::cast(&decimals.array, &DataType::Float64, &RowErrors::default())?;
+    let nearest = nearest.as_primitive::<Float64Type>().clone();
+    let doubles = doubles.array.as_primitive::<Float64Type>();
+    Ok(move |i, j| {
+        let (near, double) = (nearest.value(i), doubles.value(j));
+        match near.partial_cmp(&double) {
+            Some(Ordering::Equal) => decimal::compare_shortest(unscaled.value(i), scale, double),
+            Some(order) => order,
+            None => near.total_cmp(&double),
+        }
+    })
 }
 
 /// The order of unscaled values of two scales: by what is in front of the point, then by what is behind it.
@@ -358,7 +410,7 @@ mod tests {
             }
             let text: ArrayRef = Arc::new(StringArray::from(vec![text]));
             let to = crate::types::SqlType::parse(ty).unwrap().to_arrow();
-            super::super::cast::cast(&text, &to, &super::super::row_errors::RowErrors::default()).unwrap()
+            cast::cast(&text, &to, &RowErrors::default()).unwrap()
         };
         let (nines, tenth) = ("9".repeat(76), format!("0.1{}", "0".repeat(75)));
         let (tiny, minus) = (format!("0.{}1", "0".repeat(75)), format!("-0.{}1", "0".repeat(75)));
@@ -395,6 +447,52 @@ mod tests {
                 check(Comparison::Distinct, sides().0, sides().1, vec![distinct]);
                 check(Comparison::NotDistinct, sides().0, sides().1, vec![!distinct]);
             }
+        }
+    }
+
+    #[test]
+    fn doubles_compare_with_decimals_as_what_they_print_as() {
+        use arrow::array::Float64Array;
+        let decimals = |texts: Vec<Option<&str>>, ty: &str| -> ArrayRef {
+            let texts: ArrayRef = Arc::new(StringArray::from(texts));
+            let to = crate::types::SqlType::parse(ty).unwrap().to_arrow();
+            cast::cast(&texts, &to, &RowErrors::default()).unwrap()
+        };
+        let doubles = || ColumnarValue::Array(Arc::new(Float64Array::from(vec![Some(0.1), Some(0.2), None])));
+        let (near, wide) = ("0.10000000000000000001", "DECIMAL(60,20)");
+        for (texts, ty, equal, less) in [
+            (
+                vec![Some("0.1"), Some("0.1"), Some("0.1")],
+                "DECIMAL(2,1)",
+                [true, false, false],
+                [false, false, false],
+            ),
+            (vec![Some("0.1"), Some("0.3"), Some("0.1")], wide, [true, false, false], [false, true, false]),
+            (vec![Some(near), None, Some(near)], wide, [false; 3], [true, false, false]),
+            (
+                vec![Some(near), Some("0.2"), None],
+                "DECIMAL(38,20)",
+                [false, true, false],
+                [true, false, false],
+            ),
+        ] {
+            let column = || ColumnarValue::Array(decimals(texts.clone(), ty));
+            check(Comparison::Equal, doubles(), column(), equal.to_vec());
+            check(Comparison::Equal, column(), doubles(), equal.to_vec());
+            check(Comparison::Less, doubles(), column(), less.to_vec());
+            check(Comparison::Greater, column(), doubles(), less.to_vec());
+        }
+        for (constant, ty, less) in [
+            ("0.1", "DECIMAL(2,1)", [false, false, false]),
+            (near, wide, [true, false, false]),
+            ("0.15", "DECIMAL(40,2)", [true, false, false]),
+        ] {
+            let scalar = || {
+                let array = decimals(vec![Some(constant)], ty);
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0).unwrap())
+            };
+            check(Comparison::Less, doubles(), scalar(), less.to_vec());
+            check(Comparison::Greater, scalar(), doubles(), less.to_vec());
         }
     }
 
