@@ -484,7 +484,11 @@ fn materialize(plan: &mut Plan, sink: &Source) {
             bounds: Vec::new(),
             by_start: false,
         },
-        kept: Kept::Value(internal(sink.value_format)),
+        // What headers say is in no topic's value.
+        kept: match sink.columns.headers.is_empty() {
+            true => Kept::Value(internal(sink.value_format)),
+            false => Kept::Rows,
+        },
         sends_old: false,
         // What does not pass a filter is deleted, and nobody need hear of what never passed.
         drops_unknown_deletes: filters && !foreign,

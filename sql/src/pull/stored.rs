@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions},
     compute,
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Int64Type, SchemaRef},
 };
 use datafusion::scalar::ScalarValue;
+use hashbrown::HashSet;
 use millstream_formats::{Decoder, Payloads};
 use millstream_streams::{
     Arena, Batch, StoreView, StreamsError,
@@ -21,7 +22,10 @@ use crate::{
     columnar::ColumnarBatch,
     error::SqlError,
     expression::{Bound, RowErrors, bind, cast, comparison::Comparison},
-    operator::aggregate::{AggregateArena, GroupRows},
+    operator::{
+        aggregate::{AggregateArena, GroupRows},
+        rows::RowCodec,
+    },
     plan::{Aggregate, Kept, Materialize, Origin, Plan, Project, SourceStep, Step, internal},
 };
 
@@ -39,10 +43,17 @@ pub(crate) enum Stored {
         /// Readers that no pull query uses now. Making one costs more than reading a row with it.
         idle: Mutex<Vec<GroupReader>>,
     },
-    /// As written.
+    /// As the topic has them.
     Written {
         /// The store.
         store: String,
+    },
+    /// As rows of the query.
+    Rows {
+        /// The store.
+        store: String,
+        /// Their columns: those of the key, of the value, then of headers.
+        schema: SchemaRef,
     },
 }
 
@@ -52,10 +63,14 @@ impl Stored {
         if plan.output.kind != SourceKind::Table {
             return None;
         }
+        let schema = plan.output.schema.clone();
         let mut steps = plan.steps.iter().rev();
         match (steps.next()?, steps.next()) {
             (Step::Materialize(Materialize { store, kept: Kept::Value(_), .. }), _) => {
                 Some(Self::Written { store: store.clone() })
+            }
+            (Step::Materialize(Materialize { store, kept: Kept::Rows, .. }), _) => {
+                Some(Self::Rows { store: store.clone(), schema })
             }
             // The keys of windows that were grouped by are not those of the store.
             (Step::Project(project), Some(Step::Aggregate(aggregate)))
@@ -72,7 +87,7 @@ impl Stored {
     pub(crate) fn store(&self) -> &str {
         match self {
             Self::Aggregated { aggregate, .. } => &aggregate.store,
-            Self::Written { store } => store,
+            Self::Written { store } | Self::Rows { store, .. } => store,
         }
     }
 }
@@ -82,13 +97,17 @@ pub(crate) struct StoredTable {
     view: StoreView,
     stored: Arc<Stored>,
     step: SourceStep,
-    /// Of rows that are kept as written.
-    decoders: Option<Mutex<Decoders>>,
+    reader: RowReader,
 }
 
-struct Decoders {
-    keys: Decoder,
-    values: Decoder,
+/// What reads the rows.
+enum RowReader {
+    /// The readers that are kept with the aggregates.
+    Groups,
+    /// Decoders of keys and values.
+    Written(Mutex<(Decoder, Decoder)>),
+    /// Reads all columns at once.
+    Rows(RowCodec),
 }
 
 /// Computes rows from aggregates.
@@ -142,19 +161,19 @@ impl GroupReader {
 impl StoredTable {
     /// The rows that `view` has of the step's table.
     pub(crate) fn new(view: StoreView, stored: Arc<Stored>, step: &SourceStep) -> Result<Self, SqlError> {
-        let decoders = match &*stored {
-            Stored::Aggregated { .. } => None,
+        let reader = match &*stored {
+            Stored::Aggregated { .. } => RowReader::Groups,
+            Stored::Rows { schema, .. } => RowReader::Rows(RowCodec::new(schema.fields())?),
             Stored::Written { .. } => {
                 let failed = |error| SqlError::failed("prepare the pull query", error);
                 let source = &step.source;
                 let keys = internal(source.key_format).decoder(&source.columns.key_fields(), None, None);
                 let values =
                     internal(source.value_format).decoder(&source.columns.value_fields(), None, None);
-                let decoders = Decoders { keys: keys.map_err(failed)?, values: values.map_err(failed)? };
-                Some(Mutex::new(decoders))
+                RowReader::Written(Mutex::new((keys.map_err(failed)?, values.map_err(failed)?)))
             }
         };
-        Ok(Self { view, stored, step: step.clone(), decoders })
+        Ok(Self { view, stored, step: step.clone(), reader })
     }
 
     /// The key bytes that `access` asks for, if it names every key column's values.
@@ -244,7 +263,8 @@ impl StoredTable {
         let bound = |bound: Option<i64>| bound.unwrap_or(0);
         let bounds = rows.iter().map(|row| (bound(row.window_start), bound(row.window_end))).unzip();
         let times: Vec<i64> = rows.iter().map(|row| row.timestamp).collect();
-        let (columns, times) = match (&*self.stored, &self.decoders) {
+        let payloads = || rows.iter().map(|row| Some(row.value.as_slice()));
+        let (columns, times) = match (&*self.stored, &self.reader) {
             (Stored::Aggregated { aggregate, project, idle }, _) => {
                 let idle = || idle.lock().unwrap_or_else(PoisonError::into_inner);
                 let spare = idle().pop();
@@ -253,17 +273,22 @@ impl StoredTable {
                 idle().push(reader);
                 read?
             }
-            (Stored::Written { .. }, Some(decoders)) => {
-                let mut decoders = decoders.lock().unwrap_or_else(PoisonError::into_inner);
-                let payloads: Vec<Option<&[u8]>> =
-                    rows.iter().map(|row| Some(row.value.as_slice())).collect();
-                let (key, value) = (decoders.keys.decode(&keys), decoders.values.decode(&payloads));
+            (_, RowReader::Rows(codec)) => {
+                let columns = codec.decode(payloads());
+                (columns.map_err(|error| SqlError::failed("read the table's state", error))?, times)
+            }
+            (_, RowReader::Written(decoders)) => {
+                let (keys_of, values_of) = &mut *decoders.lock().unwrap_or_else(PoisonError::into_inner);
+                let payloads: Vec<Option<&[u8]>> = payloads().collect();
+                let (key, value) = (keys_of.decode(&keys), values_of.decode(&payloads));
                 if let Some(error) = key.errors.first().or(value.errors.first()) {
                     return Err(SqlError::failed("read the table's state", error.clone()));
                 }
                 (key.columns.into_iter().chain(value.columns).collect(), times)
             }
-            (Stored::Written { .. }, None) => unreachable!("rows that are kept as written have decoders"),
+            (Stored::Written { .. } | Stored::Rows { .. }, RowReader::Groups) => {
+                unreachable!("only aggregates are read by readers of their own")
+            }
         };
         self.pick(columns, times)
     }
@@ -280,9 +305,9 @@ impl StoredTable {
             Origin::WindowEnd => columns[keys + 1].clone(),
             Origin::Value(place) => columns[keys + bounds + place].clone(),
             Origin::RowTime => times.clone(),
+            // Only rows that are kept whole have them.
             Origin::Header(place) => {
-                let ty = self.step.source.columns.headers[*place].column.ty.to_arrow();
-                arrow::array::new_null_array(&ty, rows)
+                columns[keys + bounds + self.step.source.columns.value.len() + place].clone()
             }
             Origin::RowPartition | Origin::RowOffset => {
                 unreachable!("a table has no {origin:?}: the analysis refuses it")
@@ -313,7 +338,9 @@ impl Rows for StoredTable {
         let (from, to) = self.windows(access);
         if let Some(keys) = self.keys(access)? {
             let mut rows = Vec::new();
-            for key in keys.iter().flatten() {
+            let mut asked = HashSet::new();
+            // A key that is listed twice is one row all the same.
+            for key in keys.iter().flatten().filter(|key| asked.insert(*key)) {
                 if windowed {
                     rows.extend(self.view.windows(key, from, to).map_err(failed)?);
                 } else {
