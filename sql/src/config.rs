@@ -60,6 +60,12 @@ const KSQL: &[(&str, &str, &str)] = &[
         "there is a stream over that topic, and so the topic too",
     ),
     ("ksql.logging.processing.stream.name", "KSQL_PROCESSING_LOG", "its name"),
+    (
+        "ksql.logging.processing.rows.include",
+        "false",
+        "errors in the processing log come with what the row or record held",
+    ),
+    ("ksql.fail.on.deserialization.error", "false", "a record that cannot be read stops the query"),
 ];
 
 /// Settings of stream threads, with the defaults of SQL queries.
@@ -228,6 +234,9 @@ impl SqlConfig {
         // A row that cannot be read or written never stops a query: the processing log tells about it.
         for handler in ["deserialization.exception.handler", "production.exception.handler"] {
             properties.insert(handler.to_owned(), "continue".to_owned());
+        }
+        if self.value(session, "ksql.fail.on.deserialization.error") == "true" {
+            properties.insert("deserialization.exception.handler".to_owned(), "fail".to_owned());
         }
         for (name, default, _) in STREAMS.iter().filter(|(_, default, _)| !default.is_empty()) {
             properties.insert((*name).to_owned(), (*default).to_owned());

@@ -551,10 +551,15 @@ impl Plan {
         }
     }
 
+    /// What is read, in the order of FROM.
+    pub(crate) fn source_steps(&self) -> impl Iterator<Item = &SourceStep> {
+        let joined = self.steps.iter().filter_map(Step::branch).map(|branch| &branch.source);
+        std::iter::once(&self.source).chain(joined)
+    }
+
     /// The names of the sources that are read.
     pub(crate) fn sources(&self) -> Vec<String> {
-        let joined = self.steps.iter().filter_map(Step::branch).map(|branch| &branch.source);
-        std::iter::once(&self.source).chain(joined).map(|step| step.source.name.clone()).collect()
+        self.source_steps().map(|step| step.source.name.clone()).collect()
     }
 }
 

@@ -10,9 +10,9 @@ use std::{
 };
 
 use millstream_log::Clock;
-use millstream_streams::{ReportOrigin, RowReport};
+use millstream_streams::{ReportOrigin, RowReport, StreamsError};
 
-use crate::error_topic::ErrorTopic;
+use crate::{error_topic::ErrorTopic, expression::Detail};
 
 /// Messages kept per query.
 const KEPT: usize = 16;
@@ -42,6 +42,11 @@ impl ProcessingLog {
         }
     }
 
+    /// What it wants of the errors of rows.
+    pub(crate) fn detail(&self) -> Detail {
+        self.topic.as_ref().map_or(Detail::Samples, |topic| topic.detail())
+    }
+
     /// Takes a report of the query's tasks.
     pub(crate) fn observe(&self, origin: &ReportOrigin<'_>, report: &RowReport<'_>) {
         let at = match (origin.topic, report.offset) {
@@ -64,6 +69,15 @@ impl ProcessingLog {
             recent.pop_front();
         }
         recent.push_back(message);
+    }
+
+    /// Takes the error that ended a thread of the query.
+    pub(crate) fn thread_ended(&self, error: &StreamsError) {
+        if let Some(topic) = &self.topic {
+            let thread = std::thread::current();
+            let (name, now) = (thread.name().unwrap_or_default(), self.clock.now().get());
+            topic.write_thread_error(&self.query, now, name, error);
+        }
     }
 
     /// The latest messages, oldest first.

@@ -10,7 +10,7 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use millstream_log::Log;
-use millstream_streams::{Streams, StreamsConfig, full_message, store::MemoryBackend};
+use millstream_streams::{Streams, StreamsConfig, UncaughtResponse, full_message, store::MemoryBackend};
 
 use crate::{
     ast::SourceKind,
@@ -18,6 +18,7 @@ use crate::{
     engine::pushes::Registration,
     error::SqlError,
     plan::Plan,
+    processing_log::ProcessingLog,
     topology::{Destination, build},
 };
 
@@ -58,15 +59,24 @@ impl PushQuery {
         plan: &Plan,
         limit: Option<u64>,
         config: StreamsConfig,
-        log: &Log,
+        (log, errors): (&Log, ProcessingLog),
         registration: Registration,
     ) -> Result<Self, SqlError> {
         let failed = |error| SqlError::failed("start the push query", error);
         let (client, rows) = sync_channel(WAITING_BATCHES);
         let topology = build(plan, Destination::Client(client))?;
         let backend = std::sync::Arc::new(MemoryBackend::default());
-        let mut streams =
-            Streams::builder(topology, config, log.clone()).backend(backend).open().map_err(failed)?;
+        plan.errors.set_detail(errors.detail());
+        let errors = std::sync::Arc::new(errors);
+        let ended = errors.clone();
+        let streams = Streams::builder(topology, config, log.clone())
+            .backend(backend)
+            .observer(move |origin, report| errors.observe(origin, report))
+            .uncaught_exception_handler(move |error| {
+                ended.thread_ended(error);
+                UncaughtResponse::default()
+            });
+        let mut streams = streams.open().map_err(failed)?;
         streams.start().map_err(failed)?;
         let schema = plan.output.schema.clone();
         Ok(Self {

@@ -3,7 +3,7 @@
 use std::{fs, sync::Arc};
 
 use millstream_log::Log;
-use millstream_streams::{Metrics, State, StoreView, Streams, Topology, full_message};
+use millstream_streams::{Metrics, State, StoreView, Streams, Topology, UncaughtResponse, full_message};
 
 use crate::{
     catalogue::Source,
@@ -171,9 +171,14 @@ impl PersistentQuery {
         let topology = self.topology()?;
         let streams = config.persistent(&self.application(), &self.properties)?;
         let rows = Arc::new(ProcessingLog::new(&self.id, log.clock().clone(), errors));
-        let observed = rows.clone();
+        self.plan.errors.set_detail(rows.detail());
+        let (observed, ended) = (rows.clone(), rows.clone());
         let mut streams = Streams::builder(topology, streams, log.clone())
             .observer(move |origin, report| observed.observe(origin, report))
+            .uncaught_exception_handler(move |error| {
+                ended.thread_ended(error);
+                UncaughtResponse::default()
+            })
             .open()
             .map_err(failed)?;
         if self.paused {

@@ -43,6 +43,7 @@ use crate::{
         rekey::RekeyEncoder,
         rows::RowArena,
         session::ColumnarSessions,
+        shared::{PickProcessor, SharedDecoder},
         sink::SinkEncoder,
         source::SourceDecoder,
         stream_join::ColumnarStreamJoiner,
@@ -96,10 +97,23 @@ fn prepared<T: 'static, E: std::error::Error + Send + Sync + 'static>(
 impl Assembly<'_> {
     fn source(&mut self, step: &SourceStep) -> Result<String, SqlError> {
         let name = format!("Source-{}", step.source.name);
-        let decoder = self.decoder(step)?;
         let topic = step.source.topic.as_str();
-        self.builder.add_source(&name, [topic], decoder, SourceOptions::default());
-        Ok(name)
+        let sharing: Vec<&SourceStep> =
+            self.plan.source_steps().filter(|other| other.source.topic == topic).collect();
+        let place = sharing.iter().position(|other| other.source.name == step.source.name).unwrap_or(0);
+        if sharing.len() == 1 {
+            let decoder = self.decoder(step)?;
+            self.builder.add_source(&name, [topic], decoder, SourceOptions::default());
+            return Ok(name);
+        }
+        // A topic is read once, whoever wants its records.
+        let names: Vec<&str> = sharing.iter().map(|other| other.source.name.as_str()).collect();
+        let shared = format!("Shared-{}", names.join("-"));
+        if place == 0 {
+            let decoder = self.shared_decoder(&sharing)?;
+            self.builder.add_source(&shared, [topic], decoder, SourceOptions::default());
+        }
+        Ok(self.processor(&name, &[&shared], move || PickProcessor::new(place), &[]))
     }
 
     /// Adds what is joined; returns its last node and the layout of its rows.
@@ -135,6 +149,22 @@ impl Assembly<'_> {
         }))
     }
 
+    /// Decodes records for several sources.
+    fn shared_decoder(
+        &self,
+        steps: &[&SourceStep],
+    ) -> Result<Arc<dyn Fn() -> Box<dyn Decoder> + Send + Sync>, SqlError> {
+        let steps: Vec<SourceStep> = steps.iter().copied().cloned().collect();
+        let errors = self.plan.errors.clone();
+        let make =
+            move || steps.iter().map(|step| SourceDecoder::new(step, &errors)).collect::<Result<Vec<_>, _>>();
+        make().map_err(|error| SqlError::failed("prepare the query", error))?;
+        Ok(Arc::new(move || match make() {
+            Ok(parts) => Box::new(SharedDecoder::new(parts)) as Box<dyn Decoder>,
+            Err(error) => Box::new(Unprepared(error.to_string())),
+        }))
+    }
+
     /// Adds a processor below a node; returns its name.
     fn processor<P: Processor + 'static>(
         &mut self,
@@ -158,26 +188,24 @@ impl Assembly<'_> {
         let errors = self.plan.errors.clone();
         match step {
             Step::Filter(filter) => {
-                let (condition, table) = (bind_condition(&filter.condition, input)?, filter.table);
-                let make = move || FilterProcessor::new(condition.clone(), table, errors.clone());
+                let (condition, step) = (bind_condition(&filter.condition, input)?, filter.clone());
+                let make = move || FilterProcessor::new(condition.clone(), &step, errors.clone());
                 let name = self.numbered("Filter");
                 Ok(self.processor(&name, &[last], make, &[]))
             }
             Step::Project(project) => {
                 let exprs: Vec<_> =
                     project.exprs.iter().map(|expr| bind(expr, input)).collect::<Result<_, _>>()?;
-                let (schema, of_values) = (project.schema.clone(), project.of_values.clone());
-                let make = move || {
-                    ProjectProcessor::new(exprs.clone(), of_values.clone(), schema.clone(), errors.clone())
-                };
+                let step = project.clone();
+                let make = move || ProjectProcessor::new(exprs.clone(), &step, errors.clone());
                 let name = self.numbered("Project");
                 Ok(self.processor(&name, &[last], make, &[]))
             }
             Step::Explode(explode) => {
                 let lists: Vec<_> =
                     explode.lists.iter().map(|list| bind(list, input)).collect::<Result<_, _>>()?;
-                let schema = explode.schema.clone();
-                let make = move || ExplodeProcessor::new(lists.clone(), schema.clone(), errors.clone());
+                let step = explode.clone();
+                let make = move || ExplodeProcessor::new(lists.clone(), &step, errors.clone());
                 let name = self.numbered("FlatMap");
                 Ok(self.processor(&name, &[last], make, &[]))
             }

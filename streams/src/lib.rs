@@ -46,7 +46,7 @@ pub use handler::{ErrorContext, ErrorResponse, ErrorStage, UncaughtResponse};
 pub use millstream_log::AutoOffsetReset;
 pub use millstream_log::serde::ByteColumn;
 pub use processor::{BatchPair, Context, Processor, RowsKept, TaskId};
-pub use report::{ReportKind, ReportOrigin, Reporter, RowReport};
+pub use report::{ReportKind, ReportOrigin, Reporter, RowReport, Subject};
 pub use runtime::{CloseOptions, Metrics, Punctuation, PunctuationType, State, Streams};
 pub use store::{Arena, CachedStore, NO_SLOT, StoreHandle, StoreSpec, StoreView, Timer};
 pub use topology::{Optimization, SourceOptions, TopicPattern, Topics, Topology, TopologyBuilder};

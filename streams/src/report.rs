@@ -34,6 +34,24 @@ pub struct RowReport<'a> {
     pub timestamp: Option<i64>,
     /// What happened, for people.
     pub message: &'a str,
+    /// What it happened to.
+    pub subject: Subject<'a>,
+}
+
+/// What a report is about, as far as its reporter tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subject<'a> {
+    /// Not told.
+    #[default]
+    Unknown,
+    /// The key of a record: its bytes, if they can be had.
+    Key(Option<&'a [u8]>),
+    /// The value of a record: its bytes, if they can be had.
+    Value(Option<&'a [u8]>),
+    /// A row, as text.
+    Row(&'a str),
+    /// A record that the log does not take.
+    Output,
 }
 
 /// Takes reports. The runtime's own counts them and passes them to the application's observer.

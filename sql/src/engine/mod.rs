@@ -41,6 +41,7 @@ use crate::{
     insert,
     parser::{parse, parse_piece, split},
     print::PrintQuery,
+    processing_log::ProcessingLog,
     pull::{self, AtRest, Readable, StoredTable, Topic, Until},
     push::{PushQuery, remove_internal_topics},
     query::{PersistentQuery, QueryStatus},
@@ -140,7 +141,7 @@ impl Engine {
             let created = self.log.create_topic(NewTopic::new(name).partitions(partitions));
             created.map_err(|error| failed(&error))?;
         }
-        let topic = ErrorTopic::new(&self.log, name);
+        let topic = ErrorTopic::new(&self.log, name, value("rows.include") == "true");
         if stream {
             self.execute(&mut Session::new(), &topic.stream(value("stream.name"), partitions))?;
         }
@@ -261,7 +262,8 @@ impl Engine {
                         inserts.insert(producer.map_err(|error| SqlError::failed("open a producer", error))?)
                     }
                 };
-                insert::insert(values, catalogue, &self.functions, &self.log, producer)?;
+                let functions = self.config.functions_for(&self.functions, &session.properties);
+                insert::insert(values, catalogue, &functions, &self.log, producer)?;
                 Ok(Outcome::Message("Inserted 1 row".to_owned()))
             }
             Statement::Select(query) => self.select(session, query),
@@ -343,7 +345,8 @@ impl Engine {
         let application = format!("{TRANSIENT_PREFIX}{}-{number}", plan.source.source.name);
         let config = self.config.transient(&application, &session.properties)?;
         let registration = self.pushes.register(&id, format!("{query};"));
-        PushQuery::start(id, &plan, query.limit, config, &self.log, registration)
+        let errors = ProcessingLog::new(&id, self.log.clock().clone(), self.errors.clone());
+        PushQuery::start(id, &plan, query.limit, config, (&self.log, errors), registration)
     }
 
     fn pull(&self, session: &Session, query: &Query) -> Result<Outcome, SqlError> {
@@ -357,9 +360,10 @@ impl Engine {
             .at(query.span));
         }
         let state = self.lock();
+        let functions = self.config.functions_for(&self.functions, &session.properties);
         let context = Context {
             catalogue: &state.catalogue,
-            functions: &self.functions,
+            functions: &functions,
             partitions: &|topic| self.partitions(topic),
         };
         let scans = match setting("ksql.query.pull.table.scan.enabled") {

@@ -22,7 +22,6 @@ use super::{
     operation::{quiet_condition, quiet_value},
     row_errors::Evaluation,
 };
-use crate::columnar::ColumnarBatch;
 
 /// An expression that knows where its columns are. One per task.
 #[derive(Clone, Debug)]
@@ -90,10 +89,10 @@ impl Bound {
         }
         Ok((concat(&[&first, &second])?, Some(failed.finish()).filter(|failed| failed.count_set_bits() > 0)))
     }
+}
 
-    /// Whether each row is true; NULL is not. `None` if all are.
-    pub(crate) fn select(&self, batch: &ColumnarBatch) -> Result<Option<BooleanArray>> {
-        let outcome = false_for_null(self.evaluate(&batch.record_batch()?)?.as_boolean());
-        Ok((outcome.true_count() < outcome.len()).then_some(outcome))
-    }
+/// Which values of a condition are true; NULL is not. `None` if all are.
+pub(crate) fn select(outcome: &ArrayRef) -> Option<BooleanArray> {
+    let outcome = false_for_null(outcome.as_boolean());
+    (outcome.true_count() < outcome.len()).then_some(outcome)
 }

@@ -27,8 +27,9 @@ mod row_errors;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use bound::{Bound, bind, bind_condition};
+pub(crate) use bound::{Bound, bind, bind_condition, select};
 pub(crate) use call::compile_table;
 pub(crate) use compiler::{Compiler, Names, Typed, column};
 pub(crate) use constant::{coerce_lax, evaluate_constant, value_of};
+pub(crate) use row_errors::Detail;
 pub use row_errors::RowErrors;

@@ -11,12 +11,25 @@ use std::{
     mem,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU8, AtomicU64, Ordering},
     },
 };
 
 /// How many messages are kept between two [`RowErrors::drain`]s; the rest is only counted.
 const SAMPLES_MAX: usize = 8;
+/// The same where every error is wanted: more than a batch has rows, as a rule.
+const MESSAGES_MAX: usize = 10_000;
+
+/// What is wanted of the errors of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Their number, and messages of some.
+    Samples,
+    /// A message of each.
+    Messages,
+    /// A message of each, and the row.
+    Rows,
+}
 
 thread_local! {
     /// Failures in what this thread evaluates that nothing has dealt with.
@@ -103,6 +116,8 @@ pub struct RowErrors(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// As [`Detail`], in its order.
+    detail: AtomicU8,
     count: AtomicU64,
     samples: Mutex<Vec<String>>,
 }
@@ -116,10 +131,10 @@ impl RowErrors {
             return;
         }
         if DEPTH.get() == 0 {
-            let wanted = self.samples().len() < SAMPLES_MAX;
+            let wanted = self.samples().len() < self.messages_max();
             return self.report(wanted.then(message));
         }
-        let wanted = WAITING.with_borrow(|waiting| waiting.len() < SAMPLES_MAX);
+        let wanted = WAITING.with_borrow(|waiting| waiting.len() < self.messages_max());
         let message = wanted.then(message);
         WAITING.with_borrow_mut(|waiting| waiting.push((self.clone(), message)));
     }
@@ -128,10 +143,28 @@ impl RowErrors {
         self.0.count.fetch_add(1, Ordering::Relaxed);
         let mut samples = self.samples();
         if let Some(message) = message
-            && samples.len() < SAMPLES_MAX
+            && samples.len() < self.messages_max()
         {
             samples.push(message);
         }
+    }
+
+    /// Sets what is wanted of the errors.
+    pub(crate) fn set_detail(&self, detail: Detail) {
+        self.0.detail.store(detail as u8, Ordering::Relaxed);
+    }
+
+    /// What is wanted of the errors: samples, unless [set](Self::set_detail).
+    pub(crate) fn detail(&self) -> Detail {
+        match self.0.detail.load(Ordering::Relaxed) {
+            0 => Detail::Samples,
+            1 => Detail::Messages,
+            _ => Detail::Rows,
+        }
+    }
+
+    fn messages_max(&self) -> usize {
+        if self.detail() == Detail::Samples { SAMPLES_MAX } else { MESSAGES_MAX }
     }
 
     /// Errors since the last drain and a sample of their messages; `None` if there were none.

@@ -11,7 +11,7 @@ use arrow::{
 use datafusion::logical_expr::Expr;
 use millstream_formats::Decoder;
 use millstream_streams::{
-    Arena, Batch, ByteColumn, CachedStore, StreamsError,
+    Arena, Batch, ByteColumn, CachedStore, Reporter, StreamsError,
     operator::{Aggregator, aggregate::Running},
     store::StoreKind,
 };
@@ -19,11 +19,12 @@ use millstream_streams::{
 use super::{
     failed,
     keys::{KeyWriterError, Keys, decode_keys},
+    reports::Computed,
 };
 use crate::{
     columnar::ColumnarBatch,
     error::SqlError,
-    expression::{Bound, RowErrors, bind, bind_condition, column},
+    expression::{Bound, RowErrors, bind, bind_condition, column, select},
     function::{Accumulator, ResolvedAggregate},
     plan,
 };
@@ -174,7 +175,8 @@ impl GroupRows {
     /// Which groups HAVING lets through; `None` for all.
     pub(crate) fn having(&self, rows: &ColumnarBatch) -> Result<Option<BooleanBuffer>, StreamsError> {
         let Some(having) = &self.having else { return Ok(None) };
-        Ok(having.select(rows).map_err(failed)?.map(|passed| passed.values().clone()))
+        let rows = rows.record_batch().map_err(failed)?;
+        Ok(select(&having.evaluate(&rows).map_err(failed)?).map(|passed| passed.values().clone()))
     }
 
     /// Applies HAVING: groups that no longer pass become deletes, those that never did are left out. `output` has a row
@@ -210,7 +212,11 @@ pub(super) struct GroupInput {
     /// The bounds of windows that are part of the key.
     bounds: Vec<Bound>,
     args: Vec<Vec<Bound>>,
+    /// The calls as written.
+    texts: Vec<String>,
     errors: RowErrors,
+    /// Arguments of the present batch with rows that failed: call, argument, number of errors, messages.
+    failures: Vec<(usize, usize, (u64, Vec<String>))>,
     /// Of the present batch.
     columns: Vec<ArrayRef>,
     bound_columns: Vec<ArrayRef>,
@@ -235,7 +241,9 @@ impl GroupInput {
                 &mut step.keys.bounds.iter().map(|bound| column(bound)).collect::<Vec<_>>().iter(),
             )?,
             args: step.calls.iter().map(|call| bind_all(&mut call.args.iter())).collect::<Result<_, _>>()?,
+            texts: step.calls.iter().map(|call| call.text.clone()).collect(),
             errors: errors.clone(),
+            failures: Vec::new(),
             columns: Vec::new(),
             bound_columns: Vec::new(),
             key_bytes: BinaryBuilder::new().finish(),
@@ -260,20 +268,42 @@ impl GroupInput {
         self.columns = group.map_err(failed)?;
         let bounds = self.bounds.iter().map(|expr| expr.evaluate(&rows)).collect::<Result<_, _>>();
         self.bound_columns = bounds.map_err(failed)?;
-        self.new = self.arguments(input)?;
-        log_row_errors(&self.errors);
         if let Some(old) = input.old() {
             self.old = self.arguments(old)?;
-            // That the old row failed was said when it was new.
-            self.errors.drain();
         }
+        // What the new rows leave is reported; that an old row failed was said when it was new.
+        self.new = self.arguments(input)?;
         Ok(())
     }
 
-    fn arguments(&self, input: &ColumnarBatch) -> Result<Vec<Vec<ArrayRef>>, StreamsError> {
+    fn arguments(&mut self, input: &ColumnarBatch) -> Result<Vec<Vec<ArrayRef>>, StreamsError> {
         let rows = input.record_batch().map_err(failed)?;
-        let evaluate = |exprs: &Vec<Bound>| exprs.iter().map(|expr| expr.evaluate(&rows)).collect();
-        self.args.iter().map(evaluate).collect::<Result<_, _>>().map_err(failed)
+        self.failures.clear();
+        let mut arguments = Vec::with_capacity(self.args.len());
+        for (call, args) in self.args.iter().enumerate() {
+            let mut columns = Vec::with_capacity(args.len());
+            for (place, arg) in args.iter().enumerate() {
+                columns.push(arg.evaluate(&rows).map_err(failed)?);
+                self.failures.extend(self.errors.drain().map(|drained| (call, place, drained)));
+            }
+            arguments.push(columns);
+        }
+        Ok(arguments)
+    }
+
+    /// Reports rows of the present batch whose arguments failed.
+    pub(super) fn report(
+        &mut self,
+        input: &ColumnarBatch,
+        report: &mut dyn Reporter,
+    ) -> Result<(), StreamsError> {
+        for (call, place, drained) in std::mem::take(&mut self.failures) {
+            let rows = input.record_batch().map_err(failed)?;
+            let computed = Computed { rows: &rows, times: input.timestamps(), errors: &self.errors };
+            let what = format!("Error computing expression {} with index {call}", self.texts[call]);
+            computed.report(&self.args[call][place], drained, &what, report)?;
+        }
+        Ok(())
     }
 
     /// The arguments of every aggregate, a value per entry of `rows`.
@@ -417,6 +447,10 @@ impl Aggregator for ColumnarAggregator {
         Ok(())
     }
 
+    fn report(&mut self, input: &ColumnarBatch, reporter: &mut dyn Reporter) -> Result<(), StreamsError> {
+        self.input.report(input, reporter)
+    }
+
     fn may_delete(&self) -> bool {
         self.changes
     }
@@ -497,12 +531,5 @@ impl Aggregator for ColumnarAggregator {
         let output = self.rows.rows(&keys, bounds, timestamps, results)?;
         let output = output.with_key_bytes(Some(BinaryArray::from_iter(keys))).with_present(Some(present));
         Ok(Box::new(self.rows.finish(output, &slots, store.arena())?))
-    }
-}
-
-/// The core has no reporter at this place: what went wrong in arguments is in the log, and NULL in the aggregate.
-fn log_row_errors(errors: &RowErrors) {
-    if let Some((rows, messages)) = errors.drain() {
-        tracing::warn!(rows, "aggregate arguments failed: {}", messages.join("; "));
     }
 }

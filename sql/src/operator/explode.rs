@@ -7,24 +7,27 @@ use arrow::{
 };
 use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
 
-use super::{failed, report_row_errors};
+use super::{failed, reports::Computed};
 use crate::{
     columnar::ColumnarBatch,
     expression::{Bound, RowErrors},
+    plan::Explode,
 };
 
 /// Repeats each row for every item of the lists that its table functions give. Where a list is shorter than another,
 /// NULL stands for its items. Rows without value, and rows whose lists are all empty, leave nothing.
 pub(crate) struct ExplodeProcessor {
     lists: Vec<Bound>,
+    /// The calls as written.
+    texts: Vec<String>,
     schema: SchemaRef,
     errors: RowErrors,
 }
 
 impl ExplodeProcessor {
-    /// With an expression per table function; `schema` is the input's with a column for each behind it.
-    pub(crate) fn new(lists: Vec<Bound>, schema: SchemaRef, errors: RowErrors) -> Self {
-        Self { lists, schema, errors }
+    /// With the bound table functions of a step.
+    pub(crate) fn new(lists: Vec<Bound>, step: &Explode, errors: RowErrors) -> Self {
+        Self { lists, texts: step.texts.clone(), schema: step.schema.clone(), errors }
     }
 }
 
@@ -36,9 +39,11 @@ impl Processor for ExplodeProcessor {
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let batch = ColumnarBatch::from_batch(batch);
         let rows = batch.record_batch().map_err(failed)?;
-        let lists: Vec<ArrayRef> =
-            self.lists.iter().map(|list| list.evaluate(&rows)).collect::<Result<_, _>>().map_err(failed)?;
-        report_row_errors(&self.errors, context);
+        let computed = Computed { rows: &rows, times: batch.timestamps(), errors: &self.errors };
+        let mut lists: Vec<ArrayRef> = Vec::with_capacity(self.lists.len());
+        for (list, text) in self.lists.iter().zip(&self.texts) {
+            lists.push(computed.value(list, || format!("Table function {text} failed"), context)?);
+        }
         let lists: Vec<&ListArray> = lists.iter().map(AsArray::as_list::<i32>).collect();
         let (repeated, items) = spread(&lists, |row| batch.is_present(row));
         if repeated.is_empty() {

@@ -2,31 +2,41 @@
 
 use arrow::array::BooleanArray;
 use arrow::buffer::BooleanBuffer;
-use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
+use millstream_streams::{Batch, Context, Processor, Reporter, RowsKept, StreamsError};
 
-use super::{failed, report_row_errors};
+use super::{failed, reports::Computed};
 use crate::{
     columnar::ColumnarBatch,
-    expression::{Bound, RowErrors},
+    expression::{Bound, RowErrors, select},
+    plan::Filter,
 };
 
 /// Filters by a condition. Of a table's changes that come with the rows before them, those are left out that change
 /// nothing for who only sees the rows that pass.
 pub(crate) struct FilterProcessor {
     condition: Bound,
+    /// As written.
+    text: String,
     table: bool,
     errors: RowErrors,
 }
 
 impl FilterProcessor {
-    /// A filter of a stream, or of a table's changes.
-    pub(crate) fn new(condition: Bound, table: bool, errors: RowErrors) -> Self {
-        Self { condition, table, errors }
+    /// A filter of a stream, or of a table's changes, whose condition is bound.
+    pub(crate) fn new(condition: Bound, step: &Filter, errors: RowErrors) -> Self {
+        Self { condition, text: step.text.clone(), table: step.table, errors }
     }
 
     /// Which rows are there and pass; `None` for all.
-    fn passing(&self, batch: &ColumnarBatch) -> Result<Option<BooleanBuffer>, StreamsError> {
-        let selected = self.condition.select(batch).map_err(failed)?;
+    fn passing(
+        &self,
+        batch: &ColumnarBatch,
+        report: &mut dyn Reporter,
+    ) -> Result<Option<BooleanBuffer>, StreamsError> {
+        let rows = batch.record_batch().map_err(failed)?;
+        let computed = Computed { rows: &rows, times: batch.timestamps(), errors: &self.errors };
+        let what = || format!("Error evaluating predicate {}", self.text);
+        let selected = select(&computed.value(&self.condition, what, report)?);
         Ok(match (selected, batch.present()) {
             (None, None) => None,
             (Some(selected), None) => Some(selected.values().clone()),
@@ -43,12 +53,10 @@ impl Processor for FilterProcessor {
 
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let mut batch = ColumnarBatch::from_batch(batch);
-        let passing = self.passing(&batch)?;
-        report_row_errors(&self.errors, context);
+        let passing = self.passing(&batch, context)?;
         if let Some(old) = batch.take_old() {
-            let before = self.passing(&old)?;
             // That the old row failed was said when it was new.
-            self.errors.drain();
+            let before = self.passing(&old, &mut Vec::new())?;
             let relevant = match (&passing, &before) {
                 (Some(now), Some(before)) => Some(now | before),
                 _ => None,

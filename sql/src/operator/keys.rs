@@ -38,6 +38,11 @@ impl KeyWriter {
         Ok(Self { exprs, encoder: format.encoder(fields, None)?, payloads: Payloads::new() })
     }
 
+    /// What the key columns are computed with.
+    pub(super) fn exprs(&self) -> &[Bound] {
+        &self.exprs
+    }
+
     /// The key columns of each row.
     pub(crate) fn columns(&self, batch: &ColumnarBatch) -> Result<Vec<ArrayRef>, StreamsError> {
         let rows = batch.record_batch().map_err(failed)?;

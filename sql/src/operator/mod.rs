@@ -6,7 +6,7 @@
 //!   source ─▶ [rekey] ─▶ table ────┘ store                store ┘
 //! ```
 //! Joins: [`join`] stream and table, [`stream_join`] two streams, [`pair_join`] two tables on their keys,
-//! [`foreign_key`] two tables on a column. [`rows`] and [`table`] are what they keep, [`keys`] how rows are found.
+//! [`foreign_key`] two tables on a column. [`shared`]: several sources over one topic. [`rows`] and [`table`] are what they keep, [`keys`] how rows are found.
 
 pub(crate) mod aggregate;
 pub(crate) mod collect;
@@ -19,8 +19,10 @@ pub(crate) mod keys;
 pub(crate) mod pair_join;
 pub(crate) mod project;
 pub(crate) mod rekey;
+mod reports;
 pub(crate) mod rows;
 pub(crate) mod session;
+pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stream_join;
@@ -29,24 +31,7 @@ pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
-use millstream_streams::{ReportKind, Reporter, RowReport, StreamsError};
-
-use crate::expression::RowErrors;
-
-/// Reports what went wrong in single rows while expressions were evaluated.
-fn report_row_errors(errors: &RowErrors, report: &mut dyn Reporter) {
-    if let Some((rows, messages)) = errors.drain() {
-        let rows = usize::try_from(rows).unwrap_or(usize::MAX);
-        let message = messages.join("; ");
-        report.report(RowReport {
-            kind: ReportKind::Failed,
-            rows,
-            offset: None,
-            timestamp: None,
-            message: &message,
-        });
-    }
-}
+use millstream_streams::StreamsError;
 
 /// An error that concerns a whole batch stops the query.
 fn failed(error: impl std::fmt::Display) -> StreamsError {

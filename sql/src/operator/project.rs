@@ -1,17 +1,24 @@
 //! SELECT: computes new columns, row by row.
 
 use arrow::datatypes::SchemaRef;
-use millstream_streams::{Batch, Context, Processor, RowsKept, StreamsError};
+use millstream_streams::{Batch, Context, Processor, Reporter, RowsKept, StreamsError};
 
-use super::{failed, report_row_errors, rows::null_where_absent};
+use super::{
+    failed,
+    reports::{Computed, report_row_errors},
+    rows::null_where_absent,
+};
 use crate::{
     columnar::ColumnarBatch,
     expression::{Bound, RowErrors},
+    plan::Project,
 };
 
 /// Computes columns; rows, times and keys stay.
 pub(crate) struct ProjectProcessor {
     exprs: Vec<Bound>,
+    /// Each as written.
+    texts: Vec<String>,
     /// Columns that are NULL where a row has no value.
     of_values: Vec<usize>,
     schema: SchemaRef,
@@ -19,20 +26,27 @@ pub(crate) struct ProjectProcessor {
 }
 
 impl ProjectProcessor {
-    /// An expression per field of `schema`.
-    pub(crate) fn new(
-        exprs: Vec<Bound>,
-        of_values: Vec<usize>,
-        schema: SchemaRef,
-        errors: RowErrors,
-    ) -> Self {
-        Self { exprs, of_values, schema, errors }
+    /// A projection whose expressions are bound.
+    pub(crate) fn new(exprs: Vec<Bound>, step: &Project, errors: RowErrors) -> Self {
+        let (texts, of_values, schema) = (step.texts.clone(), step.of_values.clone(), step.schema.clone());
+        Self { exprs, texts, of_values, schema, errors }
     }
 
-    fn project(&self, batch: ColumnarBatch) -> Result<ColumnarBatch, StreamsError> {
+    fn project(
+        &self,
+        batch: ColumnarBatch,
+        report: &mut dyn Reporter,
+    ) -> Result<ColumnarBatch, StreamsError> {
         let rows = batch.record_batch().map_err(failed)?;
-        let columns = self.exprs.iter().map(|expr| expr.evaluate(&rows)).collect::<Result<Vec<_>, _>>();
-        let mut columns = columns.map_err(failed)?;
+        let computed = Computed { rows: &rows, times: batch.timestamps(), errors: &self.errors };
+        let mut columns = Vec::with_capacity(self.exprs.len());
+        for (place, (expr, text)) in self.exprs.iter().zip(&self.texts).enumerate() {
+            let what = || {
+                let column = self.schema.field(place).name();
+                format!("Error computing expression {text} for column {column} with index {place}")
+            };
+            columns.push(computed.value(expr, what, report)?);
+        }
         for place in &self.of_values {
             let column = std::slice::from_ref(&columns[*place]);
             columns[*place] = null_where_absent(column, batch.present())?.swap_remove(0);
@@ -49,11 +63,11 @@ impl Processor for ProjectProcessor {
     fn process(&mut self, batch: Box<dyn Batch>, context: &mut Context<'_>) -> Result<(), StreamsError> {
         let mut batch = ColumnarBatch::from_batch(batch);
         let old = batch.take_old();
-        let batch = self.project(batch)?;
+        // Of HAVING, which has nobody to tell.
         report_row_errors(&self.errors, context);
-        let old = old.map(|old| self.project(old)).transpose()?;
+        let batch = self.project(batch, context)?;
         // That the old row failed was said when it was new.
-        self.errors.drain();
+        let old = old.map(|old| self.project(old, &mut Vec::new())).transpose()?;
         context.forward(Box::new(batch.with_old(old)))
     }
 }

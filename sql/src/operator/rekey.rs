@@ -9,14 +9,17 @@
 //! length of the new value 4 │ new value │ old value │ 2        a row of the group changes (big endian)
 //! ```
 
+use arrow::array::ArrayRef;
 use arrow::datatypes::SchemaRef;
 use millstream_formats::{Encoder as FormatEncoder, Payloads};
-use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError};
+use millstream_streams::{
+    Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError, Subject,
+};
 
 use super::{
     failed,
     keys::{KeyWriter, KeyWriterError, without_nulls},
-    report_row_errors,
+    reports::Computed,
 };
 use crate::{
     ast::SourceKind,
@@ -50,6 +53,8 @@ pub(super) fn split_change(change: &[u8]) -> Result<NewAndOld<'_>, StreamsError>
 /// Writes rows to the repartition topic of a [`Rekey`]. Rows of streams without value are left out.
 pub(crate) struct RekeyEncoder {
     keys: KeyWriter,
+    /// The names of the new keys.
+    names: Vec<String>,
     null_key: NullKey,
     /// Whether the rows are those of a table, and a row without value deletes one.
     table: bool,
@@ -72,6 +77,7 @@ impl RekeyEncoder {
             .map(|column| input.index_of(column).expect("the plan carries only columns that are there"));
         Ok(Self {
             keys: KeyWriter::new(&step.keys, &topic.columns.key_fields(), input, topic.key_format)?,
+            names: topic.columns.key.iter().map(|key| key.name.clone()).collect(),
             null_key: step.null_key,
             table: topic.kind == SourceKind::Table,
             changes: step.read.changes,
@@ -83,9 +89,36 @@ impl RekeyEncoder {
         })
     }
 
+    /// The columns of the new key.
+    fn key_columns(
+        &self,
+        batch: &ColumnarBatch,
+        report: &mut dyn Reporter,
+    ) -> Result<Vec<ArrayRef>, StreamsError> {
+        let rows = batch.record_batch().map_err(failed)?;
+        let computed = Computed { rows: &rows, times: batch.timestamps(), errors: &self.errors };
+        let mut columns = Vec::with_capacity(self.names.len());
+        for (place, expr) in self.keys.exprs().iter().enumerate() {
+            let what = || match self.null_key {
+                NullKey::Report => format!(
+                    "Error calculating group-by column with index {place}. The source row will be excluded from the table."
+                ),
+                NullKey::Drop | NullKey::Keep => {
+                    format!("Error computing new key from expression {}", self.names[place])
+                }
+            };
+            columns.push(computed.value(expr, what, report)?);
+        }
+        Ok(columns)
+    }
+
     /// The serialized key of each row, absent where it has a NULL or the row no value.
-    fn keys_of(&mut self, batch: &ColumnarBatch) -> Result<Vec<Option<Box<[u8]>>>, StreamsError> {
-        let columns = self.keys.columns(batch)?;
+    fn keys_of(
+        &mut self,
+        batch: &ColumnarBatch,
+        report: &mut dyn Reporter,
+    ) -> Result<Vec<Option<Box<[u8]>>>, StreamsError> {
+        let columns = self.key_columns(batch, report)?;
         let valid = without_nulls(&columns);
         let keys = self.keys.write(&columns, batch.rows())?;
         let usable =
@@ -100,8 +133,7 @@ impl RekeyEncoder {
         report: &mut dyn Reporter,
     ) -> Result<usize, StreamsError> {
         let rows = batch.rows();
-        let columns = self.keys.columns(batch)?;
-        report_row_errors(&self.errors, report);
+        let columns = self.key_columns(batch, report)?;
         let valid = without_nulls(&columns);
         let carried: Vec<_> = self.carried.iter().map(|place| batch.column(*place).clone()).collect();
         self.payloads.clear();
@@ -133,11 +165,9 @@ impl RekeyEncoder {
         report: &mut dyn Reporter,
     ) -> Result<usize, StreamsError> {
         let rows = batch.rows();
-        let new_keys = self.keys_of(batch)?;
-        report_row_errors(&self.errors, report);
-        let old_keys = batch.old().map(|old| self.keys_of(old)).transpose()?;
+        let new_keys = self.keys_of(batch, report)?;
         // That the old row failed was said when it was new.
-        self.errors.drain();
+        let old_keys = batch.old().map(|old| self.keys_of(old, &mut Vec::new())).transpose()?;
         let carried = |batch: &ColumnarBatch| -> Vec<_> {
             self.carried.iter().map(|place| batch.column(*place).clone()).collect()
         };
@@ -193,9 +223,10 @@ impl Encoder for RekeyEncoder {
             false => self.rows(&batch, out, report)?,
         };
         if dropped > 0 && self.null_key == NullKey::Report {
-            let message = "a grouping value is NULL: the row is not aggregated";
-            let (kind, rows) = (ReportKind::Incomplete, dropped);
-            report.report(RowReport { kind, rows, offset: None, timestamp: None, message });
+            let message =
+                "A group-by column resolved to null. The source row will be excluded from the table.";
+            let (kind, rows, subject) = (ReportKind::Incomplete, dropped, Subject::Unknown);
+            report.report(RowReport { kind, rows, offset: None, timestamp: None, message, subject });
         }
         Ok(())
     }

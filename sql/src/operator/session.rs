@@ -7,7 +7,7 @@ use arrow::{
     datatypes::SchemaRef,
 };
 use millstream_streams::{
-    Arena, Batch, ByteColumn, CachedStore, StreamsError,
+    Arena, Batch, ByteColumn, CachedStore, Reporter, StreamsError,
     operator::{
         SessionAggregator,
         session::{SessionChange, SessionChangeKind},
@@ -57,6 +57,10 @@ impl SessionAggregator for ColumnarSessions {
 
     fn keys(&mut self, input: &ColumnarBatch, keys: &mut ByteColumn) -> Result<(), StreamsError> {
         self.input.take_in(input, false, keys)
+    }
+
+    fn report(&mut self, input: &ColumnarBatch, reporter: &mut dyn Reporter) -> Result<(), StreamsError> {
+        self.input.report(input, reporter)
     }
 
     fn fold(

@@ -8,14 +8,20 @@ use arrow::{
 };
 use millstream_formats::{Encoder as FormatEncoder, Payloads};
 use millstream_log::partition_for_key;
-use millstream_streams::{Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError};
+use millstream_streams::{
+    Batch, Encoder, RecordSink, ReportKind, Reporter, RowReport, StreamsError, Subject,
+};
 
-use super::{failed, keys::KeyWriterError, report_row_errors};
+use super::{
+    failed,
+    keys::KeyWriterError,
+    reports::{report_row_errors, row_text},
+};
 use crate::{
     ast::SourceKind,
     catalogue::{Source, Windowing},
     columnar::ColumnarBatch,
-    expression::{Bound, RowErrors, bind},
+    expression::{Bound, Detail, RowErrors, bind},
     plan::{Output, RowTime},
 };
 
@@ -95,6 +101,16 @@ impl SinkEncoder {
     }
 }
 
+impl SinkEncoder {
+    fn reject(&self, batch: &ColumnarBatch, row: usize, message: &str, report: &mut dyn Reporter) {
+        let wanted = self.errors.detail() == Detail::Rows;
+        let text = wanted.then(|| batch.record_batch().ok().and_then(|rows| row_text(&rows, row))).flatten();
+        let subject = text.as_deref().map_or(Subject::Unknown, Subject::Row);
+        let (kind, timestamp) = (ReportKind::Unencodable, Some(batch.timestamps()[row]));
+        report.report(RowReport { kind, rows: 1, offset: None, timestamp, message, subject });
+    }
+}
+
 impl Encoder for SinkEncoder {
     fn encode(
         &mut self,
@@ -151,13 +167,13 @@ impl Encoder for SinkEncoder {
                 match times.is_valid(row).then(|| times.value(row)).filter(|time| *time >= 0) {
                     Some(time) => timestamp = time,
                     None => {
-                        reject(report, timestamp, "the TIMESTAMP column has no valid time");
+                        self.reject(&batch, row, "the TIMESTAMP column has no valid time", report);
                         continue;
                     }
                 }
             }
             if key.is_none() && self.sink.kind == SourceKind::Table {
-                reject(report, timestamp, "the row has no key, which a table needs");
+                self.reject(&batch, row, "the row has no key, which a table needs", report);
                 continue;
             }
             out.append(partition, timestamp, key, value, batch.headers_of(row))?;
@@ -168,9 +184,4 @@ impl Encoder for SinkEncoder {
 
 fn is_null(columns: &[ArrayRef], row: usize) -> bool {
     columns.iter().all(|column| column.is_null(row))
-}
-
-fn reject(report: &mut dyn Reporter, timestamp: i64, message: &str) {
-    let kind = ReportKind::Unencodable;
-    report.report(RowReport { kind, rows: 1, offset: None, timestamp: Some(timestamp), message });
 }

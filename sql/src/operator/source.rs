@@ -12,9 +12,9 @@ use arrow::{
 };
 use millstream_formats::{self as formats, FormatError};
 use millstream_log::{Header, PartitionRecords};
-use millstream_streams::{Decoded, Decoder, ReportKind, Reporter, RowReport, StreamsError};
+use millstream_streams::{Decoded, Decoder, ReportKind, Reporter, RowReport, StreamsError, Subject};
 
-use super::{failed, rekey::split_change, report_row_errors};
+use super::{failed, rekey::split_change, reports::report_row_errors};
 use crate::{
     ast::SourceKind,
     catalogue::{HeaderColumn, Windowing},
@@ -139,41 +139,72 @@ struct Drops<'a> {
 }
 
 impl Drops<'_> {
-    fn drop_row(&mut self, row: usize, kind: ReportKind, message: &str) {
+    fn drop_row(&mut self, row: usize, kind: ReportKind, message: &str, subject: Subject<'_>) {
         let rows = self.records.offsets.len();
         let keep = self.keep.get_or_insert_with(|| vec![true; rows]);
         if std::mem::take(&mut keep[row]) {
             let (offset, timestamp) = (Some(self.records.offsets[row]), Some(self.records.timestamps[row]));
-            self.report.report(RowReport { kind, rows: 1, offset, timestamp, message });
+            self.report.report(RowReport { kind, rows: 1, offset, timestamp, message, subject });
         }
     }
 }
 
+/// The records of a run as rows, those that are left out among them.
+pub(super) struct Rows {
+    /// A row per record.
+    pub(super) batch: ColumnarBatch,
+    /// Its offset.
+    pub(super) offsets: Vec<u64>,
+    /// Which rows stay; `None` for all.
+    pub(super) keep: Option<BooleanBuffer>,
+}
+
 impl Decoder for SourceDecoder {
     fn decode(&mut self, run: &PartitionRecords, report: &mut dyn Reporter) -> Result<Decoded, StreamsError> {
+        let Rows { mut batch, mut offsets, keep } = self.read(run, report)?;
+        if let Some(keep) = keep {
+            let mut kept = keep.iter();
+            offsets.retain(|_| kept.next().expect("a mark per row"));
+            batch = batch.filter(&BooleanArray::new(keep, None)).map_err(failed)?;
+        }
+        Ok(Decoded { batch: Box::new(batch), offsets })
+    }
+}
+
+impl SourceDecoder {
+    /// Reads a run, and marks and reports records that are left out.
+    pub(super) fn read(
+        &mut self,
+        run: &PartitionRecords,
+        report: &mut dyn Reporter,
+    ) -> Result<Rows, StreamsError> {
         let records = self.take_apart(run)?;
         let rows = records.offsets.len();
         let mut drops = Drops { records: &records, keep: None, report };
         for (row, timestamp) in records.timestamps.iter().enumerate() {
             if *timestamp < 0 {
-                drops.drop_row(row, ReportKind::Undecodable, "the record's timestamp is negative");
+                let message = "the record's timestamp is negative";
+                drops.drop_row(row, ReportKind::Undecodable, message, Subject::Unknown);
             }
         }
         let value = self.value.decode(&records.values);
         for error in &value.errors {
             let message =
                 format!("failed to deserialize value from topic: {}. {}", self.topic, error.message);
-            drops.drop_row(error.row, ReportKind::Undecodable, &message);
+            let bytes = records.values[error.row];
+            drops.drop_row(error.row, ReportKind::Undecodable, &message, Subject::Value(bytes));
         }
         let keys = self.key.as_mut().map(|key| key.decode(&records.keys));
         for error in keys.iter().flat_map(|key| &key.errors) {
             let message = format!("failed to deserialize key from topic: {}. {}", self.topic, error.message);
-            drops.drop_row(error.row, ReportKind::Undecodable, &message);
+            let bytes = records.keys[error.row];
+            drops.drop_row(error.row, ReportKind::Undecodable, &message, Subject::Key(bytes));
         }
         if self.table {
             for (row, key) in records.keys.iter().enumerate() {
                 if key.is_none() {
-                    drops.drop_row(row, ReportKind::Incomplete, "the record has no key, which a table needs");
+                    let message = "the record has no key, which a table needs";
+                    drops.drop_row(row, ReportKind::Incomplete, message, Subject::Key(None));
                 }
             }
         }
@@ -200,7 +231,9 @@ impl Decoder for SourceDecoder {
                         )));
                     }
                     None => {
-                        drops.drop_row(row, ReportKind::Undecodable, "the timestamp column has no valid time")
+                        let message = "the timestamp column has no valid time";
+                        let bytes = records.values[row];
+                        drops.drop_row(row, ReportKind::Undecodable, message, Subject::Value(bytes));
                     }
                 }
             }
@@ -210,7 +243,8 @@ impl Decoder for SourceDecoder {
             true => {
                 let old = self.value.decode(&records.old);
                 for error in &old.errors {
-                    drops.drop_row(error.row, ReportKind::Undecodable, &error.message);
+                    let subject = Subject::Value(records.values[error.row]);
+                    drops.drop_row(error.row, ReportKind::Undecodable, &error.message, subject);
                 }
                 Some(old)
             }
@@ -246,21 +280,13 @@ impl Decoder for SourceDecoder {
             ColumnarBatch::new(self.schema.clone(), columns, timestamps.clone()).with_present(present)
         };
         let key_bytes = self.keep_key_bytes.then(|| byte_column(&records.keys).as_binary::<i32>().clone());
-        let mut batch = rows_of(&value)
+        let batch = rows_of(&value)
             .with_key_bytes(key_bytes)
             .with_old(old.as_ref().map(rows_of))
             .with_headers(headers.cloned());
-        let mut offsets = records.offsets.clone();
-        if let Some(keep) = keep {
-            let mut kept = keep.iter();
-            offsets.retain(|_| *kept.next().expect("a mark per row"));
-            batch = batch.filter(&BooleanArray::new(BooleanBuffer::from(keep), None)).map_err(failed)?;
-        }
-        Ok(Decoded { batch: Box::new(batch), offsets })
+        Ok(Rows { batch, offsets: records.offsets, keep: keep.map(BooleanBuffer::from) })
     }
-}
 
-impl SourceDecoder {
     fn take_apart<'a>(&self, run: &'a PartitionRecords) -> Result<Records<'a>, StreamsError> {
         let mut records = Records::default();
         let with_keys = self.key.is_some() || self.keep_key_bytes || self.table || self.window.is_some();

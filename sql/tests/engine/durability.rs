@@ -173,3 +173,111 @@ fn errors_of_rows_are_a_stream() {
     assert!(error.starts_with("processing.CSAS_SHARES_") && error.contains(" | ERROR | 1 | "), "{error}");
     assert!(error.to_lowercase().contains("zero"), "{error}");
 }
+
+/// The errors of a run, one line each: logger, type, and what the wanted field of the message says.
+fn errors(client: &mut Client, rows: usize) -> Vec<String> {
+    client.settle();
+    client.run("SET 'auto.offset.reset'='earliest';");
+    client.rows(&format!(
+        "SELECT logger, message->type,
+            COALESCE(message->recordProcessingError->errorMessage, message->deserializationError->errorMessage,
+                message->kafkaStreamsThreadError->errorMessage) AS text,
+            COALESCE(message->recordProcessingError->record, message->deserializationError->recordB64) AS record
+         FROM ksql_processing_log EMIT CHANGES LIMIT {rows};"
+    ))
+}
+
+#[test]
+fn the_processing_log_says_which_rows_if_that_is_wanted() {
+    for (include, records) in [
+        ("false", ["null", "null", "null", "null", "null"]),
+        (
+            "true",
+            [
+                r#"{"K":"b","N":0}"#,
+                r#"{"K":"d","N":0}"#,
+                "bm8gSlNPTg==",
+                r#"{"K":"b","N":0}"#,
+                r#"{"K":"d","N":0}"#,
+            ],
+        ),
+    ] {
+        let dir = tempfile::tempdir().unwrap();
+        let properties = [
+            ("ksql.logging.processing.stream.auto.create", "true"),
+            ("ksql.logging.processing.rows.include", include),
+        ];
+        let mut client = Client::open_with(dir.path(), &properties);
+        client.run(
+            "CREATE STREAM numbers (k STRING KEY, n INT)
+               WITH (KAFKA_TOPIC='numbers', VALUE_FORMAT='JSON', PARTITIONS=1);",
+        );
+        let mut producer = client.engine.log().producer(ProducerConfig::default()).unwrap();
+        for (key, value) in [
+            ("a", r#"{"N":5}"#),
+            ("b", r#"{"N":0}"#),
+            ("c", "no JSON"),
+            ("d", r#"{"N":0}"#),
+            ("e", r#"{"N":1}"#),
+        ] {
+            let bytes = |text: &str| Some(text.as_bytes().to_vec().into());
+            producer
+                .send("numbers", Record { key: bytes(key), value: bytes(value), ..Record::default() })
+                .unwrap();
+        }
+        producer.flush().unwrap();
+        client.run("CREATE STREAM shares AS SELECT k, 10 / n AS share FROM numbers WHERE n < 5;");
+        let text = "Error computing expression (10 / N) for column SHARE with index 1: ";
+        let mut found = errors(&mut client, 3);
+        found.sort();
+        assert!(
+            found[0].starts_with("processing.CSAS_SHARES_")
+                && found[0].contains(".KsqlTopic.Source.deserializer | 0 | ")
+        );
+        assert!(found[0].ends_with(&format!(" | {}", records[2])), "{found:?}");
+        for (error, record) in found[1..].iter().zip(&records[..2]) {
+            assert!(error.contains(&format!(".Project | 1 | {text}")), "{error}");
+            assert!(error.ends_with(&format!(" | {record}")), "{error}");
+        }
+        client.run("CREATE TABLE sums AS SELECT k, SUM(10 / n) AS s FROM numbers GROUP BY k;");
+        let found = errors(&mut client, 6);
+        let mut found: Vec<&String> =
+            found.iter().filter(|error| error.contains("CTAS_SUMS") && error.contains(" | 1 | ")).collect();
+        found.sort();
+        for (error, record) in found.iter().zip(&records[3..]) {
+            assert!(error.contains("Error computing expression SUM((10 / N)) with index 0: "), "{error}");
+            assert!(error.ends_with(&format!(" | {record}")), "{error}");
+        }
+        assert_eq!(found.len(), 2);
+    }
+}
+
+#[test]
+fn the_processing_log_says_why_a_query_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let properties = [
+        ("ksql.logging.processing.stream.auto.create", "true"),
+        ("ksql.fail.on.deserialization.error", "true"),
+    ];
+    let mut client = Client::open_with(dir.path(), &properties);
+    client.run(
+        "CREATE STREAM numbers (k STRING KEY, n INT) WITH (KAFKA_TOPIC='numbers', VALUE_FORMAT='JSON', PARTITIONS=1);
+         CREATE STREAM copy AS SELECT * FROM numbers;",
+    );
+    let mut producer = client.engine.log().producer(ProducerConfig::default()).unwrap();
+    producer.send("numbers", Record { value: Some(b"x".to_vec().into()), ..Record::default() }).unwrap();
+    producer.flush().unwrap();
+    client.run("SET 'auto.offset.reset'='earliest';");
+    let query = "SELECT logger, message->type, message->kafkaStreamsThreadError->errorMessage,
+        message->kafkaStreamsThreadError->threadName, message->kafkaStreamsThreadError->cause
+        FROM ksql_processing_log EMIT CHANGES LIMIT 1;";
+    let mut found = Vec::new();
+    client.run(query).into_iter().for_each(|outcome| super::print(outcome, &mut found));
+    let [error] = found.as_slice() else { panic!("{found:?}") };
+    let (start, end) = ("processing.CSAS_COPY_", " | 4 | Unhandled exception caught in streams thread | ");
+    assert!(error.starts_with(start) && error.contains(end), "{error}");
+    assert!(
+        error.contains("CSAS_COPY") && error.contains("failed to deserialize value from topic: numbers"),
+        "{error}"
+    );
+}

@@ -8,6 +8,7 @@ mod fuzz;
 mod golden;
 mod messages;
 mod schemas;
+mod shared_topics;
 
 use std::{path::Path, time::Duration};
 

@@ -9,7 +9,7 @@ use crate::batch::{Batch, Decoded, Decoder, Encoder, RecordSink, downcast};
 use crate::dsl::records::Records;
 use crate::dsl::route::Route;
 use crate::error::StreamsError;
-use crate::report::{ReportKind, Reporter, RowReport};
+use crate::report::{ReportKind, Reporter, RowReport, Subject};
 use crate::serde::{DynSerde, SerdeError};
 use crate::topology::{DecoderSupplier, EncoderSupplier};
 
@@ -136,7 +136,8 @@ fn drop_skipped<K, V>(
     skipped.dedup_by_key(|(row, _)| *row);
     for (row, message) in skipped.iter() {
         let (offset, timestamp) = (Some(offsets[*row]), Some(batch.timestamps[*row]));
-        report.report(RowReport { kind: ReportKind::Undecodable, rows: 1, offset, timestamp, message });
+        let (kind, subject) = (ReportKind::Undecodable, Subject::Unknown);
+        report.report(RowReport { kind, rows: 1, offset, timestamp, message, subject });
     }
     let mut next = skipped.iter().map(|(row, _)| *row).peekable();
     let kept: Vec<bool> = (0..offsets.len()).map(|row| next.next_if_eq(&row).is_none()).collect();
@@ -186,7 +187,8 @@ where
             if let Some((_, error)) = failed.get(next).filter(|(failed, _)| *failed == row) {
                 let (message, timestamp) = (error.to_string(), Some(batch.timestamps[row]));
                 let (kind, message) = (ReportKind::Unencodable, message.as_str());
-                report.report(RowReport { kind, rows: 1, offset: None, timestamp, message });
+                let subject = Subject::Unknown;
+                report.report(RowReport { kind, rows: 1, offset: None, timestamp, message, subject });
                 next += failed[next..].iter().take_while(|(failed, _)| *failed == row).count();
                 continue;
             }

@@ -12,7 +12,7 @@ use crate::dsl::stream::KStream;
 use crate::error::StreamsError;
 use crate::operator::aggregate::report;
 use crate::processor::{Context, Processor};
-use crate::report::{ReportKind, Reporter, RowReport};
+use crate::report::{ReportKind, Reporter, RowReport, Subject};
 use crate::serde::DynSerde;
 use crate::store::StoreHandle;
 
@@ -149,7 +149,8 @@ where
         for (row, error) in unreadable {
             let message = format!("a row of the global table is not readable: {error}");
             let (timestamp, message) = (Some(input.timestamps[row]), message.as_str());
-            context.report(RowReport { kind: ReportKind::Failed, rows: 1, offset: None, timestamp, message });
+            let (kind, subject) = (ReportKind::Failed, Subject::Unknown);
+            context.report(RowReport { kind, rows: 1, offset: None, timestamp, message, subject });
         }
         let pairs = input.values.iter().zip(&rows);
         let joined: Vec<Option<O>> =

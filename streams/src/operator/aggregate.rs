@@ -8,7 +8,7 @@ use crate::error::StreamsError;
 use crate::operator::closing::{Closing, EmitStrategy};
 use crate::operator::window::{FixedWindows, WindowAssigner};
 use crate::processor::{Context, Processor};
-use crate::report::{ReportKind, Reporter, RowReport};
+use crate::report::{ReportKind, Reporter, RowReport, Subject};
 use crate::store::{Arena, CachedStore, StoreHandle, StoreKind};
 
 /// Rows of an output batch that a flush makes at most.
@@ -26,6 +26,11 @@ pub trait Aggregator: Send + 'static {
     /// Appends the key bytes of every row; a row without key (or value, where one is needed) is absent and
     /// dropped.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
+
+    /// Tells what went wrong in single rows of the input; asked after [`Aggregator::keys`].
+    fn report(&mut self, _input: &Self::Input, _reporter: &mut dyn Reporter) -> Result<(), StreamsError> {
+        Ok(())
+    }
 
     /// Folds row `rows[i]` of the input into slot `slots[i]`, in order.
     fn update(
@@ -253,6 +258,7 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
+        self.aggregator.report(&input, context)?;
         let coalesce = context.coalesces(self.store) || self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         let before = self.windows.as_ref().map_or(i64::MIN, WindowAssigner::stream_time);
@@ -368,6 +374,7 @@ pub(crate) fn changes<A: Arena>(store: &mut CachedStore<A>) -> Vec<usize> {
 /// Reports rows if there are any.
 pub(crate) fn report(context: &mut Context<'_>, kind: ReportKind, rows: usize, message: &str) {
     if rows > 0 {
-        context.report(RowReport { kind, rows, offset: None, timestamp: None, message });
+        let subject = Subject::Unknown;
+        context.report(RowReport { kind, rows, offset: None, timestamp: None, message, subject });
     }
 }

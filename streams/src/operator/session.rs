@@ -8,7 +8,7 @@ use crate::error::StreamsError;
 use crate::operator::aggregate::{changes, forward_changes, forward_closed, report};
 use crate::operator::closing::{Closing, EmitStrategy};
 use crate::processor::{Context, Processor};
-use crate::report::ReportKind;
+use crate::report::{ReportKind, Reporter};
 use crate::store::spec::millis;
 use crate::store::{Arena, CachedStore, StoreHandle};
 
@@ -74,6 +74,11 @@ pub trait SessionAggregator: Send + 'static {
     /// Appends the key bytes of every row; a row without key (or value, where one is needed) is absent and
     /// dropped.
     fn keys(&mut self, input: &Self::Input, keys: &mut ByteColumn) -> Result<(), StreamsError>;
+
+    /// Tells what went wrong in single rows of the input; asked after [`SessionAggregator::keys`].
+    fn report(&mut self, _input: &Self::Input, _reporter: &mut dyn Reporter) -> Result<(), StreamsError> {
+        Ok(())
+    }
 
     /// Makes the state of slot `into`: a new aggregate, merged with those of the slots `from` in order, into which
     /// the row is folded. `into` is empty or one of `from`; what the others hold afterwards does not matter.
@@ -257,6 +262,7 @@ impl<G: SessionAggregator> Processor for SessionProcessor<G> {
         let input = downcast::<G::Input>(batch)?;
         self.keys.clear();
         self.aggregator.keys(&input, &mut self.keys)?;
+        self.aggregator.report(&input, context)?;
         let running = !context.coalesces(self.store) && !self.closing.holds_back();
         let store = context.store::<CachedStore<G::Arena>>(self.store)?;
         if !running && self.aggregator.sends_old() && !self.closing.holds_back() {

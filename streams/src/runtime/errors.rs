@@ -5,7 +5,7 @@ use millstream_log::{Header, Isolation, Log, Offset, Timestamp, TopicPartition};
 
 use crate::error::{StreamsError, full_message};
 use crate::handler::{ErrorContext, ErrorResponse, ErrorStage, exception_name};
-use crate::report::{ReportKind, RowReport};
+use crate::report::{ReportKind, RowReport, Subject};
 use crate::runtime::graph::TaskGraph;
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::Outbox;
@@ -28,6 +28,30 @@ pub(crate) struct Failure {
     /// In ms.
     pub(crate) timestamp: Option<i64>,
     pub(crate) error: StreamsError,
+    pub(crate) subject: FailedPart,
+}
+
+/// What of a record failed; its bytes are those in the log.
+#[derive(Clone, Debug, Default)]
+pub(crate) enum FailedPart {
+    #[default]
+    Unknown,
+    Key,
+    Value,
+    Row(String),
+    Output,
+}
+
+impl From<Subject<'_>> for FailedPart {
+    fn from(subject: Subject<'_>) -> Self {
+        match subject {
+            Subject::Unknown => Self::Unknown,
+            Subject::Key(_) => Self::Key,
+            Subject::Value(_) => Self::Value,
+            Subject::Row(text) => Self::Row(text.to_owned()),
+            Subject::Output => Self::Output,
+        }
+    }
 }
 
 /// A record as it is in the log.
@@ -46,7 +70,7 @@ impl TaskGraph {
         origin: Option<&Origin>,
         failure: Failure,
     ) -> Result<(), StreamsError> {
-        let Failure { stage, node, timestamp, error } = failure;
+        let Failure { stage, node, timestamp, error, subject } = failure;
         let handler = self.handlers.of(stage).clone();
         if handler.always(ErrorResponse::Fail) && self.dead_letters.is_none() {
             return Err(self.failed(node, error));
@@ -90,7 +114,14 @@ impl TaskGraph {
                     ErrorStage::Production => ReportKind::Unencodable,
                 };
                 let (offset, timestamp) = (context.offset, context.timestamp);
-                let report = RowReport { kind, rows: 1, offset, timestamp, message: &message };
+                let subject = match &subject {
+                    FailedPart::Unknown => Subject::Unknown,
+                    FailedPart::Key => Subject::Key(context.key),
+                    FailedPart::Value => Subject::Value(context.value),
+                    FailedPart::Row(text) => Subject::Row(text),
+                    FailedPart::Output => Subject::Output,
+                };
+                let report = RowReport { kind, rows: 1, offset, timestamp, message: &message, subject };
                 self.report(node, context.topic, &report);
                 Ok(())
             }

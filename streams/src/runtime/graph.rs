@@ -13,7 +13,7 @@ use crate::error::StreamsError;
 use crate::handler::{ErrorResponse, ErrorStage, Handlers};
 use crate::processor::{BatchPair, Context, Processor, RowsKept, TaskId};
 use crate::report::{ReportKind, ReportObserver, ReportOrigin, Reporter, RowReport};
-use crate::runtime::errors::{Failure, Origin};
+use crate::runtime::errors::{FailedPart, Failure, Origin};
 use crate::runtime::global::Globals;
 use crate::runtime::metrics::Counters;
 use crate::runtime::outbox::{Outbox, OutputTopic};
@@ -313,7 +313,9 @@ impl TaskGraph {
             {
                 let origin = self.origin.clone();
                 let (stage, error) = (ErrorStage::Processing, *source);
-                self.handle(outbox, origin.as_ref(), Failure { stage, node: number, timestamp: None, error })
+                let subject = FailedPart::Unknown;
+                let failure = Failure { stage, node: number, timestamp: None, error, subject };
+                self.handle(outbox, origin.as_ref(), failure)
             }
             result => result,
         }
@@ -591,12 +593,24 @@ impl TaskGraph {
         rows: Vec<Kept>,
         records: Vec<(i64, StreamsError)>,
     ) -> Result<(), StreamsError> {
-        let rows = rows.into_iter().map(|row| (row.timestamp, StreamsError::Serde(row.message)));
-        let records = records.into_iter().map(|(timestamp, error)| (Some(timestamp), error));
-        for (timestamp, error) in rows.chain(records) {
+        let stage = ErrorStage::Production;
+        let rows = rows.into_iter().map(|Kept { timestamp, message, subject, .. }| Failure {
+            stage,
+            node,
+            timestamp,
+            error: StreamsError::Serde(message),
+            subject,
+        });
+        let records = records.into_iter().map(|(timestamp, error)| Failure {
+            stage,
+            node,
+            timestamp: Some(timestamp),
+            error,
+            subject: FailedPart::Output,
+        });
+        for failure in rows.chain(records) {
             let origin = self.origin.clone();
-            let stage = ErrorStage::Production;
-            self.handle(outbox, origin.as_ref(), Failure { stage, node, timestamp, error })?;
+            self.handle(outbox, origin.as_ref(), failure)?;
         }
         Ok(())
     }
@@ -608,6 +622,7 @@ pub(crate) struct Kept {
     pub(crate) offset: Option<u64>,
     pub(crate) timestamp: Option<i64>,
     pub(crate) message: String,
+    pub(crate) subject: FailedPart,
 }
 
 /// Reports on behalf of a source or sink, but keeps reports of one kind.
@@ -629,7 +644,8 @@ impl Reporter for NodeReporter<'_> {
     fn report(&mut self, report: RowReport<'_>) {
         if report.kind == self.keeps {
             let (offset, timestamp) = (report.offset, report.timestamp);
-            self.kept.push(Kept { offset, timestamp, message: report.message.to_owned() });
+            let (message, subject) = (report.message.to_owned(), report.subject.into());
+            self.kept.push(Kept { offset, timestamp, message, subject });
         } else {
             self.graph.report(self.node, self.topic, &report);
         }

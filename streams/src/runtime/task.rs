@@ -137,6 +137,7 @@ impl Task {
                 node: queue.source,
                 timestamp: skipped.timestamp,
                 error: StreamsError::Serde(skipped.message),
+                subject: skipped.subject,
             };
             self.graph.handle(outbox, Some(&origin), failure)?;
         }
