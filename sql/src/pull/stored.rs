@@ -105,7 +105,7 @@ enum RowReader {
     /// The readers that are kept with the aggregates.
     Groups,
     /// Decoders of keys and values.
-    Written(Mutex<(Decoder, Decoder)>),
+    Written(Box<Mutex<(Decoder, Decoder)>>),
     /// Reads all columns at once.
     Rows(RowCodec),
 }
@@ -170,7 +170,7 @@ impl StoredTable {
                 let keys = internal(source.key_format).decoder(&source.columns.key_fields(), None, None);
                 let values =
                     internal(source.value_format).decoder(&source.columns.value_fields(), None, None);
-                RowReader::Written(Mutex::new((keys.map_err(failed)?, values.map_err(failed)?)))
+                RowReader::Written(Box::new(Mutex::new((keys.map_err(failed)?, values.map_err(failed)?))))
             }
         };
         Ok(Self { view, stored, step: step.clone(), reader })
