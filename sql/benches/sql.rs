@@ -4,6 +4,8 @@
 
 #[path = "sql/events.rs"]
 mod events;
+#[path = "sql/kernels.rs"]
+mod kernels;
 #[path = "sql/nexmark.rs"]
 mod nexmark;
 #[path = "sql/promises.rs"]
@@ -15,7 +17,7 @@ use arrow::datatypes::{DataType, Field, Fields};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use millstream_formats::{Format, FormatSpec};
 
-use events::{Bench, EVENTS, KEYS, events};
+use events::{Bench, EVENT_COLUMNS, EVENTS, KEYS, events};
 
 fn queries(c: &mut Criterion) {
     let mut bench = Bench::new();
@@ -37,7 +39,20 @@ fn queries(c: &mut Criterion) {
             "CREATE TABLE out AS SELECT key, COUNT(*) AS n FROM events WINDOW TUMBLING (SIZE 10 SECONDS) GROUP BY key;",
             "DROP TABLE out DELETE TOPIC;",
         ),
+        (
+            "count and sum of a table, each change taken out of its group and put into another",
+            "CREATE TABLE out AS SELECT kind, COUNT(*) AS n, SUM(qty) AS qty FROM latest GROUP BY kind;",
+            "DROP TABLE out DELETE TOPIC;",
+        ),
+        (
+            "session count and sum per record key",
+            "CREATE TABLE out AS SELECT rk, COUNT(*) AS n, SUM(qty) AS qty FROM events WINDOW SESSION (80 MILLISECONDS) GROUP BY rk;",
+            "DROP TABLE out DELETE TOPIC;",
+        ),
     ];
+    bench.run(&format!(
+        "CREATE TABLE latest (rk STRING PRIMARY KEY, {EVENT_COLUMNS}) WITH (KAFKA_TOPIC='events', VALUE_FORMAT='JSON');"
+    ));
     for (name, create, drop) in cases {
         group.bench_function(name, |b| {
             b.iter_custom(|rounds| (0..rounds).map(|_| bench.time(create, drop)).sum());
@@ -69,5 +84,5 @@ fn json(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, promises::promises, nexmark::nexmark, queries, json);
+criterion_group!(benches, kernels::kernels, promises::promises, nexmark::nexmark, queries, json);
 criterion_main!(benches);

@@ -5,6 +5,7 @@
 //! that a query sees have one partition, every update comes out, and the wall clock of the queries stands still.
 //! Outputs therefore have one order, whatever the partition counts that the statements declare.
 
+mod expression;
 mod script;
 
 use std::{
@@ -30,6 +31,7 @@ use crate::{
     query::PersistentQuery,
 };
 
+pub use expression::TestExpression;
 pub use script::{ReadScript, ScriptOutcome, run_script};
 
 /// A record with the topic it is for.
