@@ -41,15 +41,15 @@ pub struct Problem {
     pub span: Option<Span>,
     /// What would be valid.
     pub hint: Option<String>,
+    /// Whether it is about what a name stands for: ksqlDB writes the places of those in words.
+    pub of_name: bool,
 }
 
 impl Error for Problem {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(span) = self.span {
-            write!(f, "line {}:{}: ", span.line, span.column)?;
-        }
+        f.write_str(&self.place())?;
         f.write_str(&self.message)?;
         match &self.hint {
             Some(hint) => write!(f, " ({hint})"),
@@ -95,6 +95,16 @@ impl SqlError {
         if let Some(problem) = self.problem_mut() {
             let known = span.line > 0;
             problem.span = problem.span.or(known.then_some(span));
+        }
+        self
+    }
+
+    /// The same error, about what a name stands for: that it stands for nothing, for several things, or for something that
+    /// cannot be used there.
+    #[must_use]
+    pub(crate) fn of_name(mut self) -> Self {
+        if let Some(problem) = self.problem_mut() {
+            problem.of_name = true;
         }
         self
     }
@@ -159,11 +169,7 @@ impl SqlError {
     /// `text` is the script that was parsed. Lines end without trailing newline.
     pub fn render(&self, text: &str) -> String {
         let Some(problem) = self.problem() else { return self.to_string() };
-        let mut out = String::new();
-        if let Some(span) = problem.span {
-            out.push_str(&format!("line {}:{}: ", span.line, span.column));
-        }
-        out.push_str(&problem.message);
+        let mut out = problem.place() + &problem.message;
         if let Some(span) = problem.span
             && let Some(line) = text.lines().nth(span.line as usize - 1)
         {
@@ -188,7 +194,16 @@ impl SqlError {
 
 impl Problem {
     fn new(message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { message: message.into(), span: None, hint: None })
+        Box::new(Self { message: message.into(), span: None, hint: None, of_name: false })
+    }
+
+    /// Where it is, in front of its message.
+    fn place(&self) -> String {
+        match self.span {
+            None => String::new(),
+            Some(span) if self.of_name => format!("Line: {}, Col: {}: ", span.line, span.column),
+            Some(span) => format!("line {}:{}: ", span.line, span.column),
+        }
     }
 }
 

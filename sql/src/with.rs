@@ -7,8 +7,8 @@ use millstream_formats::{
 };
 
 use crate::{
-    ast::{Interval, Properties, Property, Span, TimeUnit, quoted},
-    catalogue::{Column, Columns, TimestampColumn, Windowing},
+    ast::{Interval, Properties, Property, SourceKind, Span, TimeUnit, quoted},
+    catalogue::{Column, Columns, Source, TimestampColumn, Windowing},
     error::SqlError,
     types::SqlType,
 };
@@ -376,6 +376,16 @@ impl With {
             full_name: settings.full_name.as_ref().map(|(name, _)| name.clone()).or(inherited).or(made_up),
             schema_id: settings.id.map(|(id, _)| id),
         }))
+    }
+
+    /// Only records of streams and of windows end by age.
+    pub(crate) fn check_retention(&self, source: &Source) -> Result<(), SqlError> {
+        match self.retention_ms {
+            Some(_) if source.kind == SourceKind::Table && source.window.is_none() => {
+                Err(SqlError::invalid("Non-windowed tables do not support retention."))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The timestamp column, checked against the columns.

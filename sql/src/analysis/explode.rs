@@ -131,4 +131,8 @@ impl Names for Exploded<'_> {
     fn custom_type(&self, name: &str) -> Option<SqlType> {
         self.scope.custom_type(name)
     }
+
+    fn shown(&self, expr: &Expr) -> String {
+        self.scope.shown(expr)
+    }
 }

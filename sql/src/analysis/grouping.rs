@@ -213,4 +213,8 @@ impl Names for Grouped<'_> {
     fn custom_type(&self, name: &str) -> Option<SqlType> {
         self.scope.custom_type(name)
     }
+
+    fn shown(&self, expr: &Expr) -> String {
+        self.scope.shown(expr)
+    }
 }

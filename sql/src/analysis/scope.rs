@@ -84,7 +84,8 @@ impl<'a> Scope<'a> {
                     name.name,
                     choices.join(" or ")
                 ))
-                .at(name.span))
+                .at(name.span)
+                .of_name())
             }
         }
     }
@@ -105,6 +106,7 @@ impl<'a> Scope<'a> {
             .map(|column| column.name.as_str())
             .collect();
         let error = SqlError::invalid(format!("column '{}' cannot be resolved.", name.name)).at(name.span);
+        let error = error.of_name();
         if is_window_bound(&name.name) {
             return error
                 .hint("window bounds exist in windowed sources and in the SELECT of windowed aggregations");
@@ -145,6 +147,7 @@ impl<'a> Scope<'a> {
                 }
                 let hint = error.problem().and_then(|problem| problem.hint.clone());
                 let error = SqlError::invalid(message).at(source.as_ref().map_or(name.span, |s| s.span));
+                let error = error.of_name();
                 Err(hint.into_iter().fold(error, SqlError::hint))
             }
             ExprKind::Lambda { parameters, body } => {
@@ -174,6 +177,21 @@ impl<'a> Scope<'a> {
             }
             _ => None,
         })
+    }
+
+    /// The expression as messages show it: behind a join, columns are called as they are in its result.
+    fn joined(&self, expr: &Expr) -> String {
+        if !self.joins() {
+            return expr.to_string();
+        }
+        let named = self.qualified(expr).rewrite(&mut |part| match &part.kind {
+            ExprKind::Column { source: Some(source), name } => {
+                let name = Ident { name: format!("{}_{}", source.name, name.name), span: name.span };
+                Some(Expr { kind: ExprKind::Column { source: None, name }, span: part.span })
+            }
+            _ => None,
+        });
+        named.to_string()
     }
 
     fn place(&self, alias: &Ident) -> Option<usize> {
@@ -260,6 +278,10 @@ impl Names for Scope<'_> {
 
     fn custom_type(&self, name: &str) -> Option<SqlType> {
         self.catalogue.custom_type(name).cloned()
+    }
+
+    fn shown(&self, expr: &Expr) -> String {
+        self.joined(expr)
     }
 }
 

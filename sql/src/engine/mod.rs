@@ -291,7 +291,9 @@ impl Engine {
                     Some(value) => {
                         format!("Successfully unset local property '{name}' (value was '{value}').")
                     }
-                    None => format!("Local property '{name}' was not set."),
+                    None => {
+                        format!("Cannot unset local property '{name}' which was never set in the first place")
+                    }
                 }))
             }
             Statement::Define { name, value } => {
@@ -299,8 +301,10 @@ impl Engine {
                 Ok(Outcome::Message(format!("Defined variable {name}")))
             }
             Statement::Undefine(name) => {
-                session.variables.remove(&name.name.to_uppercase());
-                Ok(Outcome::Message(format!("Undefined variable {name}")))
+                Ok(Outcome::Message(match session.variables.remove(&name.name.to_uppercase()) {
+                    Some(_) => format!("Undefined variable {name}"),
+                    None => format!("Cannot undefine variable '{}' which was never defined", name.name),
+                }))
             }
             Statement::CreateConnector { kind, name, if_not_exists, with } => {
                 connectors::create(self.config.connector_runner(), *kind, name, *if_not_exists, with)

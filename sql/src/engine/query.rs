@@ -119,9 +119,7 @@ impl Engine {
             query: Some(id.clone()),
             columns,
         };
-        if with.retention_ms.is_some() && source.kind == SourceKind::Table && source.window.is_none() {
-            return Err(SqlError::invalid("Non-windowed tables do not support retention.").at(place));
-        }
+        with.check_retention(&source).map_err(|error| error.at(place))?;
         if mode == Mode::Live {
             self.check_schema_ids(&source, place)?;
         }
@@ -281,7 +279,8 @@ impl Engine {
                 Some(problem) if !problem.message.contains('\n') => {
                     let message = format!("Source {} does not exist.", quoted(&name.name));
                     let hint = problem.hint.clone();
-                    hint.into_iter().fold(SqlError::invalid(message).at(name.span), SqlError::hint)
+                    let error = SqlError::invalid(message).at(name.span).of_name();
+                    hint.into_iter().fold(error, SqlError::hint)
                 }
                 _ => error,
             }

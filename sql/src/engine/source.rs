@@ -119,6 +119,7 @@ impl Engine {
             topic,
             columns,
         };
+        with.check_retention(&source).map_err(|error| error.at(place))?;
         if source.window.is_some() && source.columns.key.is_empty() {
             return Err(SqlError::invalid("Windowed sources require a key column.").at(create.name.span));
         }

@@ -40,6 +40,11 @@ pub(crate) trait Names {
     fn custom_type(&self, _name: &str) -> Option<SqlType> {
         None
     }
+
+    /// An expression as messages show it.
+    fn shown(&self, expr: &Expr) -> String {
+        expr.to_string()
+    }
 }
 
 /// No columns at all: for constants.
@@ -559,10 +564,10 @@ impl<'a> Compiler<'a> {
             (Date, Timestamp) | (Timestamp, Date) => Some(Timestamp),
             (Boolean | Array(_) | Map(..) | Struct(_), _) if a == b && op.is_equality() => None,
             (Boolean | Array(_) | Map(..) | Struct(_), _) => {
-                return Err(cannot_compare(expr, left, &a, right, &b, op));
+                return Err(self.cannot_compare(expr, (left, &a), (right, &b), op));
             }
             (a, b) if a == b => None,
-            _ => return Err(cannot_compare(expr, left, &a, right, &b, op)),
+            _ => return Err(self.cannot_compare(expr, (left, &a), (right, &b), op)),
         };
         if let Some(common) = common {
             typed_left = self.coerce(typed_left, &common)?;
@@ -570,6 +575,21 @@ impl<'a> Compiler<'a> {
         }
         let sides = vec![typed_left.expr, typed_right.expr];
         Ok(self.operation(OperationKind::Comparison(op), sides, &Boolean))
+    }
+
+    fn cannot_compare(
+        &self,
+        expr: &Expr,
+        (left, a): (&Expr, &SqlType),
+        (right, b): (&Expr, &SqlType),
+        op: Comparison,
+    ) -> SqlError {
+        let (left, right) = (self.names.shown(left), self.names.shown(right));
+        let message = format!("Cannot compare {left} ({a}) to {right} ({b}) with {}.", op.name());
+        SqlError::invalid(message).at(expr.span).hint(match a == b {
+            true => "only = and <> are defined on this type",
+            false => "cast one side to the other's type",
+        })
     }
 
     fn case(&self, expr: &Expr, conditions: Vec<Planned>, results: Vec<Typed>) -> Result<Typed, SqlError> {
@@ -677,23 +697,6 @@ fn decimal_result((precision, scale): (u32, u32)) -> Result<SqlType, SqlError> {
         .hint("cast one side to a DECIMAL with fewer digits"));
     }
     SqlType::decimal(precision.min(most.into()).into(), scale.into())
-}
-
-fn cannot_compare(
-    expr: &Expr,
-    left: &Expr,
-    a: &SqlType,
-    right: &Expr,
-    b: &SqlType,
-    op: Comparison,
-) -> SqlError {
-    SqlError::invalid(format!("Cannot compare {left} ({a}) to {right} ({b}) with {}.", op.name()))
-        .at(expr.span)
-        .hint(if a == b {
-            "only = and <> are defined on this type"
-        } else {
-            "cast one side to the other's type"
-        })
 }
 
 /// ROWTIME, WINDOWSTART or WINDOWEND, bare or of a source.

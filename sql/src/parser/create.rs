@@ -81,7 +81,8 @@ impl Cursor<'_> {
                     "Column {} is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
                     quoted(&name.name)
                 ))
-                .at(name.span));
+                .at(name.span)
+                .of_name());
             }
             Some(ColumnConstraint::PrimaryKey)
         } else if self.take_word("KEY") {
@@ -90,7 +91,8 @@ impl Cursor<'_> {
                     "Column {} is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
                     quoted(&name.name)
                 ))
-                .at(name.span));
+                .at(name.span)
+                .of_name());
             }
             Some(ColumnConstraint::Key)
         } else if self.take_word("HEADERS") {

@@ -97,7 +97,12 @@ impl<'a> Cursor<'a> {
         if self.at_symbol(symbol) {
             return Ok(self.advance());
         }
-        Err(self.unexpected(&[",", symbol]).hint(format!(
+        let error = match self.at_symbol(",") {
+            // No list is open here.
+            true => SqlError::syntax(format!("missing '{symbol}' at ','")).at(self.here()),
+            false => self.unexpected(&[",", symbol]),
+        };
+        Err(error.hint(format!(
             "expected '{symbol}' to close the '{}' of line {}:{}",
             open.slice(self.text),
             open.line,

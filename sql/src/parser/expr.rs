@@ -256,7 +256,8 @@ impl Cursor<'_> {
                 let open = self.advance();
                 if self.at_symbol("]") {
                     return Err(SqlError::invalid(
-                        "an ARRAY needs at least one item: cast NULL for an empty one",
+                        "Array constructor cannot be empty. Please supply at least one element (see \
+                         https://github.com/confluentinc/ksql/issues/4239).",
                     )
                     .at(start.to(self.here())));
                 }
@@ -269,7 +270,8 @@ impl Cursor<'_> {
                 let open = self.advance();
                 if self.at_symbol(")") {
                     return Err(SqlError::invalid(
-                        "a MAP needs at least one entry: cast NULL for an empty one",
+                        "Map constructor cannot be empty. Please supply at least one key value pair (see \
+                         https://github.com/confluentinc/ksql/issues/4239).",
                     )
                     .at(start.to(self.here())));
                 }

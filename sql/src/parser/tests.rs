@@ -395,7 +395,7 @@ fn errors_name_the_place_the_word_and_what_would_be_valid() {
         ("INSERT INTO s (a, b) VALUES (1);", "expected a value for each of 2 columns, found 1"),
         ("SELECT a ? b FROM s;", "unexpected '?'"),
         ("SELECT 'abc FROM s;", "line 1:8: string without closing quote"),
-        ("SELECT ARRAY[] FROM s;", "an ARRAY needs at least one item"),
+        ("SELECT ARRAY[] FROM s;", "Array constructor cannot be empty."),
         ("SELECT CASE END FROM s;", "expected an expression"),
         ("SELECT a LIKE 'x' ESCAPE 'ab' FROM s;", "ESCAPE takes exactly one character"),
         ("DROP STREAM;", "expected a source name"),

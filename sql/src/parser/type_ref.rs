@@ -48,13 +48,14 @@ impl Cursor<'_> {
             _ => return Ok(TypeRef::Custom(self.ident("a type")?)),
         };
         self.advance();
-        // A length is allowed for the sake of other dialects and means nothing.
-        if simple == SqlType::String && self.at_symbol("(") {
+        // Lengths are allowed for the sake of other dialects and mean nothing.
+        if self.at_symbol("(") {
             let open = self.advance();
-            // `VARCHAR(STRING)` is how DESCRIBE prints the type.
-            if !self.take_word("STRING") {
-                self.unsigned("a length")?;
-            }
+            self.list(|cursor| match cursor.take_word("STRING") {
+                // `VARCHAR(STRING)` is how DESCRIBE prints the type.
+                true => Ok(()),
+                false => cursor.unsigned("a length").map(drop),
+            })?;
             self.expect_close(")", open)?;
         }
         Ok(TypeRef::Simple(simple))
