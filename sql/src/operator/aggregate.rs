@@ -9,12 +9,14 @@ use arrow::{
     datatypes::{DataType, Int64Type, SchemaRef},
 };
 use datafusion::logical_expr::Expr;
+use hashbrown::HashMap;
 use millstream_formats::Decoder;
 use millstream_streams::{
     Arena, Batch, ByteColumn, CachedStore, Reporter, StreamsError,
     operator::{Aggregator, aggregate::Running},
     store::StoreKind,
 };
+use rustc_hash::FxBuildHasher;
 
 use super::{
     failed,
@@ -350,6 +352,56 @@ impl GroupInput {
         Ok(())
     }
 
+    /// Takes all changes, each slot's in their order, and puts the aggregates right after each into `results`.
+    fn change_all(
+        &self,
+        input: &ColumnarBatch,
+        rows: &[u32],
+        slots: &[u32],
+        arena: &mut AggregateArena,
+        mut results: Option<&mut Results>,
+    ) -> Result<(), StreamsError> {
+        let rounds = rounds(slots);
+        if slots.len() < rounds.len() * ROUND_ROWS {
+            for (place, (row, slot)) in rows.iter().zip(slots).enumerate() {
+                self.change(input, *row as usize, *slot, arena)?;
+                if let Some(results) = &mut results {
+                    results.add(&[place as u32], &[*slot], arena)?;
+                }
+            }
+            return Ok(());
+        }
+        for places in rounds {
+            let pairs = || places.iter().map(|place| (rows[*place as usize], slots[*place as usize]));
+            let was = |row: u32| input.old().is_some_and(|old| old.is_present(row as usize));
+            // There is nothing to take out of a group that is not known.
+            let leaving = pairs().filter(|(row, slot)| arena.filled[*slot as usize] && was(*row));
+            let (leaving, left): (Vec<u32>, Vec<u32>) = leaving.unzip();
+            let entering = pairs().filter(|(row, _)| input.is_present(*row as usize));
+            let (entering, entered): (Vec<u32>, Vec<u32>) = entering.unzip();
+            let (leaving, entering) = (UInt32Array::from(leaving), UInt32Array::from(entering));
+            let taken = |args: &[ArrayRef], rows: &UInt32Array| -> Result<Vec<ArrayRef>, StreamsError> {
+                args.iter().map(|arg| compute::take(arg, rows, None).map_err(failed)).collect()
+            };
+            if !left.is_empty() {
+                for (accumulator, args) in arena.accumulators.iter_mut().zip(&self.old) {
+                    accumulator.undo(&left, &taken(args, &leaving)?).map_err(failed)?;
+                }
+            }
+            if !entered.is_empty() {
+                for (accumulator, args) in arena.accumulators.iter_mut().zip(&self.new) {
+                    accumulator.update(&entered, &taken(args, &entering)?).map_err(failed)?;
+                }
+                entered.iter().for_each(|slot| arena.filled[*slot as usize] = true);
+            }
+            if let Some(results) = &mut results {
+                let slots: Vec<u32> = places.iter().map(|place| slots[*place as usize]).collect();
+                results.add(&places, &slots, arena)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The grouping columns of these rows.
     pub(super) fn groups(&self, rows: &UInt32Array) -> Result<Vec<ArrayRef>, StreamsError> {
         self.columns.iter().map(|column| compute::take(column, rows, None).map_err(failed)).collect()
@@ -370,6 +422,62 @@ impl GroupInput {
             rows.iter().map(|row| values.value(*row as usize)).collect()
         };
         Some((values(starts), values(ends)))
+    }
+}
+
+/// Changes that are worth taking together.
+const ROUND_ROWS: usize = 16;
+
+/// The places of slots, in rounds in which each slot comes once: its nth place is in the nth round.
+fn rounds(slots: &[u32]) -> Vec<Vec<u32>> {
+    let mut next: HashMap<u32, usize, FxBuildHasher> = HashMap::default();
+    let mut rounds: Vec<Vec<u32>> = Vec::new();
+    for (place, slot) in (0u32..).zip(slots) {
+        let round = next.entry(*slot).or_default();
+        if *round == rounds.len() {
+            rounds.push(Vec::new());
+        }
+        rounds[*round].push(place);
+        *round += 1;
+    }
+    rounds
+}
+
+/// The aggregates right after changes that were taken in another order.
+#[derive(Default)]
+struct Results {
+    /// The place of each change.
+    places: Vec<u32>,
+    /// The aggregates, in parts: those of each accumulator.
+    parts: Vec<Vec<ArrayRef>>,
+}
+
+impl Results {
+    /// The aggregates of `slots` as they are now belong to these places.
+    fn add(&mut self, places: &[u32], slots: &[u32], arena: &AggregateArena) -> Result<(), StreamsError> {
+        self.places.extend_from_slice(places);
+        self.parts.resize_with(arena.accumulators.len(), Vec::new);
+        for (part, result) in self.parts.iter_mut().zip(arena.results(slots).map_err(failed)?) {
+            part.push(result);
+        }
+        Ok(())
+    }
+
+    /// The aggregates in the order of the places.
+    fn in_order(self, arena: &AggregateArena) -> Result<Vec<ArrayRef>, StreamsError> {
+        if self.places.is_empty() {
+            return arena.results(&[]).map_err(failed);
+        }
+        let mut order = vec![0u32; self.places.len()];
+        for (taken, place) in (0u32..).zip(&self.places) {
+            order[*place as usize] = taken;
+        }
+        let order = UInt32Array::from(order);
+        let column = |parts: Vec<ArrayRef>| {
+            let parts: Vec<&dyn Array> = parts.iter().map(AsRef::as_ref).collect();
+            compute::take(&compute::concat(&parts)?, &order, None)
+        };
+        self.parts.into_iter().map(column).collect::<Result<_, _>>().map_err(failed)
     }
 }
 
@@ -455,6 +563,19 @@ impl Aggregator for ColumnarAggregator {
         self.changes
     }
 
+    fn may_delete_with(
+        &self,
+        input: &ColumnarBatch,
+        rows: &[u32],
+        slots: &[u32],
+        arena: &AggregateArena,
+    ) -> bool {
+        // What leaves a group that is not known leaves none behind.
+        let known =
+            |(row, slot): (&u32, &u32)| input.is_present(*row as usize) || arena.filled[*slot as usize];
+        input.present().is_some() && !rows.iter().zip(slots).all(known)
+    }
+
     fn has_state(&self, arena: &AggregateArena, slot: u32) -> bool {
         arena.filled[slot as usize]
     }
@@ -467,8 +588,7 @@ impl Aggregator for ColumnarAggregator {
         arena: &mut AggregateArena,
     ) -> Result<(), StreamsError> {
         if self.changes {
-            let mut pairs = rows.iter().zip(slots);
-            return pairs.try_for_each(|(row, slot)| self.input.change(input, *row as usize, *slot, arena));
+            return self.input.change_all(input, rows, slots, arena, None);
         }
         let arguments = self.input.at(rows)?;
         for (accumulator, args) in arena.accumulators.iter_mut().zip(&arguments) {
@@ -481,10 +601,11 @@ impl Aggregator for ColumnarAggregator {
         let Running { input, rows, slots, starts, times, arena } = pairs;
         let mut present = None;
         let results = if self.changes {
-            // The core gives changes one by one, so the results are those right after each.
-            self.update(input, rows, slots, arena)?;
+            let mut results = Results::default();
+            self.input.change_all(input, rows, slots, arena, Some(&mut results))?;
+            // Where one of these rows can leave a group without state, it came alone.
             present = Some(slots.iter().map(|slot| arena.filled[*slot as usize]).collect());
-            arena.results(slots).map_err(failed)?
+            results.in_order(arena)?
         } else {
             let arguments = self.input.at(rows)?;
             let pairs = arena.accumulators.iter_mut().zip(&arguments);
@@ -531,5 +652,16 @@ impl Aggregator for ColumnarAggregator {
         let output = self.rows.rows(&keys, bounds, timestamps, results)?;
         let output = output.with_key_bytes(Some(BinaryArray::from_iter(keys))).with_present(Some(present));
         Ok(Box::new(self.rows.finish(output, &slots, store.arena())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rounds;
+
+    #[test]
+    fn a_slot_comes_once_in_a_round_and_in_its_order() {
+        assert_eq!(rounds(&[7, 8, 7, 7, 9, 8]), [vec![0, 1, 4], vec![2, 5], vec![3]]);
+        assert!(rounds(&[]).is_empty());
     }
 }

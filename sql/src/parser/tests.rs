@@ -381,11 +381,11 @@ fn errors_name_the_place_the_word_and_what_would_be_valid() {
         ("CREATE STREAM `a b` (a INT);", "Source names may only contain alphanumeric values, '_' or '-'."),
         (
             "CREATE STREAM s (a INT PRIMARY KEY);",
-            "line 1:18: Column `A` is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
+            "Line: 1, Col: 18: Column `A` is a 'PRIMARY KEY' column: please use 'KEY' for streams.",
         ),
         (
             "CREATE TABLE s (a INT KEY);",
-            "line 1:17: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
+            "Line: 1, Col: 17: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables.",
         ),
         ("CREATE STREM s (a INT);", "unexpected 'STREM', expected STREAM"),
         ("CREATE STREAM s (a INT) WITH (x=y);", "line 1:33: expected a literal"),
@@ -395,6 +395,8 @@ fn errors_name_the_place_the_word_and_what_would_be_valid() {
         ("INSERT INTO s (a, b) VALUES (1);", "expected a value for each of 2 columns, found 1"),
         ("SELECT a ? b FROM s;", "unexpected '?'"),
         ("SELECT 'abc FROM s;", "line 1:8: string without closing quote"),
+        ("SELECT (a, b) FROM s;", "missing ')' at ','"),
+        ("CREATE STREAM s (a INT(KEY));", "line 1:24: unexpected 'KEY', expected a length"),
         ("SELECT ARRAY[] FROM s;", "Array constructor cannot be empty."),
         ("SELECT CASE END FROM s;", "expected an expression"),
         ("SELECT a LIKE 'x' ESCAPE 'ab' FROM s;", "ESCAPE takes exactly one character"),

@@ -281,3 +281,52 @@ fn the_processing_log_says_why_a_query_ended() {
         "{error}"
     );
 }
+
+#[test]
+fn changes_of_a_table_move_between_groups_however_many_come_at_once() {
+    let aggregate =
+        "CREATE TABLE groups AS SELECT g, COUNT(*) AS n, SUM(v) AS v, COLLECT_LIST(v) AS vs, AVG(v) AS a
+        FROM rows GROUP BY g HAVING COUNT(*) <> 3;";
+    let run = |properties: &[(&str, &str)]| {
+        let dir = tempfile::tempdir().unwrap();
+        let mut client = Client::open_with(dir.path(), properties);
+        client.run(
+            "CREATE TABLE rows (k STRING PRIMARY KEY, g INT, v INT)
+               WITH (KAFKA_TOPIC='rows', VALUE_FORMAT='JSON', PARTITIONS=1);",
+        );
+        let mut producer = client.engine.log().producer(ProducerConfig::default()).unwrap();
+        let mut bits = 7u64;
+        for number in 0..3_000i64 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (key, group) = (bits >> 33, bits >> 50);
+            let value = match group % 11 {
+                0 => None,
+                _ => Some(format!("{{\"G\":{},\"V\":{}}}", group % 40, number % 100)),
+            };
+            let record = Record {
+                key: Some(format!("k{}", key % 200).into_bytes().into()),
+                value: value.map(|value| value.into_bytes().into()),
+                timestamp: Some(millstream_log::Timestamp::new(number)),
+                ..Record::default()
+            };
+            producer.send("rows", record).unwrap();
+        }
+        producer.flush().unwrap();
+        client.run(aggregate);
+        let mut rows = client.rows("SELECT * FROM groups;");
+        rows.sort();
+        let records = client.engine.log();
+        let end = records
+            .offsets(&millstream_log::TopicPartition::new("GROUPS", 0), millstream_log::OffsetSpec::Latest);
+        (rows, end.unwrap())
+    };
+    let single = ("buffered.records.per.partition", "1");
+    let (rows, _) = run(&[single]);
+    assert!(rows.len() > 30, "{rows:?}");
+    assert_eq!(rows, run(&[]).0);
+    // Every update, or only what is left of them at a commit.
+    let every = ("cache.max.bytes.buffering", "0");
+    let (again, written) = run(&[every]);
+    assert_eq!(rows, again);
+    assert_eq!((rows, written), run(&[every, single]));
+}

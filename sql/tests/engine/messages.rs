@@ -23,9 +23,14 @@ fn check(cases: &[(&str, &[&str])]) {
 fn unknown_names() {
     check(&[
         (
+            "SELECT s.k FROM s JOIN c ON s.k = c.k WHERE s.qty = 'many' EMIT CHANGES;",
+            &["Cannot compare S_QTY (INTEGER) to 'many' (STRING) with EQUAL."],
+        ),
+        ("SELECT k FROM s JOIN c ON s.k = c.k EMIT CHANGES;", &["Line: 1, Col: 8: Column 'K' is ambiguous."]),
+        (
             "SELECT k, prise FROM s EMIT CHANGES;",
             &[
-                "line 1:11: SELECT column 'PRISE' cannot be resolved.",
+                "Line: 1, Col: 11: SELECT column 'PRISE' cannot be resolved.",
                 "  SELECT k, prise FROM",
                 "            ^^^^^",
                 "did you mean PRICE?",
@@ -121,8 +126,13 @@ fn missing_and_wrong_properties() {
             &["Tables require a PRIMARY KEY."],
         ),
         (
+            "CREATE TABLE x (a INT PRIMARY KEY, b INT)
+               WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', PARTITIONS=1, RETENTION_MS=1000);",
+            &["Non-windowed tables do not support retention."],
+        ),
+        (
             "CREATE TABLE x (a INT KEY, b INT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', PARTITIONS=1);",
-            &["line 1:17: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables."],
+            &["Line: 1, Col: 17: Column `A` is a 'KEY' column: please use 'PRIMARY KEY' for tables."],
         ),
         (
             "CREATE STREAM x (ROWTIME BIGINT) WITH (KAFKA_TOPIC='x', VALUE_FORMAT='JSON', PARTITIONS=1);",

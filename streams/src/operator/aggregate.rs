@@ -46,10 +46,21 @@ pub trait Aggregator: Send + 'static {
         false
     }
 
-    /// Whether folding a row can end in a reset slot, which deletes the aggregate. Then rows are folded one by
-    /// one.
+    /// Whether folding a row can end in a reset slot, which deletes the aggregate.
     fn may_delete(&self) -> bool {
         false
+    }
+
+    /// Whether folding these rows can; then they are folded one by one. Asked only if folding [may
+    /// delete](Aggregator::may_delete) at all.
+    fn may_delete_with(
+        &self,
+        _input: &Self::Input,
+        _rows: &[u32],
+        _slots: &[u32],
+        _arena: &Self::Arena,
+    ) -> bool {
+        true
     }
 
     /// Whether a slot holds an aggregate; asked only if folding [may delete](Aggregator::may_delete).
@@ -271,7 +282,9 @@ impl<G: Aggregator> Processor for AggregateProcessor<G> {
             store.keep_old();
         }
         let mut outputs = Vec::new();
-        let pairs_at_once = if self.aggregator.may_delete() { 1 } else { self.rows.len().max(1) };
+        let deletes = self.aggregator.may_delete()
+            && self.aggregator.may_delete_with(&input, &self.rows, &self.slots, store.arena());
+        let pairs_at_once = if deletes { 1 } else { self.rows.len().max(1) };
         for start in (0..self.rows.len()).step_by(pairs_at_once) {
             let pairs = start..self.rows.len().min(start + pairs_at_once);
             outputs.extend(self.fold(&input, store, pairs, coalesce)?);
