@@ -142,10 +142,13 @@ pub(super) fn project(
         ))
         .at(planner.query.span));
     }
-    if matches!(purpose, Purpose::Insert { .. }) && planner.flow.kind == SourceKind::Table {
-        return Err(SqlError::invalid(
-            "INSERT INTO takes the rows of a stream, but this query produces a TABLE",
-        )
+    if let Purpose::Insert { name, .. } = purpose
+        && planner.flow.kind == SourceKind::Table
+    {
+        return Err(SqlError::invalid(format!(
+            "Incompatible data sink and query result. Data sink ({name}) type is STREAM but select query result is \
+             TABLE."
+        ))
         .at(planner.query.span));
     }
     if matches!(purpose, Purpose::Client) {

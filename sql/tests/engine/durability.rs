@@ -313,8 +313,10 @@ fn changes_of_a_table_move_between_groups_however_many_come_at_once() {
         }
         producer.flush().unwrap();
         client.run(aggregate);
-        let mut rows = client.rows("SELECT * FROM groups;");
+        // Of changes that wait for a commit only the last is taken, so then lists have another order.
+        let mut rows = client.rows("SELECT g, n, v, ARRAY_SORT(vs), a FROM groups;");
         rows.sort();
+        rows.extend(client.rows("SELECT vs FROM groups;"));
         let records = client.engine.log();
         let end = records
             .offsets(&millstream_log::TopicPartition::new("GROUPS", 0), millstream_log::OffsetSpec::Latest);
@@ -322,11 +324,11 @@ fn changes_of_a_table_move_between_groups_however_many_come_at_once() {
     };
     let single = ("buffered.records.per.partition", "1");
     let (rows, _) = run(&[single]);
-    assert!(rows.len() > 30, "{rows:?}");
-    assert_eq!(rows, run(&[]).0);
-    // Every update, or only what is left of them at a commit.
+    let groups = rows.len() / 2;
+    assert!(groups > 30, "{rows:?}");
+    assert_eq!(rows[..groups], run(&[]).0[..groups]);
     let every = ("cache.max.bytes.buffering", "0");
     let (again, written) = run(&[every]);
-    assert_eq!(rows, again);
-    assert_eq!((rows, written), run(&[every, single]));
+    assert_eq!(rows[..groups], again[..groups]);
+    assert_eq!((again, written), run(&[every, single]), "every update comes out, in one order");
 }
