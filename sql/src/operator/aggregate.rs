@@ -21,7 +21,7 @@ use rustc_hash::FxBuildHasher;
 use super::{
     failed,
     keys::{KeyWriterError, Keys, decode_keys},
-    reports::Computed,
+    reports::{Computed, Drained},
 };
 use crate::{
     columnar::ColumnarBatch,
@@ -217,8 +217,8 @@ pub(super) struct GroupInput {
     /// The calls as written.
     texts: Vec<String>,
     errors: RowErrors,
-    /// Arguments of the present batch with rows that failed: call, argument, number of errors, messages.
-    failures: Vec<(usize, usize, (u64, Vec<String>))>,
+    /// Arguments of the present batch with rows that failed: call, argument, errors.
+    failures: Vec<(usize, usize, Drained)>,
     /// Of the present batch.
     columns: Vec<ArrayRef>,
     bound_columns: Vec<ArrayRef>,

@@ -10,6 +10,9 @@ use millstream_streams::{ReportKind, Reporter, RowReport, StreamsError, Subject}
 use super::failed;
 use crate::expression::{Bound, Detail, RowErrors};
 
+/// What an evaluation has left: how many errors, and messages of some.
+pub(super) type Drained = (u64, Vec<String>);
+
 /// The rows that something is computed of.
 #[derive(Clone, Copy)]
 pub(super) struct Computed<'a> {
@@ -36,11 +39,11 @@ impl Computed<'_> {
         Ok(column)
     }
 
-    /// Reports what evaluating `expr` has left: how many errors, and messages of some.
+    /// Reports what evaluating `expr` has left.
     pub(super) fn report(
         self,
         expr: &Bound,
-        (count, messages): (u64, Vec<String>),
+        (count, messages): Drained,
         what: &str,
         report: &mut dyn Reporter,
     ) -> Result<(), StreamsError> {
