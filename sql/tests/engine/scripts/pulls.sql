@@ -30,8 +30,8 @@ a
 a | 2
 error: line 1:14: Pull queries don't support the following columns in SELECT clauses: `ROWPARTITION`
 error: line 1:44: '1' can not be converted to the type of the key column: USER INTEGER KEY
-error: line 1:30: WHERE column 'PGE' cannot be resolved. (did you mean PAGE?)
-error: line 1:34: WHERE column 'WINDOWSTART' cannot be resolved. (window bounds exist in windowed sources and in the SELECT of windowed aggregations)
+error: Line: 1, Col: 30: WHERE column 'PGE' cannot be resolved. (did you mean PAGE?)
+error: Line: 1, Col: 34: WHERE column 'WINDOWSTART' cannot be resolved. (window bounds exist in windowed sources and in the SELECT of windowed aggregations)
 ===
 -- Tables are not read whole any more.
 SET 'ksql.query.pull.table.scan.enabled' = 'false';
