@@ -4,7 +4,10 @@ use millstream_log::{Header, Log, ProducerConfig, Record};
 
 use super::Client;
 
-fn produce(log: &Log, topic: &str, records: &[(&str, &str, &[(&str, &str)])]) {
+/// Key, value and headers.
+type Written<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)]);
+
+fn produce(log: &Log, topic: &str, records: &[Written<'_>]) {
     let mut producer = log.producer(ProducerConfig::default()).unwrap();
     for (key, value, headers) in records {
         let header = |(name, value): &(&str, &str)| Header {
@@ -57,7 +60,7 @@ fn a_stream_is_joined_with_itself_under_another_name() {
            FROM a JOIN b WITHIN 1 HOUR ON a.k = b.k JOIN c WITHIN 1 HOUR ON a.k = c.k;",
     );
     // A record that one of them cannot read is still a row of the others.
-    let records: &[(&str, &str, &[_])] =
+    let records: &[Written<'_>] =
         &[("x", r#"{"v":1}"#, &[]), ("x", r#"{"v":"no number"}"#, &[]), ("x", r#"{"v":3}"#, &[])];
     produce(client.engine.log(), "t", records);
     assert_eq!(
@@ -79,7 +82,7 @@ fn headers_of_source_tables_can_be_queried() {
                  CREATE SOURCE TABLE all_headers (id STRING PRIMARY KEY, n INT, h ARRAY<STRUCT<key STRING, value BYTES>> HEADERS)
                    WITH (KAFKA_TOPIC='parts', VALUE_FORMAT='JSON');",
             );
-            let records: &[(&str, &str, &[_])] = &[
+            let records: &[Written<'_>] = &[
                 ("p", r#"{"n":1,"m":{"a":2}}"#, &[("origin", "here"), ("size", "big"), ("origin", "there")]),
                 ("q", r#"{"n":2}"#, &[]),
             ];
