@@ -4,7 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+        Array, ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+        UInt32Array,
     },
     buffer::{BooleanBuffer, ScalarBuffer},
     compute,
@@ -241,6 +242,13 @@ impl Batch for ColumnarBatch {
 /// The values of a BIGINT column.
 fn int64_values(array: &ArrayRef) -> ScalarBuffer<i64> {
     arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(array).values().clone()
+}
+
+/// The bytes of the texts of a column, and of no others that its memory holds.
+pub(crate) fn text_bytes(texts: &StringArray) -> &[u8] {
+    let offsets = texts.value_offsets();
+    let (first, last) = (offsets[0], offsets[offsets.len() - 1]);
+    &texts.value_data()[first as usize..last as usize]
 }
 
 /// A BYTES column as its own type.

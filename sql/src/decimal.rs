@@ -67,6 +67,18 @@ pub(crate) fn ten_to<N: ArrowNativeTypeOp>(digits: u32) -> N {
     N::usize_as(10).pow_wrapping(digits)
 }
 
+/// The nearest number of units of the last of so many decimal places, where that does not hang on the last bits of `x`:
+/// it is neither large nor near the middle between two.
+pub(crate) fn nearest_units(x: f64, places: i32) -> Option<i64> {
+    if !(0..=15).contains(&places) {
+        return None;
+    }
+    let scaled = x * 10f64.powi(places);
+    let nearest = scaled.round();
+    let sure = scaled.abs() < 1e9 && (scaled - nearest).abs() < 0.499;
+    sure.then_some(nearest as i64)
+}
+
 /// A DECIMAL constant.
 pub(crate) fn scalar(unscaled: i256, precision: u8, scale: i8) -> ScalarValue {
     match decimal_type(precision, scale) {

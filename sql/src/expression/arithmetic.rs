@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, PrimitiveArray, StringBuilder},
-    compute::{self, kernels::numeric},
+    compute::{self, binary, kernels::numeric},
     datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int32Type, Int64Type},
 };
 use datafusion::error::{DataFusionError, Result};
@@ -99,6 +99,13 @@ where
         Arithmetic::Multiply => numeric::mul_wrapping(left, right)?,
         Arithmetic::Divide | Arithmetic::Modulo => {
             let (left, right) = (left.as_primitive::<T>(), right.as_primitive::<T>());
+            if !right.values().iter().any(|divisor| divisor.is_zero()) {
+                let rows: PrimitiveArray<T> = match operator {
+                    Arithmetic::Divide => binary(left, right, |a, b| a.div_wrapping(b))?,
+                    _ => binary(left, right, |a, b| a.mod_wrapping(b))?,
+                };
+                return Ok(Arc::new(rows));
+            }
             let rows = left.iter().zip(right.iter()).map(|pair| {
                 let (Some(left), Some(right)) = pair else { return None };
                 if right.is_zero() {
@@ -117,14 +124,14 @@ where
 
 fn doubles(operator: Arithmetic, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
     let (left, right) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
-    let apply: fn(f64, f64) -> f64 = match operator {
-        Arithmetic::Add => |a, b| a + b,
-        Arithmetic::Subtract => |a, b| a - b,
-        Arithmetic::Multiply => |a, b| a * b,
-        Arithmetic::Divide => |a, b| a / b,
-        Arithmetic::Modulo => |a, b| a % b,
+    // Each loop is compiled for its operator.
+    let rows: PrimitiveArray<Float64Type> = match operator {
+        Arithmetic::Add => binary(left, right, |a, b| a + b)?,
+        Arithmetic::Subtract => binary(left, right, |a, b| a - b)?,
+        Arithmetic::Multiply => binary(left, right, |a, b| a * b)?,
+        Arithmetic::Divide => binary(left, right, |a, b| a / b)?,
+        Arithmetic::Modulo => binary(left, right, |a, b| a % b)?,
     };
-    let rows: PrimitiveArray<Float64Type> = arrow::compute::binary(left, right, apply)?;
     Ok(Arc::new(rows))
 }
 

@@ -18,7 +18,7 @@ use datafusion::error::{DataFusionError, Result};
 use millstream_formats::decimal_type;
 
 use super::{datetime, row_errors::RowErrors};
-use crate::decimal::{self, Decimals, of_decimals, ten_to};
+use crate::decimal::{self, Decimals, nearest_units, of_decimals, ten_to};
 use crate::types::SqlType;
 
 /// Whether values of `from` can be cast to `to` at all.
@@ -159,9 +159,17 @@ fn to_decimal<T: Decimals>(
     errors: &RowErrors,
 ) -> Result<ArrayRef> {
     let rows: PrimitiveArray<T> = match array.data_type() {
-        DataType::Float64 => rows(array.as_primitive::<Float64Type>(), errors, |value| {
-            decimal_from_text(&format!("{value}"), precision, scale)
-        }),
+        DataType::Float64 => {
+            let moved = Moved::<T>::new(scale, precision, scale);
+            rows(array.as_primitive::<Float64Type>(), errors, |value| {
+                match nearest_units(value, scale.into()) {
+                    Some(units) if units.unsigned_abs() < 10u64.pow(precision.min(18).into()) => {
+                        moved.apply(T::from_i128(units.into()))
+                    }
+                    _ => decimal_from_text(&format!("{value}"), precision, scale),
+                }
+            })
+        }
         DataType::Int32 => {
             let moved = Moved::<T>::new(0, precision, scale);
             rows(array.as_primitive::<Int32Type>(), errors, |value| moved.apply(T::from_i128(value.into())))
@@ -463,6 +471,25 @@ mod tests {
             })
             .collect();
         assert_eq!(printed.iter().map(Option::as_deref).collect::<Vec<_>>(), expected, "{from:?} to {to}");
+    }
+
+    #[test]
+    fn doubles_round_as_the_digits_they_print_as() {
+        let mut bits = 1u64;
+        for number in 0..20_000u64 {
+            bits = bits.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let scale = (number % 7) as i8;
+            // Half of them are ties, or look like ones.
+            let places = if number % 2 == 0 { 10f64.powi(i32::from(scale) + 1) } else { 1e7 };
+            let value = (bits >> 40) as f64 / places * if bits & 1 == 0 { 1.0 } else { -1.0 };
+            if let Some(units) = nearest_units(value, scale.into()) {
+                let text = decimal_from_text::<i128>(&format!("{value}"), 38, scale);
+                assert_eq!(text, Ok(units.into()), "{value} with {scale} places");
+            }
+        }
+        assert_eq!(nearest_units(f64::NAN, 2), None);
+        assert_eq!(nearest_units(1e300, 2), None);
+        assert_eq!(nearest_units(0.125, 2), None, "a tie");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use arrow::array::{ArrayRef, ArrowNativeTypeOp};
 use arrow::datatypes::{ArrowNativeType, Float64Type, Int32Type, Int64Type};
 
 use super::math::{math, unit_of};
-use crate::decimal::{Decimals, of_decimals};
+use crate::decimal::{Decimals, nearest_units, of_decimals};
 use crate::error::SqlError;
 use crate::function::{Call, ScalarFunction};
 use crate::types::SqlType;
@@ -107,6 +107,11 @@ impl Mode {
     fn double(self, x: f64, places: i32) -> Result<f64, String> {
         if !x.is_finite() {
             return Err(format!("{x} cannot be rounded to {places} places"));
+        }
+        if self == Self::Round
+            && let Some(kept) = nearest_units(x, places)
+        {
+            return Ok(kept as f64 / 10f64.powi(places));
         }
         // The shortest digits that mean this double: d.ddd and an exponent of ten.
         let text = format!("{:e}", x.abs());

@@ -2,17 +2,27 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, ListBuilder, StringBuilder};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryBuilder, Int32Array, ListBuilder, StringArray, StringBuilder,
+};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::Int32Type;
 
 use super::units;
+use crate::columnar::text_bytes;
 use crate::error::SqlError;
 use crate::function::{Call, Category, ScalarFunction};
 
 pub(super) fn functions() -> Vec<ScalarFunction> {
     vec![
-        text("ucase", "Upper case.").form("(STRING) -> STRING", |call| change(call, upper)),
-        text("lcase", "Lower case.").form("(STRING) -> STRING", |call| change(call, lower)),
+        text("ucase", "Upper case.").form("(STRING) -> STRING", |call| {
+            let ascii = change_ascii(call, <[u8]>::make_ascii_uppercase)?;
+            ascii.map_or_else(|| change(call, upper), Ok)
+        }),
+        text("lcase", "Lower case.").form("(STRING) -> STRING", |call| {
+            let ascii = change_ascii(call, <[u8]>::make_ascii_lowercase)?;
+            ascii.map_or_else(|| change(call, lower), Ok)
+        }),
         text("INITCAP", "Every word with a capital first letter, the rest in lower case.")
             .form("(STRING) -> STRING", |call| change(call, capitalize)),
         text("TRIM", "Without spaces and control characters at both ends.").form("(STRING) -> STRING", |call| {
@@ -21,6 +31,12 @@ pub(super) fn functions() -> Vec<ScalarFunction> {
         }),
         text("LEN", "Length: of text in UTF-16 code units, of bytes in bytes.")
             .form("(STRING) -> INT", |call| {
+                let array = call.array(0)?;
+                let texts = array.as_string::<i32>();
+                if text_bytes(texts).is_ascii() {
+                    let lengths = texts.offsets().lengths().map(|length| length as i32);
+                    return Ok(Arc::new(Int32Array::new(lengths.collect(), texts.nulls().cloned())));
+                }
                 let texts = call.strings(0);
                 call.build::<Int32Type>(|row| i32::try_from(units::length(texts.get(row)?)).ok())
             })
@@ -134,6 +150,20 @@ fn change(call: &Call<'_>, write: fn(&str, &mut String)) -> Result<ArrayRef, Sql
     })
 }
 
+/// All texts changed at once, byte by byte; `None` if some byte is not ASCII.
+fn change_ascii(call: &Call<'_>, write: fn(&mut [u8])) -> Result<Option<ArrayRef>, SqlError> {
+    let array = call.array(0)?;
+    let texts = array.as_string::<i32>();
+    let bytes = text_bytes(texts);
+    if !bytes.is_ascii() {
+        return Ok(None);
+    }
+    let mut changed = bytes.to_vec();
+    write(&mut changed);
+    let offsets = OffsetBuffer::from_lengths(texts.offsets().lengths());
+    Ok(Some(Arc::new(StringArray::try_new(offsets, changed.into(), texts.nulls().cloned())?)))
+}
+
 fn upper(text: &str, out: &mut String) {
     if text.is_ascii() {
         out.push_str(text);
@@ -229,11 +259,13 @@ fn pad(name: &str, description: &str, side: Side) -> ScalarFunction {
                     return Some(());
                 }
                 out.push_str(if side == Side::Right { text } else { "" });
-                let mut missing = wanted - length;
-                while missing > 0 {
-                    let part = step.min(missing);
-                    out.push_str(&units::slice(pad, 0, part));
-                    missing -= part;
+                let missing = wanted - length;
+                match pad.as_bytes() {
+                    [c] => out.extend(std::iter::repeat_n(char::from(*c), missing)),
+                    _ => {
+                        (0..missing / step).for_each(|_| out.push_str(pad));
+                        out.push_str(&units::slice(pad, 0, missing % step));
+                    }
                 }
                 out.push_str(if side == Side::Left { text } else { "" });
                 Some(())

@@ -30,13 +30,31 @@ pub(super) fn substring_range(length: usize, position: i32, count: Option<i32>) 
     (from, to)
 }
 
+/// As [`find`] forwards, where code units are bytes. Occurrences may overlap.
+fn find_ascii(text: &str, part: &str, position: usize, occurrence: i32) -> i32 {
+    if position > text.len() || occurrence < 1 {
+        return 0;
+    }
+    let mut from = position.saturating_sub(1);
+    for _ in 0..occurrence {
+        match text.get(from..).and_then(|rest| rest.find(part)) {
+            Some(at) => from += at + 1,
+            None => return 0,
+        }
+    }
+    i32::try_from(from).unwrap_or(0)
+}
+
 /// The code unit, from 1, where the `occurrence`-th `part` starts, searched from `position`; 0 if there is none.
 ///
 /// A negative position counts from the end and searches backwards.
 pub(super) fn find(text: &str, part: &str, position: i32, occurrence: i32) -> i32 {
+    let distance = position.unsigned_abs() as usize;
+    if position >= 0 && text.is_ascii() && part.is_ascii() {
+        return find_ascii(text, part, distance, occurrence);
+    }
     let text: Vec<u16> = text.encode_utf16().collect();
     let part: Vec<u16> = part.encode_utf16().collect();
-    let distance = position.unsigned_abs() as usize;
     let Some(last) = text.len().checked_sub(part.len()) else { return 0 };
     if distance > text.len() || occurrence < 1 {
         return 0;
