@@ -54,7 +54,7 @@ enum Shape {
     /// To end with this.
     End(String),
     /// To contain this.
-    Part(Finder<'static>),
+    Part(Box<Finder<'static>>),
     /// More.
     Other,
 }
@@ -95,7 +95,7 @@ impl Pattern {
             (false, false) => Shape::Whole(literal),
             (false, true) => Shape::Start(literal),
             (true, false) => Shape::End(literal),
-            (true, true) => Shape::Part(Finder::new(literal.as_bytes()).into_owned()),
+            (true, true) => Shape::Part(Box::new(Finder::new(literal.as_bytes()).into_owned())),
         };
         Some(Self { shape, regex: Regex::new(&text).ok()? })
     }
