@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, Date32Array, Decimal128Array, Int32Builder, Int64Array, ListBuilder, MapBuilder,
-        StringArray, StringBuilder, TimestampMillisecondArray,
+        ArrayRef, Date32Array, Decimal128Array, Decimal256Array, Int32Builder, Int64Array, ListBuilder,
+        MapBuilder, StringArray, StringBuilder, TimestampMillisecondArray,
     },
-    datatypes::{DataType, Field, Fields, TimeUnit},
+    datatypes::{DataType, Field, Fields, TimeUnit, i256},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use millstream_formats::{
@@ -198,6 +198,7 @@ fn avro_of_python_is_read() {
         ("ID", DataType::Int64),
         ("NAME", DataType::Utf8),
         ("AMOUNT", DataType::Decimal128(6, 2)),
+        ("TOTAL", DataType::Decimal256(60, 10)),
         ("AT", timestamp()),
         ("DAY", DataType::Date32),
         ("TAGS", list_field(DataType::Utf8)),
@@ -206,7 +207,7 @@ fn avro_of_python_is_read() {
         ("ITEM", item()),
         ("NOTE", DataType::Utf8),
     ]);
-    let rest = "12.50 | 1970-01-01T00:00:01 | 2021-01-31";
+    let rest = format!("12.50 | -{}.0123456789 | 1970-01-01T00:00:01 | 2021-01-31", "1234567890".repeat(5));
     assert_eq!(
         bench.read("avro_write", FormatSpec::value(Format::Avro), &columns),
         [
@@ -250,10 +251,13 @@ fn avro_of_fastavro_is_read() {
 fn our_avro_is_read_by_python() {
     let Some(bench) = Bench::new() else { return };
     let amount = Decimal128Array::from(vec![Some(1250), None]).with_precision_and_scale(6, 2).unwrap();
-    let columns: [(&str, ArrayRef); 7] = [
+    let digits = "1234567890".repeat(6);
+    let total = Decimal256Array::from(vec![i256::from_string(&digits), None]);
+    let columns: [(&str, ArrayRef); 8] = [
         ("ID", Arc::new(Int64Array::from(vec![7, -1]))),
         ("NAME", Arc::new(StringArray::from(vec![Some("bo"), None]))),
         ("AMOUNT", Arc::new(amount)),
+        ("TOTAL", Arc::new(total.with_precision_and_scale(60, 10).unwrap())),
         ("AT", Arc::new(TimestampMillisecondArray::from(vec![Some(1_000), None]))),
         ("DAY", Arc::new(Date32Array::from(vec![Some(18_658), None]))),
         ("TAGS", tags()),
@@ -264,11 +268,12 @@ fn our_avro_is_read_by_python() {
         json!({
             "rows": [
                 {
-                    "ID": 7, "NAME": "bo", "AMOUNT": "12.50", "AT": "1970-01-01 00:00:01+00:00",
+                    "ID": 7, "NAME": "bo", "AMOUNT": "12.50",
+                    "TOTAL": format!("{}.1234567890", "1234567890".repeat(5)), "AT": "1970-01-01 00:00:01+00:00",
                     "DAY": "2021-01-31", "TAGS": ["a", "ü"], "ATTRS": [{"key": "x", "value": 1}],
                 },
                 {
-                    "ID": -1, "NAME": null, "AMOUNT": null, "AT": null, "DAY": null, "TAGS": [], "ATTRS": [],
+                    "ID": -1, "NAME": null, "AMOUNT": null, "TOTAL": null, "AT": null, "DAY": null, "TAGS": [], "ATTRS": [],
                 },
             ],
             "evolved": {"ID": 7, "EXTRA": "none"},
