@@ -46,7 +46,7 @@ fn queries(c: &mut Criterion) {
         ),
         (
             "session count and sum per record key",
-            "CREATE TABLE out AS SELECT rk, COUNT(*) AS n, SUM(qty) AS qty FROM events WINDOW SESSION (80 MILLISECONDS) GROUP BY rk;",
+            "CREATE TABLE out AS SELECT rk, COUNT(*) AS n, SUM(qty) AS qty FROM events WINDOW SESSION (500 MILLISECONDS) GROUP BY rk;",
             "DROP TABLE out DELETE TOPIC;",
         ),
     ];
