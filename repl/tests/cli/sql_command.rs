@@ -72,7 +72,7 @@ fn errors_point_at_their_place() {
     program.run_with_input(&["sql", "-f", "-"], SETUP.as_bytes()).ok();
     let script = "SHOW STREAMS;\nSELECT usr FROM clicks\n EMIT CHANGES;";
     let message = program.run(&["sql", "-e", script]).failed(1);
-    assert!(message.contains("line 2:8") && message.contains("SELECT usr FROM clicks"), "{message}");
+    assert!(message.contains("Line: 2, Col: 8:") && message.contains("SELECT usr FROM clicks"), "{message}");
     assert!(message.contains("\n         ^^^\n"), "{message}");
     assert!(message.to_uppercase().contains("USER"), "{message}");
     let message = program.run(&["sql", "-e", "SELEC 1;"]).failed(1);
