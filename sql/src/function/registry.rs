@@ -16,7 +16,8 @@ use crate::function::{
 /// The functions statements can call. A name is a scalar, an aggregate or a table function.
 #[derive(Clone, Debug, Default)]
 pub struct FunctionRegistry {
-    functions: BTreeMap<String, Function>,
+    /// Shared, since sessions have them with settings of their own.
+    functions: Arc<BTreeMap<String, Function>>,
     properties: Arc<BTreeMap<String, String>>,
 }
 
@@ -145,7 +146,7 @@ impl FunctionRegistry {
         if let Some(problem) = problem {
             return Err(SqlError::invalid(format!("cannot register function '{name}': {problem}")));
         }
-        self.functions.insert(name, function);
+        Arc::make_mut(&mut self.functions).insert(name, function);
         Ok(())
     }
 
